@@ -1,0 +1,1 @@
+"""Holdfast: a highly available secrets server, compatible on the wire with the HashiCorp Vault HTTP API."""
