@@ -1,0 +1,63 @@
+"""Types of input fields that Vault reads leniently: durations, lists, booleans as their users send them.
+
+They are plain types with a message at decode time; a handler calls the reader of the same name on what it got. Source: Vault API, "Time and
+duration values", and the field types of its endpoints.
+"""
+import ipaddress
+import re
+from typing import TypeAlias
+
+from holdfast.errors import BadRequest
+from holdfast.limits import DURATION_MAX_S
+
+Duration: TypeAlias = int | float | str | None
+"""Seconds as a number or digits, or Go's notation ("1h30m", "15s", "7d"); None: not sent."""
+Strings: TypeAlias = list[str] | str | None
+"""A list, or one string with commas; None: not sent."""
+
+_UNITS_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h|d)")
+_DURATION = re.compile(rf"(?:{_PART.pattern})+")
+
+
+def seconds(value: Duration, name: str) -> int:
+    """A duration in whole seconds, 0 for none. Raises BadRequest naming the field: unreadable, negative, or over the limit."""
+    if value is None or value == "":
+        return 0
+    if isinstance(value, str):
+        value = _read(value.strip(), name)
+    if value < 0:
+        raise BadRequest(f"{name}: a duration cannot be negative")
+    if value > DURATION_MAX_S:
+        raise BadRequest(f"{name}: a duration is at most {DURATION_MAX_S} s")
+    return int(value)
+
+
+def _read(text: str, name: str) -> float:
+    if re.fullmatch(r"-?\d{1,20}", text):
+        return int(text)
+    if len(text) <= 64 and _DURATION.fullmatch(text):
+        return sum(float(number) * _UNITS_S[unit] for number, unit in _PART.findall(text))
+    if text.startswith("-") and _DURATION.fullmatch(text[1:]):
+        return -1.0
+    raise BadRequest(f"{name}: {text[:64]!r} is not a duration such as 30, 30s or 1h30m")
+
+
+def strings(value: Strings) -> tuple[str, ...]:
+    """A list however it was sent, without blanks around the items and without empty items."""
+    if value is None:
+        return ()
+    items = value.split(",") if isinstance(value, str) else value
+    return tuple(item for item in (item.strip() for item in items) if item)
+
+
+def cidrs(value: Strings, name: str) -> tuple[str, ...]:
+    """Networks or single addresses, normalised. Raises BadRequest naming the field and the item."""
+    found = []
+    for item in strings(value):
+        try:
+            network = ipaddress.ip_network(item, strict=False)
+        except ValueError as error:
+            raise BadRequest(f"{name}: {item[:64]!r} is not an address or a network") from error
+        found.append(str(network.network_address) if network.num_addresses == 1 else str(network))
+    return tuple(found)
