@@ -1,0 +1,70 @@
+"""What a method on a path comes to for a token: route, token and policy as one cached value, the shape of the hot path."""
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeAlias
+
+import msgspec
+
+from holdfast.core import acl, envelope, tokens
+from holdfast.core.mounts import Ttls
+from holdfast.core.router import Hit, Registry, Router
+from holdfast.engine import Bound, Engine, Given, Method, Request, Token, Txn
+from holdfast.errors import PermissionDenied, RequestError
+
+NO_QUERY: Mapping[str, str] = {}
+
+
+class Grant(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """All that method, path and token decide. Depends on no time, query or body: what those decide is asked at each request."""
+
+    hit: Hit
+    token: Token | None
+    rules: acl.Rules | None                          # None: asks for no token
+    permitted: bool                                  # whatever query and body are; else `acl.permit` decides at each request
+    bound: Bound | None                              # for a request without query and body; None: it cannot be bound so
+    prefix: str                                      # of the engine's keys
+    tail: bytes                                      # of the envelope
+
+
+BuildSystem: TypeAlias = Callable[["Access"], tuple[Engine, Iterable[Engine]]]
+"""Gives the engine below sys/ and the other engines that stand on core; they find mounts, leases and tokens through the Access."""
+
+
+class Access:
+    """The engines, compiled once per process, and the load function of `Grant`."""
+
+    def __init__(self, engines: Iterable[Engine], system: BuildSystem, ttls: Ttls) -> None:
+        self.ttls = ttls
+        below_sys, others = system(self)
+        self.registry = Registry((*engines, *others))
+        self.router = Router(self.registry, below_sys, ttls)
+        self.grant = self._grant                     # bound once: it is half of a cache key
+
+    def local(self, hit: Hit) -> Grant:
+        """For a sealed node: an operation that reads nothing and asks for no token."""
+        return Grant(hit=hit, token=None, rules=None, permitted=True, bound=None, prefix="", tail=envelope.tail(hit.mount))
+
+    def _grant(self, txn: Txn, method: Method, path: str, principal: tokens.Principal | None) -> Grant:
+        hit = self.router.find(txn, method, path)
+        token = tokens.find(txn, principal) if principal is not None else None
+        rules = None
+        if not hit.op.public:
+            if token is None:
+                raise PermissionDenied("missing client token" if principal is None else "permission denied")
+            rules = acl.rules(txn, token, method, path)
+        return Grant(hit=hit, token=token, rules=rules, permitted=rules is None or acl.permits_always(rules, hit.op, method),
+                     bound=_bind_path(hit), prefix="" if hit.engine is None or hit.engine.at_root else hit.mount.prefix,
+                     tail=envelope.tail(hit.mount))
+
+
+def bind(grant: Grant, request: Request) -> Bound:
+    """The typed input; of a bare path it is part of the grant."""
+    if grant.bound is not None and not request.body and not request.query:
+        return grant.bound
+    return grant.hit.op.bind(Given(grant.hit.path, request.query, request.body))
+
+
+def _bind_path(hit: Hit) -> Bound | None:
+    try:
+        return hit.op.bind(Given(hit.path, NO_QUERY, b""))
+    except RequestError:
+        return None                                  # raised anew at the request, after what else may refuse it

@@ -1,0 +1,137 @@
+"""The life of a request: one pure function, the same in a worker, in a main process, on the lane and in the simulator.
+
+Invariants: (1) nothing outside the Txn changes before the outcome is carried out; (2) `txn.stop` alone decides whether the
+attempt counts; (3) spends survive a refusal, the handler's writes do not; (4) whatever reaches a route is audited, once, where it counts.
+"""
+from typing import assert_never
+
+from msgspec.structs import replace
+
+from holdfast.core import access, acl, audit, conditions, envelope, jobs, leases, login, tokens, wrapping
+from holdfast.core.access import Access, Grant
+from holdfast.core.outcome import Answer, AuditEntry, Commit, Do, Exchange, Forward, Heavy, Outcome
+from holdfast.engine import Attempt, Context, Perform, Raw, Request, Response, Result, Token
+from holdfast.errors import AuditError, HandlerError, HoldfastError, IntegrityError, InvariantError, PermissionDenied, RequestError
+from holdfast.limits import BATCH_CHANGES_MAX, BATCH_MAX_BYTES
+from holdfast.replica import Abandoned, HeavyCall, Need, OutsideCall, Why
+
+
+def execute(engines: Access, request: Request, attempt: Attempt) -> Outcome:
+    """Runs a request as far as it goes here. Raises only IntegrityError and InvariantError: then the process must not go on."""
+    txn, value = attempt.txn, request.token
+    grant: Grant | None = None
+    token: Token | None = None
+    try:
+        local = None
+        if not conditions.hold(request, attempt):
+            local = engines.router.find_local(request.method, request.path)   # about this node: fixed table, no replica
+            conditions.check(request, attempt, local.op if local else None)
+        if local is not None and attempt.facts.sealed:
+            grant = engines.local(local)
+        else:
+            principal = tokens.principal(txn, value) if value is not None else None
+            grant = txn.derive(engines.grant, request.method, request.path, principal)   # mount, operation, token, policies: as one
+            token = grant.token
+            if token is not None:
+                token = tokens.admit(txn, grant.hit.op, token, request, attempt)   # expiry; spends a use, also of what is refused below
+        if not grant.permitted:
+            acl.permit(txn, grant.rules, grant.hit, grant.prefix, request)   # parameter rules, with query and body
+        ctx = Context(request, grant.hit.mount, token, attempt.now_ms, attempt)
+        bound = access.bind(grant, request)
+        inner = txn.at(grant.prefix) if grant.prefix else txn
+        if bound.alias is None:
+            result = bound.handler(inner, bound.args, ctx)
+        else:
+            result = login.guard(txn, inner, bound, grant.hit, ctx)      # lockout around it
+        if txn.run.stop is not None:
+            raise Abandoned                                              # whatever the engine made of it
+        result = _recorded(engines, grant, ctx, bound.ignored, result)
+        return _outcome(engines, request, attempt, grant, token, result)
+    except Abandoned:
+        return _stopped(engines, request, attempt, grant, token)
+    except (IntegrityError, InvariantError):
+        raise                                                            # fail-stop: the process must not go on
+    except Exception as error:  # noqa: BLE001 — the one boundary around engines
+        if txn.run.stop is not None:
+            return _stopped(engines, request, attempt, grant, token)
+        txn.drop_writes()
+        attempt.effects, attempt.jobs = (), ()
+        jobs.hasten_undo(txn, attempt)
+        failure = error if isinstance(error, HoldfastError) else HandlerError(f"{type(error).__name__} at {request.path}")
+        return _failed(request, attempt, grant, token, failure)
+
+
+def _recorded(engines: Access, grant: Grant, ctx: Context, ignored: tuple[str, ...], result: Result) -> Result:
+    """What a result leaves in the batch: a login becomes a token, a lease is kept, jobs are queued, an answer may be wrapped."""
+    txn = ctx.attempt.txn
+    if isinstance(result, Perform):
+        txn.need(result.effect.place, Why.EFFECT)
+        return result
+    if isinstance(result, Response):
+        if ignored:
+            result = replace(result, warnings=(*result.warnings, f"Endpoint ignored these unrecognized parameters: [{' '.join(ignored)}]"))
+        if result.login is not None:
+            result = login.issue(txn, grant.hit, ctx, result)
+        if result.leased is not None:
+            result = leases.record(txn, grant.hit, ctx, result)
+    if ctx.attempt.jobs or ctx.attempt.memo.undo_key:
+        jobs.record(txn, ctx, grant.hit.mount)
+    if ctx.request.wrap_ttl_s and isinstance(result, Response):
+        result = wrapping.wrap(txn, ctx, result)
+    return result
+
+
+def _outcome(engines: Access, request: Request, attempt: Attempt, grant: Grant, token: Token | None, result: Result) -> Outcome:
+    txn, run = attempt.txn, attempt.txn.run
+    if isinstance(result, Response):
+        reply = envelope.answer(request, result, grant.hit.mount, grant.tail, top_level=grant.hit.op.top_level)
+    elif isinstance(result, Raw):
+        reply = envelope.raw(result)
+    else:
+        return Do(effect=result.effect, changes=txn.changes(), audit=_audited(request, attempt, grant, token, result=None))
+    if not (run.writes or run.spends or attempt.effects):
+        return Answer(reply=reply, index=run.reader.index, reads=run.reads, audit=_audited(request, attempt, grant, token, result=result))
+    changes = txn.changes()
+    if len(changes) > BATCH_CHANGES_MAX or sum(len(value) for value in changes.values() if value is not None) > BATCH_MAX_BYTES:
+        raise HandlerError(f"a batch of more than {BATCH_CHANGES_MAX} changes or {BATCH_MAX_BYTES} bytes: this is work for a job")
+    return Commit(reply=reply, changes=changes, effects=attempt.effects, audit=_audited(request, attempt, grant, token, result=result))
+
+
+def _failed(request: Request, attempt: Attempt, grant: Grant | None, token: Token | None, failure: HoldfastError) -> Outcome:
+    run, reply = attempt.txn.run, envelope.failed(failure)
+    entries: tuple[AuditEntry, ...] = ()
+    if not attempt.facts.sealed:
+        errors = failure.messages if isinstance(failure, RequestError) else (str(failure),)
+        try:
+            entries = _audited(request, attempt, grant, token, errors=errors, permitted=not isinstance(failure, PermissionDenied))
+        except AuditError as error:
+            reply = envelope.failed(error)
+    if run.spends:
+        return Commit(reply=reply, changes=attempt.txn.changes(), effects=(), audit=entries)
+    return Answer(reply=reply, index=run.reader.index, reads=run.reads, audit=entries)
+
+
+def _audited(request: Request, attempt: Attempt, grant: Grant | None, token: Token | None, *, result: Result | None = None,
+             errors: tuple[str, ...] = (), permitted: bool = True) -> tuple[AuditEntry, ...]:
+    if attempt.facts.sealed:
+        return ()
+    hit = grant.hit if grant else None
+    return audit.entries(attempt.txn, Exchange(
+        request=request, now_ms=attempt.now_ms, mount=hit.mount if hit else None, entry=hit.entry if hit else None, token=token,
+        permitted=permitted, granting=grant.rules.granting if grant and grant.rules else (), result=result, errors=errors))
+
+
+def _stopped(engines: Access, request: Request, attempt: Attempt, grant: Grant | None, token: Token | None) -> Outcome:
+    match attempt.txn.run.stop:
+        case Need(place, why):
+            return Forward(to=place, why=why, memo=attempt.memo)
+        case HeavyCall(key, compute):
+            return Heavy(key=key, compute=compute)
+        case OutsideCall() as call:
+            return jobs.outside(attempt.txn, call, attempt, grant.hit.mount if grant else None, _audited(request, attempt, grant, token))
+        case None:
+            raise InvariantError("an attempt ended without a reason")
+        case other:
+            assert_never(other)
+
+

@@ -1,0 +1,120 @@
+"""Path to mount, route and operation."""
+import re
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from holdfast.core.mounts import MountEntry, Ttls, as_mount, load_mounts
+from holdfast.engine import Bound, Engine, Given, Input, Method, Mount, Op, Route, Txn
+from holdfast.errors import InvariantError, MethodNotAllowed, NotFound, RequestError
+
+
+class Hit(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """Where a request goes. `engine` is None where the path leads nowhere: its operation refuses."""
+
+    mount: Mount
+    entry: MountEntry | None
+    engine: Engine | None
+    op: Op
+    path: Mapping[str, str]                          # path parameters
+    route: str                                       # the pattern, for help and metrics
+
+
+SYSTEM = Mount(uuid="system", path="sys/", type="system", accessor="system", default_ttl_s=0, max_ttl_s=0)
+NOWHERE = Mount(uuid="", path="", type="", accessor="", default_ttl_s=0, max_ttl_s=0)
+
+
+class Registry:
+    """All engines of this program, by what a mount entry says of them. Compiled once."""
+
+    def __init__(self, engines: Iterable[Engine]) -> None:
+        self._engines: dict[tuple[bool, str, str], Engine] = {}
+        for engine in engines:
+            key = (engine.is_auth, engine.type, engine.version)
+            if key in self._engines:
+                raise InvariantError(f"two engines of type {engine.type!r} version {engine.version!r}")
+            self._engines[key] = engine
+        self._compiled = {id(engine): compiled(engine.routes) for engine in self._engines.values()}
+
+    def find(self, type_: str, options: Mapping[str, str], *, is_auth: bool) -> Engine | None:
+        """The engine of this type and `version` option; without the option, the lowest version there is."""
+        version = options.get("version", "")
+        exact = self._engines.get((is_auth, type_, version))
+        if exact is not None or version:
+            return exact
+        versions = sorted(v for auth, t, v in self._engines if (auth, t) == (is_auth, type_))
+        return self._engines[is_auth, type_, versions[0]] if versions else None
+
+    def of(self, entry: MountEntry) -> Engine:
+        """The engine of a mount that exists."""
+        engine = self.find(entry.type, entry.options, is_auth=entry.is_auth)
+        if engine is None:
+            raise InvariantError(f"mount {entry.uuid}: no engine of type {entry.type!r}")
+        return engine
+
+    def types(self, *, is_auth: bool) -> tuple[str, ...]:
+        return tuple(sorted({t for auth, t, _ in self._engines if auth is is_auth}))
+
+    def routes(self, engine: Engine) -> "tuple[tuple[re.Pattern[str], Route], ...]":
+        return self._compiled[id(engine)]
+
+
+class Router:
+    """`system` answers below sys/, where nothing is mounted and much must be answered while sealed."""
+
+    def __init__(self, registry: Registry, system: Engine, ttls: Ttls) -> None:
+        self.registry, self.system, self.ttls = registry, system, ttls
+        self._system_routes = compiled(system.routes)
+        self._refuse_path = refusing(NotFound("unsupported path"))
+        self._refuse_method = refusing(MethodNotAllowed("unsupported operation"))
+
+    def find_local(self, method: Method, path: str) -> Hit | None:
+        """An operation about this node, from the fixed table alone: also while sealed or without a read lease."""
+        if not path.startswith(SYSTEM.path):
+            return None
+        hit = self._in_routes(SYSTEM, None, self.system, self._system_routes, method, path)
+        return hit if hit.op.local else None
+
+    def find(self, txn: Txn, method: Method, path: str) -> Hit:
+        """Mount by the longest path, then the route by the longest literal."""
+        if path.startswith(SYSTEM.path):
+            return self._in_routes(SYSTEM, None, self.system, self._system_routes, method, path)
+        entry = txn.derive(load_mounts).at(path)
+        if entry is None:
+            refusal = refusing(NotFound(f'no handler for route "{path}". route entry not found.'))
+            return Hit(mount=NOWHERE, entry=None, engine=None, op=refusal, path={}, route="")
+        engine = self.registry.of(entry)
+        return self._in_routes(as_mount(entry, self.ttls), entry, engine, self.registry.routes(engine), method, path)
+
+    def _in_routes(self, mount: Mount, entry: MountEntry | None, engine: Engine, routes: "tuple[tuple[re.Pattern[str], Route], ...]",
+                   method: Method, path: str) -> Hit:
+        for pattern, route in routes:
+            given = pattern.fullmatch(path, len(mount.path))
+            if given is not None:
+                op = route.ops.get(method, self._refuse_method)
+                return Hit(mount=mount, entry=entry, engine=engine, op=op, path=given.groupdict(), route=route.pattern)
+        return Hit(mount=mount, entry=entry, engine=engine, op=self._refuse_path, path={}, route="")
+
+
+def refusing(error: RequestError) -> Op:
+    """An operation that refuses, once token and policy have had their say: who may not ask learns of no mount."""
+
+    def bind(given: Given) -> Bound:
+        raise error
+
+    return Op(input=Input, bind=bind, summary="", exists=None, public=False, sudo=False, sealed=False, local=False, top_level=False)
+
+
+def compiled(routes: Iterable[Route]) -> "tuple[tuple[re.Pattern[str], Route], ...]":
+    """Patterns, the most literal first. `:name` is one segment, a last `*name` the rest; elsewhere a final slash is optional."""
+
+    def part(text: str) -> str:
+        if text.startswith(":"):
+            return f"(?P<{text[1:]}>[^/]+)"
+        return f"(?P<{text[1:]}>.*)" if text.startswith("*") else re.escape(text)
+
+    def order(route: Route) -> tuple[int, ...]:
+        return tuple({":": 1, "*": 2}.get(segment[:1], 0) for segment in route.pattern.split("/"))
+
+    return tuple((re.compile("/".join(map(part, route.pattern.split("/"))) + ("" if "*" in route.pattern else "/?"), re.DOTALL), route)
+                 for route in sorted(routes, key=order))
