@@ -1,0 +1,172 @@
+"""The lane: requests one at a time on the active node, group commit, answers held until the watermark passes them.
+
+Without I/O: the main process calls it from one thread, appends what `take_group` gives, and reports back.
+
+Invariants: (1) execution order is the serial order; (2) numbers have no gaps, time never goes back; (3) nothing leaves before everything
+that it read or wrote is durable and at every leaseholder.
+"""
+from collections import deque
+from collections.abc import Callable
+from typing import TypeAlias, assert_never
+
+import msgspec
+from msgspec.structs import replace
+
+from holdfast.core import jobs, state_token
+from holdfast.core.access import Access
+from holdfast.core.outcome import Answer, Commit, Do, Forward, Heavy, Outcome, Outside
+from holdfast.core.pipeline import execute
+from holdfast.crypto import Barrier
+from holdfast.engine import NOTHING_YET, ActiveMemory, Attempt, Memo, NodeFacts, Origin, Place, Reply, Request, Rng, Txn
+from holdfast.errors import InvariantError
+from holdfast.ids import Index, Millis
+from holdfast.limits import GROUP_MAX_BYTES
+from holdfast.replica import Derived, Overlay, Reader, Reads, Run
+from holdfast.storage import Changes, WriteBatch
+
+
+class Due(msgspec.Struct, frozen=True):
+    """Work that no client asked for: the entry of the due queue under this key."""
+
+    key: str
+
+
+class Internal(msgspec.Struct, frozen=True, eq=False):
+    """A change of the node's own (a key rotation): plaintext changes computed from the state it finds; none: nothing to do."""
+
+    compute: Callable[[Txn, Attempt], Changes]
+
+
+class Work(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """What is to be run, with what earlier attempts computed. `origin`: forwarded, to run exactly once."""
+
+    task: Request | Due | Internal
+    rng: Rng
+    memo: Memo = NOTHING_YET
+    origin: Origin | None = None
+
+
+NO_REPLY = Reply(status=204)                         # of work that no client waits for
+UNDER_NO_BARRIER: frozenset[str] = frozenset({"core/seal-config", "core/recovery-config", "core/keyring", "core/root-key", "core/recovery-key"})
+"""What must be readable to unseal: public, or sealed under keys of its own by `holdfast.crypto`."""
+
+Carried: TypeAlias = Answer | Commit | Outside | Do
+
+
+class Ready(msgspec.Struct, frozen=True, eq=False):
+    """May be carried out now: send the reply (effects first, but for a step-down), make the call, perform the effect."""
+
+    work: Work
+    outcome: Carried
+
+
+class Lane:
+    """`derived` is the lane's own: it also knows values that are still on their way."""
+
+    def __init__(self, engines: Access, barrier: Barrier, *, derived: Derived, nonce: Callable[[], bytes], time_ms: Millis) -> None:
+        self._engines, self._barrier, self._derived, self._nonce = engines, barrier, derived, nonce
+        self._overlay = Overlay()
+        self._active = ActiveMemory()
+        self._group: deque[tuple[int, WriteBatch]] = deque()
+        self._waiting: deque[tuple[Index, Ready]] = deque()
+        self._time_ms = time_ms
+        self.encryptions = 0                             # under the active key term, since it was last asked for
+
+    @property
+    def time_ms(self) -> Millis:
+        """Cluster time: that of the last run."""
+        return self._time_ms
+
+    def use_barrier(self, barrier: Barrier) -> None:
+        """The keyring has changed: what is encrypted from now on is under its active term."""
+        self._barrier = barrier
+
+    def run(self, work: Work, reader: Reader, facts: NodeFacts, *, now_ms: Millis) -> Heavy | None:
+        """Executes one piece of work. Heavy: compute it and run again. None: it comes out of `release`."""
+        self._time_ms = max(self._time_ms, now_ms)
+        state = self._overlay.over(reader)
+        self._derived.catch_up(state)
+        work.rng.rewind()
+        txn = Txn(Run(state, self._barrier, Place.ACTIVE, self._derived, Reads()))
+        outcome = self._execute(work, Attempt(txn=txn, now_ms=self._time_ms, rng=work.rng, facts=facts, has_lease=True,
+                                              active=self._active, memo=work.memo))
+        match outcome:
+            case Heavy():
+                return outcome
+            case Forward(why=why):
+                raise InvariantError(f"nothing is above the lane: {why}")
+            case Answer(index=index):
+                self._waiting.append((index, Ready(work, outcome)))
+            case Commit(changes=changes):
+                index = self._number(state.index, changes) if changes else state.index
+                if changes and isinstance(work.task, Request):
+                    header = ("X-Vault-Index", state_token.show(txn, index))
+                    outcome = replace(outcome, reply=replace(outcome.reply, headers=(*outcome.reply.headers, header)))
+                self._waiting.append((index, Ready(work, outcome)))
+            case Outside(changes=changes) | Do(changes=changes):
+                index = self._number(state.index, changes) if changes else state.index
+                self._waiting.append((index, Ready(work, outcome)))
+            case other:
+                assert_never(other)
+        return None
+
+    def take_group(self) -> tuple[WriteBatch, ...]:
+        """What piled up while the last append was under way: the next append, of at most GROUP_MAX_BYTES or one batch."""
+        group: list[WriteBatch] = []
+        size = 0
+        while self._group and (not group or size + self._group[0][0] <= GROUP_MAX_BYTES):
+            bytes_, batch = self._group.popleft()
+            size += bytes_
+            group.append(batch)
+        return tuple(group)
+
+    def applied(self, through: Index) -> None:
+        """The replica has these: the overlay lets them go."""
+        self._overlay.applied(through)
+
+    def release(self, watermark: Index) -> tuple[Ready, ...]:
+        """What may be carried out now, in order."""
+        ready: list[Ready] = []
+        while self._waiting and self._waiting[0][0] <= watermark:
+            ready.append(self._waiting.popleft()[1])
+        return tuple(ready)
+
+    def abandon(self) -> tuple[Work, ...]:
+        """The fate is known: not appended. Drops overlay and caches; gives back what is to run anew, with new seeds."""
+        lost = tuple(replace(ready.work, memo=NOTHING_YET, rng=Rng(ready.work.rng.draw)) for _, ready in self._waiting)
+        self._overlay.drop()
+        self._derived.drop()
+        self._waiting.clear()
+        self._group.clear()
+        return lost
+
+    def is_idle(self) -> bool:
+        """Nothing waits for an append or for the watermark."""
+        return not self._waiting and not self._group
+
+    def _execute(self, work: Work, attempt: Attempt) -> Outcome:
+        match work.task:
+            case Request() as request:
+                return execute(self._engines, request, attempt)
+            case Due(key=key):
+                return jobs.execute(self._engines, key, attempt)
+            case Internal(compute=compute):
+                changes = compute(attempt.txn, attempt)
+                return Commit(reply=NO_REPLY, changes=changes, effects=attempt.effects)
+            case other:
+                assert_never(other)
+
+    def _number(self, after: Index, changes: Changes) -> Index:
+        sealed: Changes = {}
+        size = 0
+        for key, value in changes.items():
+            if value is None:
+                sealed[key] = None
+            else:
+                sealed[key] = text = value if key in UNDER_NO_BARRIER else self._barrier.encrypt(key, value, nonce=self._nonce())
+                size += len(text)
+        self.encryptions += len(sealed)
+        batch = WriteBatch(index=Index(after + 1), time_ms=self._time_ms, changes=sealed)
+        self._overlay.push(batch)
+        self._group.append((size, batch))
+        return batch.index

@@ -1,0 +1,155 @@
+"""Between a worker and its main process, over an inherited socket: length-prefixed msgpack, in both directions at once.
+
+Invariants: (1) keys travel here and nowhere else; (2) a frame is at most FRAME_MAX_BYTES long; (3) the reader of a broken frame ends the
+connection, and with it the worker.
+"""
+import asyncio
+from collections.abc import Callable
+from typing import Generic, TypeAlias, TypeVar
+
+import msgspec
+
+from holdfast.crypto import Keyring
+from holdfast.engine import Memo, NodeFacts, Place, Reply, Request
+from holdfast.errors import InvariantError
+from holdfast.limits import FRAME_MAX_BYTES
+from holdfast.replica import Why
+from holdfast.telemetry.metrics import Snapshot
+
+
+class Submit(msgspec.Struct, frozen=True, kw_only=True, tag=1):
+    """Worker to main: all that it cannot do itself. At MAIN, main runs it; at ACTIVE, its lane or the active node does."""
+
+    number: int                                      # of this worker; a Done or Chunk names it
+    request: Request
+    to: Place
+    why: Why
+    memo: Memo
+
+
+class Cancel(msgspec.Struct, frozen=True, kw_only=True, tag=2):
+    """Worker to main: the client of a stream has gone."""
+
+    number: int
+
+
+class Measured(msgspec.Struct, frozen=True, kw_only=True, tag=3):
+    """Worker to main: its metrics since it began; asked for by Measure."""
+
+    number: int
+    snapshot: Snapshot
+
+
+class Started(msgspec.Struct, frozen=True, kw_only=True, tag=4):
+    """Worker to main: it accepts connections."""
+
+    addresses: tuple[str, ...]
+
+
+class AuditBroken(msgspec.Struct, frozen=True, kw_only=True, tag=5):
+    """Worker to main: whether any audit device of this process works."""
+
+    broken: bool
+
+
+class Done(msgspec.Struct, frozen=True, kw_only=True, tag=1):
+    """Main to worker: the answer, as it goes on the wire. The worker waits for no index: V was passed."""
+
+    number: int
+    reply: Reply
+
+
+class Begin(msgspec.Struct, frozen=True, kw_only=True, tag=2):
+    """Main to worker: the answer is a stream; its chunks follow."""
+
+    number: int
+    status: int
+    content_type: str
+    headers: tuple[tuple[str, str], ...]
+
+
+class Chunk(msgspec.Struct, frozen=True, kw_only=True, tag=3):
+    """Main to worker: a piece of a stream, at most 64 KiB; an empty one ends it."""
+
+    number: int
+    data: bytes
+
+
+class Keys(msgspec.Struct, frozen=True, kw_only=True, tag=4):
+    """None: sealed, forget them now."""
+
+    keyring: Keyring | None
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True, tag=5):
+    facts: NodeFacts
+
+
+class Measure(msgspec.Struct, frozen=True, kw_only=True, tag=6):
+    number: int
+
+
+class Reload(msgspec.Struct, frozen=True, kw_only=True, tag=7):
+    """The operator's SIGHUP, or sys/config/reload: certificates as PEM by listener, the log level."""
+
+    certificates: tuple[tuple[bytes, bytes] | None, ...]
+    log_level: str
+
+
+class Drain(msgspec.Struct, frozen=True, kw_only=True, tag=8):
+    """Accept no more, finish what has begun, then exit."""
+
+    within_s: float
+
+
+FromWorker: TypeAlias = Submit | Cancel | Measured | Started | AuditBroken
+ToWorker: TypeAlias = Done | Begin | Chunk | Keys | Facts | Measure | Reload | Drain
+In = TypeVar("In")
+
+_LENGTH_BYTES = 4
+
+
+class Channel(asyncio.Protocol, Generic[In]):
+    """One end of the socket. `received` is called for each message, in order; `lost` once, when the other end has gone."""
+
+    def __init__(self, kind: object, received: Callable[[In], None], lost: Callable[[], None]) -> None:
+        self._decode: Callable[[bytes], In] = msgspec.msgpack.Decoder(kind).decode
+        self._encoder = msgspec.msgpack.Encoder()
+        self._received, self._lost = received, lost
+        self._buffer = bytearray()
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        buffer = self._buffer
+        buffer += data
+        start = 0
+        while len(buffer) - start >= _LENGTH_BYTES:
+            end = start + _LENGTH_BYTES + int.from_bytes(buffer[start:start + _LENGTH_BYTES])
+            if end - start > FRAME_MAX_BYTES:
+                raise InvariantError(f"a frame of {end - start} bytes: the limit is {FRAME_MAX_BYTES}")
+            if len(buffer) < end:
+                break
+            self._received(self._decode(bytes(buffer[start + _LENGTH_BYTES:end])))
+            start = end
+        del buffer[:start]
+
+    def send(self, message: FromWorker | ToWorker) -> None:
+        """Queues a message; messages arrive in the order of the calls."""
+        if self._transport is None or self._transport.is_closing():
+            return                                   # `lost` has been or is being called: it answers what was under way
+        frame = bytearray(_LENGTH_BYTES)
+        self._encoder.encode_into(message, frame, _LENGTH_BYTES)
+        frame[:_LENGTH_BYTES] = (len(frame) - _LENGTH_BYTES).to_bytes(_LENGTH_BYTES)
+        self._transport.write(frame)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lost()
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
