@@ -1,8 +1,8 @@
 """Cluster time: what decides what has expired. It never goes back, travels with each batch, and follows the active node's clock.
 
 Invariants: (1) never below the last batch's time, nor below a time given before; (2) while the clock has jumped ahead by more than
-CLOCK_JUMP_MAX_MS within this process's life, cluster time goes on at the pace of CLOCK_BOOTTIME and nothing expires by the due queue, because
-one wrong clock would revoke every lease at once.
+CLOCK_JUMP_MAX_MS within this process's life, cluster time goes on at the pace of CLOCK_BOOTTIME and the due queue rests, because one
+wrong clock would revoke every lease at once.
 """
 from holdfast.ids import Millis
 from holdfast.limits import CLOCK_JUMP_MAX_MS

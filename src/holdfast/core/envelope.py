@@ -1,11 +1,11 @@
 """Vault's JSON around an answer; errors to status and body.
 
-The envelope is spliced from bytes made beforehand, and `data` is encoded once. Source: Vault API, "API operations" and its Go client's Secret.
+The envelope is spliced from bytes made beforehand, and `data` is encoded once. Source: Vault API; Secret of its Go client.
 """
 import msgspec
 
 from holdfast.engine import Auth, Lease, Mount, Raw, Reply, Request, Response, WrapInfo
-from holdfast.errors import AuditError, HoldfastError, RequestError, UnavailableError
+from holdfast.errors import AuditError, HoldfastError, OutsideError, RequestError, UnavailableError
 
 _encode = msgspec.json.Encoder().encode
 HEAD = b'{"request_id":"'
@@ -106,7 +106,7 @@ def failed(error: HoldfastError) -> Reply:
             return _errors(error.status, error.messages, error.warnings)
         case UnavailableError():
             return _errors(503, (error.why,))
-        case AuditError():
+        case AuditError() | OutsideError():
             return _errors(500, (str(error),))
         case _:
             return _errors(500, ("internal error",))

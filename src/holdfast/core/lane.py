@@ -47,7 +47,8 @@ class Work(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
 
 NO_REPLY = Reply(status=204)                         # of work that no client waits for
-UNDER_NO_BARRIER: frozenset[str] = frozenset({"core/seal-config", "core/recovery-config", "core/keyring", "core/root-key", "core/recovery-key"})
+UNDER_NO_BARRIER: frozenset[str] = frozenset({
+    "core/seal-config", "core/recovery-config", "core/keyring", "core/root-key", "core/recovery-key"})
 """What must be readable to unseal: public, or sealed under keys of its own by `holdfast.crypto`."""
 
 Carried: TypeAlias = Answer | Commit | Outside | Do
@@ -70,6 +71,7 @@ class Lane:
         self._group: deque[tuple[int, WriteBatch]] = deque()
         self._waiting: deque[tuple[Index, Ready]] = deque()
         self._time_ms = time_ms
+        self._txn: Txn
         self.encryptions = 0                             # under the active key term, since it was last asked for
 
     @property
@@ -81,34 +83,28 @@ class Lane:
         """The keyring has changed: what is encrypted from now on is under its active term."""
         self._barrier = barrier
 
-    def run(self, work: Work, reader: Reader, facts: NodeFacts, *, now_ms: Millis) -> Heavy | None:
-        """Executes one piece of work. Heavy: compute it and run again. None: it comes out of `release`."""
+    def run(self, work: Work, reader: Reader, facts: NodeFacts, *, now_ms: Millis) -> Heavy | Carried:
+        """Executes one piece of work. Heavy: compute it and run again. Else its outcome, which `accept` must be given next."""
         self._time_ms = max(self._time_ms, now_ms)
         state = self._overlay.over(reader)
         self._derived.catch_up(state)
         work.rng.rewind()
-        txn = Txn(Run(state, self._barrier, Place.ACTIVE, self._derived, Reads()))
+        self._txn = txn = Txn(Run(state, self._barrier, Place.ACTIVE, self._derived, Reads()))
         outcome = self._execute(work, Attempt(txn=txn, now_ms=self._time_ms, rng=work.rng, facts=facts, has_lease=True,
                                               active=self._active, memo=work.memo))
-        match outcome:
-            case Heavy():
-                return outcome
-            case Forward(why=why):
-                raise InvariantError(f"nothing is above the lane: {why}")
-            case Answer(index=index):
-                self._waiting.append((index, Ready(work, outcome)))
-            case Commit(changes=changes):
-                index = self._number(state.index, changes) if changes else state.index
-                if changes and isinstance(work.task, Request):
-                    header = ("X-Vault-Index", state_token.show(txn, index))
-                    outcome = replace(outcome, reply=replace(outcome.reply, headers=(*outcome.reply.headers, header)))
-                self._waiting.append((index, Ready(work, outcome)))
-            case Outside(changes=changes) | Do(changes=changes):
-                index = self._number(state.index, changes) if changes else state.index
-                self._waiting.append((index, Ready(work, outcome)))
-            case other:
-                assert_never(other)
-        return None
+        if isinstance(outcome, Forward):
+            raise InvariantError(f"nothing is above the lane: {outcome.why}")
+        return outcome
+
+    def accept(self, work: Work, outcome: Carried) -> None:
+        """Numbers the outcome of the last run, whose entry the audit devices have now; or takes the refusal that stands in for it.
+        It comes out of `release`. Before the next run, and before the reader of the last one is closed."""
+        txn = self._txn
+        index = txn.run.reader.index if isinstance(outcome, Answer) or not outcome.changes else self._number(outcome.changes)
+        if isinstance(outcome, Commit) and outcome.changes and isinstance(work.task, Request):
+            header = ("X-Vault-Index", state_token.show(txn, index))
+            outcome = replace(outcome, reply=replace(outcome.reply, headers=(*outcome.reply.headers, header)))
+        self._waiting.append((index, Ready(work, outcome)))
 
     def take_group(self) -> tuple[WriteBatch, ...]:
         """What piled up while the last append was under way: the next append, of at most GROUP_MAX_BYTES or one batch."""
@@ -156,7 +152,7 @@ class Lane:
             case other:
                 assert_never(other)
 
-    def _number(self, after: Index, changes: Changes) -> Index:
+    def _number(self, changes: Changes) -> Index:
         sealed: Changes = {}
         size = 0
         for key, value in changes.items():
@@ -166,7 +162,7 @@ class Lane:
                 sealed[key] = text = value if key in UNDER_NO_BARRIER else self._barrier.encrypt(key, value, nonce=self._nonce())
                 size += len(text)
         self.encryptions += len(sealed)
-        batch = WriteBatch(index=Index(after + 1), time_ms=self._time_ms, changes=sealed)
+        batch = WriteBatch(index=Index(self._txn.run.reader.index + 1), time_ms=self._time_ms, changes=sealed)
         self._overlay.push(batch)
         self._group.append((size, batch))
         return batch.index

@@ -1,7 +1,7 @@
 """X-Vault-Index: the WAL index as Vault's clients carry it about.
 
-base64 of `v1:<cluster id>:<local index>:<replicated index>:<HMAC-SHA256 of what is before it, hex>`. Clients parse and compare it, but cannot
-make one. Source: Vault, "Eventual consistency".
+base64 of `v1:<cluster id>:<local index>:<replicated index>:<HMAC-SHA256 of what is before it, hex>`. Clients parse and compare it,
+but cannot make one. Source: Vault, "Eventual consistency".
 """
 import base64
 import binascii
