@@ -16,7 +16,20 @@ from holdfast.core import jobs, state_token
 from holdfast.core.access import Access
 from holdfast.core.outcome import Answer, Commit, Do, Forward, Heavy, Outcome, Outside
 from holdfast.core.pipeline import execute
-from holdfast.crypto import Barrier
+from holdfast.crypto import (
+    KEYRING,
+    KEYRING_USAGE,
+    ROOT_KEY,
+    AesGcmBarrier,
+    Barrier,
+    KeyMeter,
+    KeyUsage,
+    Opened,
+    follow,
+    rotate,
+    seal_keyring,
+)
+from holdfast.crypto.draw import NONCE_BYTES
 from holdfast.engine import NOTHING_YET, ActiveMemory, Attempt, Memo, NodeFacts, Origin, Place, Reply, Request, Rng, Txn
 from holdfast.errors import InvariantError
 from holdfast.ids import Index, Millis
@@ -37,19 +50,19 @@ class Internal(msgspec.Struct, frozen=True, eq=False):
     compute: Callable[[Txn, Attempt], Changes]
 
 
+Task: TypeAlias = Request | Due | Internal
+
+
 class Work(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """What is to be run, with what earlier attempts computed. `origin`: forwarded, to run exactly once."""
 
-    task: Request | Due | Internal
+    task: Task
     rng: Rng
     memo: Memo = NOTHING_YET
     origin: Origin | None = None
 
 
 NO_REPLY = Reply(status=204)                         # of work that no client waits for
-UNDER_NO_BARRIER: frozenset[str] = frozenset({
-    "core/seal-config", "core/recovery-config", "core/keyring", "core/root-key", "core/recovery-key"})
-"""What must be readable to unseal: public, or sealed under keys of its own by `holdfast.crypto`."""
 
 Carried: TypeAlias = Answer | Commit | Outside | Do
 
@@ -62,26 +75,37 @@ class Ready(msgspec.Struct, frozen=True, eq=False):
 
 
 class Lane:
-    """`derived` is the lane's own: it also knows values that are still on their way."""
+    """`derived` is the lane's own: it also knows values that are still on their way. `usage` is what the store says of the active key."""
 
-    def __init__(self, engines: Access, barrier: Barrier, *, derived: Derived, nonce: Callable[[], bytes], time_ms: Millis) -> None:
-        self._engines, self._barrier, self._derived, self._nonce = engines, barrier, derived, nonce
+    def __init__(self, engines: Access, opened: Opened, usage: KeyUsage | None, *, derived: Derived, nonce: Callable[[], bytes],
+                 time_ms: Millis) -> None:
+        self._engines, self._derived, self._nonce, self._time_ms = engines, derived, nonce, time_ms
+        self._opened = self._durable = opened
+        self._barrier: Barrier = AesGcmBarrier(opened.keyring)
+        self._meter = KeyMeter(opened.keyring, usage)
         self._overlay = Overlay()
         self._active = ActiveMemory()
         self._group: deque[tuple[int, WriteBatch]] = deque()
         self._waiting: deque[tuple[Index, Ready]] = deque()
-        self._time_ms = time_ms
         self._txn: Txn
-        self.encryptions = 0                             # under the active key term, since it was last asked for
 
     @property
-    def time_ms(self) -> Millis:
-        """Cluster time: that of the last run."""
-        return self._time_ms
+    def opened(self) -> Opened:
+        """The keys that the last durable batch was encrypted under."""
+        return self._durable
 
-    def use_barrier(self, barrier: Barrier) -> None:
-        """The keyring has changed: what is encrypted from now on is under its active term."""
-        self._barrier = barrier
+    def rotation(self, *, asked: bool = False) -> Internal | None:
+        """A new key term: when it is asked for, or when the active one has encrypted enough or is old enough. None: not due."""
+        if not asked and not self._meter.is_due(self._time_ms):
+            return None
+
+        def compute(txn: Txn, attempt: Attempt) -> Changes:
+            if not asked and not self._meter.is_due(attempt.now_ms):
+                return {}                                # another one came first
+            keyring = rotate(self._opened.keyring, attempt.rng.bytes, attempt.now_ms, encryptions=self._meter.used)
+            return {KEYRING: seal_keyring(self._opened.root_key, keyring, nonce=attempt.rng.bytes(NONCE_BYTES))}
+
+        return Internal(compute)
 
     def run(self, work: Work, reader: Reader, facts: NodeFacts, *, now_ms: Millis) -> Heavy | Carried:
         """Executes one piece of work. Heavy: compute it and run again. Else its outcome, which `accept` must be given next."""
@@ -119,6 +143,8 @@ class Lane:
     def applied(self, through: Index) -> None:
         """The replica has these: the overlay lets them go."""
         self._overlay.applied(through)
+        if not self._overlay:
+            self._durable = self._opened                 # nothing is on its way, so what was followed is durable
 
     def release(self, watermark: Index) -> tuple[Ready, ...]:
         """What may be carried out now, in order."""
@@ -132,6 +158,11 @@ class Lane:
         lost = tuple(replace(ready.work, memo=NOTHING_YET, rng=Rng(ready.work.rng.draw)) for _, ready in self._waiting)
         self._overlay.drop()
         self._derived.drop()
+        self._meter.abandon()
+        if self._opened is not self._durable:
+            self._opened = self._durable
+            self._barrier = AesGcmBarrier(self._opened.keyring)
+            self._meter.follow(self._opened.keyring)
         self._waiting.clear()
         self._group.clear()
         return lost
@@ -153,16 +184,27 @@ class Lane:
                 assert_never(other)
 
     def _number(self, changes: Changes) -> Index:
+        values = sum(value is not None for value in changes.values())
+        usage = self._meter.charge(values)
+        if usage is not None:
+            changes = {**changes, KEYRING_USAGE: msgspec.json.encode(usage)}
         sealed: Changes = {}
         size = 0
         for key, value in changes.items():
             if value is None:
                 sealed[key] = None
             else:
-                sealed[key] = text = value if key in UNDER_NO_BARRIER else self._barrier.encrypt(key, value, nonce=self._nonce())
+                sealed[key] = text = self._barrier.encrypt(key, value, nonce=self._nonce())
                 size += len(text)
-        self.encryptions += len(sealed)
         batch = WriteBatch(index=Index(self._txn.run.reader.index + 1), time_ms=self._time_ms, changes=sealed)
         self._overlay.push(batch)
         self._group.append((size, batch))
+        if (keyring := changes.get(KEYRING)) is not None:
+            self._follow(keyring, changes.get(ROOT_KEY))
         return batch.index
+
+    def _follow(self, sealed_keyring: bytes, root_key: bytes | None) -> None:
+        """From the next batch on, everything is encrypted under the new term."""
+        self._opened = follow(self._opened, sealed_keyring=sealed_keyring, root_key=root_key)
+        self._barrier = AesGcmBarrier(self._opened.keyring)
+        self._meter.follow(self._opened.keyring)

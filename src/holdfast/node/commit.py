@@ -1,0 +1,242 @@
+"""The commit pipeline of the active node: run → audit the request → append → apply → V → effects → audit the response → reply.
+
+One append is under way at a time; whatever the lane ran meanwhile goes out as the next one (group commit). The lane runs on the event
+loop's thread, between its other work; appending and applying release the interpreter, in a thread.
+
+Invariants: (1) a request's audit entry is written before its batch is handed to the log; (2) a reply leaves only when its index is at
+most V; (3) an append whose outcome is unknown stops the lane until its fate is known.
+"""
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Protocol, TypeAlias, assert_never
+
+from msgspec.structs import replace
+
+from holdfast.core import envelope
+from holdfast.core.cluster_time import ClusterTime
+from holdfast.core.lane import Carried, Internal, Lane, Ready, Task, Work
+from holdfast.core.outcome import Answer, AuditEntry, Commit, Do, Heavy, Outside
+from holdfast.crypto import Opened
+from holdfast.engine import NOTHING_YET, Effect, Memo, NodeFacts, Reply, Rng, Stream
+from holdfast.engine.context import Failed
+from holdfast.errors import AuditError, HoldfastError, UnavailableError
+from holdfast.ha.gate import CLUSTER_TIME_OFFSET_MS, WATERMARK, Words
+from holdfast.ids import Index
+from holdfast.node.clock import Clock
+from holdfast.replica import Reader, Reads
+from holdfast.storage import Fence, FenceLost, Log, Uncertain, WriteBatch
+
+Served: TypeAlias = Reply | Stream
+
+
+class Replica(Protocol):
+    def open(self) -> Reader: ...
+    def apply(self, batches: Sequence[WriteBatch]) -> None: ...
+
+
+class Devices(Protocol):
+    """The audit devices of this process."""
+
+    def write(self, reader: Reader, lines: Sequence[tuple[str, bytes]]) -> None:
+        """Each line to its device. Raises AuditError when none of them took its line."""
+
+
+class Pool(Protocol):
+    """Threads for what would hold up the event loop."""
+
+    def __call__(self, call: Callable[[], object]) -> Awaitable[object]: ...
+
+
+def requests_of(audit: Sequence[AuditEntry]) -> list[tuple[str, bytes]]:
+    return [(entry.device, entry.request) for entry in audit]
+
+
+def responses_of(audit: Sequence[AuditEntry]) -> list[tuple[str, bytes]]:
+    return [(entry.device, entry.response) for entry in audit]
+
+
+def both_of(audit: Sequence[AuditEntry]) -> list[tuple[str, bytes]]:
+    return [(entry.device, entry.request + entry.response) for entry in audit]
+
+
+class Committer:
+    """Runs work on the lane and carries out what comes of it. Lives on one event loop."""
+
+    def __init__(self, lane: Lane, log: Log, fence: Fence, replica: Replica, words: Words, clock: Clock, time: ClusterTime,
+                 devices: Devices, facts: Callable[[], NodeFacts], pool: Pool, perform: Callable[[Effect], Awaitable[Served]],
+                 keys_changed: Callable[[Opened], None], draw_seed: Callable[[], bytes]) -> None:
+        self._lane, self._log, self._fence, self._replica, self._words = lane, log, fence, replica, words
+        self._clock, self._time, self._devices, self._facts, self._pool = clock, time, devices, facts, pool
+        self._perform, self._keys_changed, self._draw_seed = perform, keys_changed, draw_seed
+        self._opened = lane.opened
+        self._answers: dict[int, asyncio.Future[Served]] = {}            # by id of the work, which the lane holds on to
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._appending: asyncio.Task[None] | None = None
+        self._watermark = Index(words.load(WATERMARK))
+        self._held: list[tuple[Work, asyncio.Future[Served]]] | None = None   # while a fate is unknown
+        self._stopped = False
+
+    async def submit(self, task: Task, memo: Memo = NOTHING_YET) -> Served:
+        """Runs a request, or work of the node's own, to its end. Raises UnavailableError when the lane has been stopped."""
+        work = Work(task=task, rng=Rng(self._draw_seed), memo=memo)
+        answer = asyncio.get_running_loop().create_future()
+        self._run(work, answer)
+        return await asyncio.shield(answer)              # a client that goes away does not undo what was begun
+
+    async def stop(self) -> None:
+        """Takes no more, and waits until what was taken is durable and answered."""
+        self._stopped = True
+        while self._appending is not None or self._tasks:
+            pending = {*self._tasks, *((self._appending,) if self._appending else ())}
+            await asyncio.wait(pending)
+
+    def _run(self, work: Work, answer: "asyncio.Future[Served]") -> None:
+        if self._stopped:
+            answer.set_exception(UnavailableError("Vault is sealed"))
+            return
+        if self._held is not None:
+            self._held.append((work, answer))
+            return
+        now_ms = self._time.now(wall_ms=self._clock.wall_ms(), boot_ms=self._clock.boot_ms())
+        self._words.store(CLUSTER_TIME_OFFSET_MS, self._time.offset_ms)
+        reader = self._replica.open()
+        try:
+            outcome = self._lane.run(work, reader, self._facts(), now_ms=now_ms)
+            if isinstance(outcome, Heavy):
+                self._spawn(self._compute(work, outcome, answer))
+                return
+            if outcome.audit and not isinstance(outcome, Answer):
+                outcome = self._audited(outcome, reader)
+            self._lane.accept(work, outcome)
+        except BaseException as error:
+            answer.set_exception(error)
+            raise
+        finally:
+            reader.close()
+        self._answers[id(work)] = answer
+        self._go_on()
+        if not isinstance(work.task, Internal) and (rotation := self._lane.rotation()) is not None:
+            self._spawn(self._alone(rotation))
+
+    def _audited(self, outcome: Commit | Outside | Do, reader: Reader) -> Carried:
+        """The outcome, once the devices have its request; else the refusal in its place, and nothing has happened."""
+        try:
+            self._devices.write(reader, requests_of(outcome.audit))
+        except AuditError as error:
+            return Answer(reply=envelope.failed(error), index=Index(0), reads=Reads())
+        return outcome
+
+    async def _alone(self, task: Task) -> None:
+        await self.submit(task)
+
+    async def _compute(self, work: Work, heavy: Heavy, answer: "asyncio.Future[Served]") -> None:
+        result = await self._pool(heavy.compute)
+        self._run(replace(work, memo=work.memo.having(heavy.key, result)), answer)
+
+    def _go_on(self) -> None:
+        if self._appending is None:
+            group = self._lane.take_group()
+            if group:
+                self._appending = asyncio.get_running_loop().create_task(self._append_all(group))
+        self._release()
+
+    async def _append_all(self, group: tuple[WriteBatch, ...]) -> None:
+        try:
+            while group:
+                if not await self._append(group):
+                    return
+                group = self._lane.take_group()
+        finally:
+            self._appending = None
+
+    async def _append(self, group: tuple[WriteBatch, ...]) -> bool:
+        last = group[-1].index
+        try:
+            await self._log.append(group, self._fence)
+        except (Uncertain, FenceLost) as error:
+            if not await self._settle(last, error):
+                return False
+        await self._pool(lambda: self._replica.apply(group))
+        self._lane.applied(last)
+        self._watermark = last
+        if self._lane.opened is not self._opened:
+            self._opened = self._lane.opened
+            self._keys_changed(self._opened)             # before V says that what is under the new term may be read
+        self._words.store(WATERMARK, last)
+        self._release()
+        return True
+
+    async def _settle(self, last: Index, error: Exception) -> bool:
+        """The fate of an append that did not end well. Not appended: what the lane ran is refused, for nothing of it happened."""
+        self._held = []
+        durable = isinstance(error, Uncertain) and await self._log.fate(last)
+        held, self._held = self._held, None
+        if not durable:
+            for work in self._lane.abandon():
+                self._answers.pop(id(work)).set_exception(UnavailableError(f"the storage cannot write: {error}"))
+        for work, answer in held:
+            self._run(work, answer)
+        return durable
+
+    def _release(self) -> None:
+        for ready in self._lane.release(self._watermark):
+            answer = self._answers.pop(id(ready.work))
+            match ready.outcome:
+                case Answer(reply=reply, audit=audit):
+                    self._answer(answer, reply, both_of(audit))
+                case Commit(reply=reply, effects=(), audit=audit):
+                    self._answer(answer, reply, responses_of(audit))
+                case Commit() as commit:
+                    self._spawn(self._effects(commit, answer))
+                case Do(effect=effect, audit=audit):
+                    self._spawn(self._do(effect, audit, answer))
+                case Outside() as outside:
+                    self._spawn(self._call(ready, outside, answer))
+                case other:
+                    assert_never(other)
+
+    def _answer(self, answer: "asyncio.Future[Served]", reply: Served, lines: list[tuple[str, bytes]]) -> None:
+        if lines:
+            try:
+                self._write(lines)
+            except AuditError as error:
+                reply = envelope.failed(error)           # committed all the same, as in Vault
+        if not answer.done():
+            answer.set_result(reply)
+
+    async def _effects(self, commit: Commit, answer: "asyncio.Future[Served]") -> None:
+        for effect in commit.effects:
+            await self._perform(effect)
+        self._answer(answer, commit.reply, responses_of(commit.audit))
+
+    async def _do(self, effect: Effect, audit: Sequence[AuditEntry], answer: "asyncio.Future[Served]") -> None:
+        try:
+            reply = await self._perform(effect)
+        except HoldfastError as error:
+            reply = envelope.failed(error)
+        self._answer(answer, reply, responses_of(audit))
+
+    async def _call(self, ready: Ready, outside: Outside, answer: "asyncio.Future[Served]") -> None:
+        """The call that others see; then the handler starts again and finds what came of it."""
+        result: object
+        try:
+            async with asyncio.timeout(outside.within_ms / 1000):
+                result = await self._pool(outside.call)
+        except TimeoutError:
+            result = Failed(f"no answer within {outside.within_ms} ms")
+        except Exception as error:  # noqa: BLE001 — whatever the outside raises is a result of the call
+            result = Failed(str(error) or type(error).__name__)
+        memo = replace(ready.work.memo.having(outside.key, result), spent=True, undo_key=outside.undo_key)
+        self._run(replace(ready.work, memo=memo), answer)
+
+    def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _write(self, lines: list[tuple[str, bytes]]) -> None:
+        reader = self._replica.open()
+        try:
+            self._devices.write(reader, lines)
+        finally:
+            reader.close()
