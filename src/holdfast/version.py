@@ -1,0 +1,5 @@
+"""The version, in one place. Clients and Terraform parse it as SemVer and gate features on it; "ent" must never stand in it."""
+HOLDFAST_VERSION = "0.1.0"
+VERSION = f"1.17.0+holdfast.{HOLDFAST_VERSION}"
+"""What the API reports: the release of Vault whose API this is, and ours as build metadata."""
+BUILD_DATE = "2026-11-21T00:00:00Z"
