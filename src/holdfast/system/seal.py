@@ -80,7 +80,8 @@ def read_share(text: str) -> Secret:
 
 def seal(txn: Txn, args: Nothing, ctx: Context) -> Response:
     """Seal this node: it forgets its keys and answers nothing until it is unsealed."""
-    ctx.effect(Seal())
+    if not ctx.facts.sealed:                         # sealed already: true whoever asks, and no token could be checked
+        ctx.effect(Seal())
     return Response()
 
 
@@ -96,7 +97,9 @@ ROUTES = (
         Method.GET: on(Nothing, read_init, public=True, sealed=True, local=True),
         Method.POST: on(InitInput, init, public=True, sealed=True, local=True),
     }),
-    Route("unseal", "Unsealing of this node, share by share.", {Method.POST: on(UnsealInput, unseal, public=True, sealed=True, local=True)}),
-    Route("seal", "Sealing of this node.", {Method.POST: on(Nothing, seal, sudo=True, local=True)}),
+    Route("unseal", "Unsealing of this node, share by share.", {
+        Method.POST: on(UnsealInput, unseal, public=True, sealed=True, local=True),
+    }),
+    Route("seal", "Sealing of this node.", {Method.POST: on(Nothing, seal, sudo=True, sealed=True, local=True)}),
     Route("step-down", "Change of the active node.", {Method.POST: on(Nothing, step_down, sudo=True)}),
 )

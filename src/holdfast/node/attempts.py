@@ -1,0 +1,76 @@
+"""One process's attempts at requests: opens the state, asks the lease before and the gate after. The same in a worker and in main."""
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from holdfast.core.access import Access
+from holdfast.core.outcome import Answer, Outcome
+from holdfast.core.pipeline import execute
+from holdfast.crypto import AesGcmBarrier, Barrier, Keyring
+from holdfast.engine import NOTHING_YET, ActiveMemory, Attempt, Memo, NodeFacts, Place, Request, Rng, Txn
+from holdfast.errors import InvariantError
+from holdfast.ha.gate import CLUSTER_TIME_OFFSET_MS, Verdict, Words, may_answer, may_read
+from holdfast.ids import Millis
+from holdfast.limits import DERIVED_ENTRIES_MAX
+from holdfast.node.clock import Clock
+from holdfast.replica import Derived, Reader, Reads, Run
+
+
+class Replica(Protocol):
+    def open(self) -> Reader: ...                    # ends with `close`
+
+
+class Devices(Protocol):
+    """The audit devices of this process."""
+
+    def write(self, reader: Reader, lines: Sequence[tuple[str, bytes]]) -> None:
+        """Each line to its device. Raises AuditError when none of them took its line."""
+
+
+class NoKeys:
+    """The barrier of a sealed node."""
+
+    def encrypt(self, key: str, value: bytes, *, nonce: bytes) -> bytes:
+        raise InvariantError("sealed")
+
+    def decrypt(self, key: str, sealed: bytes) -> bytes:
+        raise InvariantError("sealed")
+
+
+class Attempts:
+    """`facts` and the keys are what main published last; each is replaced whole."""
+
+    def __init__(self, access: Access, replica: Replica, words: Words, clock: Clock, place: Place, draw_seed: Callable[[], bytes]) -> None:
+        self.access, self.replica, self.words, self.clock, self.place, self.draw_seed = access, replica, words, clock, place, draw_seed
+        self.facts = NodeFacts()
+        self.derived = Derived(DERIVED_ENTRIES_MAX)
+        self._barrier: Barrier = NoKeys()
+        self._active = ActiveMemory()                # nobody gets at it: `need` stands before
+        self._boot_ms, self._load = clock.boot_ms, words.load
+
+    def use_keys(self, keyring: Keyring | None) -> None:
+        """None: sealed. Then nothing that was decrypted is kept."""
+        self._barrier = NoKeys() if keyring is None else AesGcmBarrier(keyring)
+        if keyring is None:
+            self.derived.drop()
+
+    def attempt(self, request: Request, memo: Memo, rng: Rng) -> tuple[Outcome, Verdict]:
+        """One attempt on one state. The lease is asked before the state is opened, the gate before it is closed."""
+        words, boot_ms = self.words, self._boot_ms()
+        has_lease = may_read(words, boot_ms)
+        reader = self.replica.open()
+        try:
+            self.derived.catch_up(reader)
+            txn = Txn(Run(reader, self._barrier, self.place, self.derived, Reads()))
+            outcome = execute(self.access, request, Attempt(
+                txn=txn, now_ms=Millis(boot_ms + self._load(CLUSTER_TIME_OFFSET_MS)), rng=rng, facts=self.facts,
+                has_lease=has_lease, active=self._active, memo=memo))
+            verdict = may_answer(words, reader, outcome.index, outcome.reads) if type(outcome) is Answer else Verdict.WAIT
+            return outcome, verdict
+        finally:
+            reader.close()
+
+    def first(self, request: Request) -> tuple[Outcome, Verdict, Rng]:
+        """The first attempt at a request, with a random stream of its own."""
+        rng = Rng(self.draw_seed)
+        outcome, verdict = self.attempt(request, NOTHING_YET, rng)
+        return outcome, verdict, rng
