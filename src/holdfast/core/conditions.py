@@ -14,6 +14,8 @@ def check(request: Request, attempt: Attempt, local: Op | None) -> None:
     """Sealed; no read lease; asked for the active node; asked for a newer state. Operations about this node need no lease."""
     txn, facts = attempt.txn, attempt.facts
     if facts.sealed and not (local is not None and local.sealed):
+        if attempt.has_lease:
+            txn.need(Place.MAIN, Why.BEHIND)             # unsealed a moment ago: main knows first
         raise UnavailableError("Vault is sealed")
     if local is not None:
         return

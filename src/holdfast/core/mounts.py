@@ -1,7 +1,7 @@
 """The mount table: what is mounted where, for secrets engines and auth methods alike.
 
 Invariants: (1) an entry's uuid never changes, and all its keys, leases and tokens carry the uuid, so a path is free as soon as its
-entry has gone; (2) no path of the table is a prefix of another; (3) the entry's key is its uuid. Leaves what unmounting deletes to `core.jobs`.
+entry has gone; (2) no path of the table is a prefix of another; (3) the entry's key is its uuid.
 """
 from collections.abc import Mapping
 

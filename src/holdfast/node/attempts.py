@@ -6,7 +6,7 @@ from holdfast.core.access import Access
 from holdfast.core.outcome import Answer, Outcome
 from holdfast.core.pipeline import execute
 from holdfast.crypto import AesGcmBarrier, Barrier, Keyring
-from holdfast.engine import NOTHING_YET, ActiveMemory, Attempt, Memo, NodeFacts, Place, Request, Rng, Txn
+from holdfast.engine import ActiveMemory, Attempt, Memo, NodeFacts, Place, Request, Rng, Txn
 from holdfast.errors import InvariantError
 from holdfast.ha.gate import CLUSTER_TIME_OFFSET_MS, Verdict, Words, may_answer, may_read
 from holdfast.ids import Millis
@@ -68,9 +68,3 @@ class Attempts:
             return outcome, verdict
         finally:
             reader.close()
-
-    def first(self, request: Request) -> tuple[Outcome, Verdict, Rng]:
-        """The first attempt at a request, with a random stream of its own."""
-        rng = Rng(self.draw_seed)
-        outcome, verdict = self.attempt(request, NOTHING_YET, rng)
-        return outcome, verdict, rng

@@ -8,7 +8,7 @@ most V; (3) an append whose outcome is unknown stops the lane until its fate is 
 """
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Protocol, TypeAlias, assert_never
+from typing import Protocol, assert_never
 
 from msgspec.structs import replace
 
@@ -17,28 +17,21 @@ from holdfast.core.cluster_time import ClusterTime
 from holdfast.core.lane import Carried, Internal, Lane, Ready, Task, Work
 from holdfast.core.outcome import Answer, AuditEntry, Commit, Do, Heavy, Outside
 from holdfast.crypto import Opened
-from holdfast.engine import NOTHING_YET, Effect, Memo, NodeFacts, Reply, Rng, Stream
+from holdfast.engine import NOTHING_YET, Effect, Memo, NodeFacts, Rng
 from holdfast.engine.context import Failed
 from holdfast.errors import AuditError, HoldfastError, UnavailableError
 from holdfast.ha.gate import CLUSTER_TIME_OFFSET_MS, WATERMARK, Words
 from holdfast.ids import Index
+from holdfast.node import attempts
+from holdfast.node.attempts import Devices
 from holdfast.node.clock import Clock
+from holdfast.node.serving import Served
 from holdfast.replica import Reader, Reads
 from holdfast.storage import Fence, FenceLost, Log, Uncertain, WriteBatch
 
-Served: TypeAlias = Reply | Stream
 
-
-class Replica(Protocol):
-    def open(self) -> Reader: ...
+class Replica(attempts.Replica, Protocol):
     def apply(self, batches: Sequence[WriteBatch]) -> None: ...
-
-
-class Devices(Protocol):
-    """The audit devices of this process."""
-
-    def write(self, reader: Reader, lines: Sequence[tuple[str, bytes]]) -> None:
-        """Each line to its device. Raises AuditError when none of them took its line."""
 
 
 class Pool(Protocol):

@@ -1,7 +1,7 @@
 """How a sealed node gets its keys back: shares one by one, or at once with a seal that opens itself.
 
-Invariants: (1) shares are held only while they are being collected, and forgotten with the last one, right or wrong; (2) a share given twice
-counts once.
+Invariants: (1) shares are held only while they are being collected, and forgotten with the last one, right or wrong; (2) a share given
+twice counts once.
 """
 from collections.abc import Callable
 

@@ -1,0 +1,84 @@
+"""One process's way through a request: attempt after attempt, until it is answered here or has to leave. The same in a worker and in main.
+
+What differs stands outside: `forward`, for what must run elsewhere, and `carry_out`, for what only main can do.
+"""
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias, assert_never
+
+from holdfast.core import envelope
+from holdfast.core.outcome import Answer, Commit, Do, Forward, Heavy, Outcome, Outside
+from holdfast.engine import NOTHING_YET, Memo, Place, Reply, Request, Rng, Stream
+from holdfast.errors import AuditError
+from holdfast.ha.gate import WATERMARK, Verdict
+from holdfast.ids import Index
+from holdfast.limits import WATERMARK_WAIT_MS
+from holdfast.node.attempts import Attempts, Devices
+from holdfast.replica import Why
+
+WATERMARK_POLL_S = 0.0005                            # V is a word in shared memory: nothing wakes who waits for it
+Served: TypeAlias = Reply | Stream
+ForwardTo: TypeAlias = Callable[[Request, Place, Why, Memo], Awaitable[Served]]
+CarryOut: TypeAlias = Callable[[Request, Commit | Outside | Do], Awaitable[Served]]
+
+
+class Serving:
+    """Never raises for a request's fault."""
+
+    def __init__(self, attempts: Attempts, devices: Devices, forward: ForwardTo, carry_out: CarryOut) -> None:
+        self._attempts, self._devices, self._forward, self._carry_out = attempts, devices, forward, carry_out
+
+    def serve(self, request: Request) -> Reply | Awaitable[Served]:
+        """From bytes parsed to bytes to send. A read is answered at once, without a task."""
+        rng = Rng(self._attempts.draw_seed)
+        outcome, verdict = self._attempts.attempt(request, NOTHING_YET, rng)
+        if type(outcome) is Answer and verdict is Verdict.GO:
+            return self._audited(outcome) if outcome.audit else outcome.reply
+        return self._go_on(request, outcome, verdict, NOTHING_YET, rng)
+
+    async def resume(self, request: Request, memo: Memo) -> Served:
+        """A request that another process began."""
+        rng = Rng(self._attempts.draw_seed)
+        outcome, verdict = self._attempts.attempt(request, memo, rng)
+        return await self._go_on(request, outcome, verdict, memo, rng)
+
+    async def _go_on(self, request: Request, outcome: Outcome, verdict: Verdict, memo: Memo, rng: Rng) -> Served:
+        while True:
+            match outcome:
+                case Answer(index=index):
+                    if verdict is Verdict.GO or await self._passed(index):
+                        return self._audited(outcome)
+                    return await self._forward(request, Place.ACTIVE, Why.NO_LEASE, memo)
+                case Heavy(key=key, compute=compute):
+                    memo = memo.having(key, await asyncio.to_thread(compute))
+                    rng.rewind()
+                case Forward(to=to, why=why):
+                    return await self._forward(request, to, why, memo)
+                case Commit() | Outside() | Do():
+                    return await self._carry_out(request, outcome)
+                case other:
+                    assert_never(other)
+            outcome, verdict = self._attempts.attempt(request, memo, rng)
+
+    def _audited(self, answer: Answer) -> Reply:
+        """The answer, once the devices have both its entries."""
+        if not answer.audit:
+            return answer.reply
+        reader = self._attempts.replica.open()
+        try:
+            self._devices.write(reader, [(entry.device, entry.request + entry.response) for entry in answer.audit])
+        except AuditError as error:
+            return envelope.failed(error)
+        finally:
+            reader.close()
+        return answer.reply
+
+    async def _passed(self, index: Index) -> bool:
+        """Waits for V, a shared word; the answer stays as it is, so that no newer state has to be waited for."""
+        attempts = self._attempts
+        deadline = attempts.clock.boot_ms() + WATERMARK_WAIT_MS
+        while attempts.words.load(WATERMARK) < index:
+            if attempts.clock.boot_ms() >= deadline:
+                return False
+            await asyncio.sleep(WATERMARK_POLL_S)
+        return True
