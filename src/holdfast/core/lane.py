@@ -12,7 +12,7 @@ from typing import TypeAlias, assert_never
 import msgspec
 from msgspec.structs import replace
 
-from holdfast.core import jobs, state_token
+from holdfast.core import jobs, keys, state_token
 from holdfast.core.access import Access
 from holdfast.core.outcome import Answer, Commit, Do, Forward, Heavy, Outcome, Outside
 from holdfast.core.pipeline import execute
@@ -26,10 +26,7 @@ from holdfast.crypto import (
     KeyUsage,
     Opened,
     follow,
-    rotate,
-    seal_keyring,
 )
-from holdfast.crypto.draw import NONCE_BYTES
 from holdfast.engine import NOTHING_YET, ActiveMemory, Attempt, Memo, NodeFacts, Origin, Place, Reply, Request, Rng, Txn
 from holdfast.errors import InvariantError
 from holdfast.ids import Index, Millis
@@ -45,9 +42,9 @@ class Due(msgspec.Struct, frozen=True):
 
 
 class Internal(msgspec.Struct, frozen=True, eq=False):
-    """A change of the node's own (a key rotation): plaintext changes computed from the state it finds; none: nothing to do."""
+    """A change of the node's own (a key rotation): written into the Txn, or nothing where it is no longer needed."""
 
-    compute: Callable[[Txn, Attempt], Changes]
+    run: Callable[[Txn, Attempt], None]
 
 
 Task: TypeAlias = Request | Due | Internal
@@ -94,18 +91,9 @@ class Lane:
         """The keys that the last durable batch was encrypted under."""
         return self._durable
 
-    def rotation(self, *, asked: bool = False) -> Internal | None:
-        """A new key term: when it is asked for, or when the active one has encrypted enough or is old enough. None: not due."""
-        if not asked and not self._meter.is_due(self._time_ms):
-            return None
-
-        def compute(txn: Txn, attempt: Attempt) -> Changes:
-            if not asked and not self._meter.is_due(attempt.now_ms):
-                return {}                                # another one came first
-            keyring = rotate(self._opened.keyring, attempt.rng.bytes, attempt.now_ms, encryptions=self._meter.used)
-            return {KEYRING: seal_keyring(self._opened.root_key, keyring, nonce=attempt.rng.bytes(NONCE_BYTES))}
-
-        return Internal(compute)
+    def rotation(self) -> Internal | None:
+        """A new key term, when the active one has encrypted enough or is old enough; None: not due."""
+        return Internal(self._rotate) if self._meter.is_due(self._time_ms) else None
 
     def run(self, work: Work, reader: Reader, facts: NodeFacts, *, now_ms: Millis) -> Heavy | Carried:
         """Executes one piece of work. Heavy: compute it and run again. Else its outcome, which `accept` must be given next."""
@@ -177,11 +165,15 @@ class Lane:
                 return execute(self._engines, request, attempt)
             case Due(key=key):
                 return jobs.execute(self._engines, key, attempt)
-            case Internal(compute=compute):
-                changes = compute(attempt.txn, attempt)
-                return Commit(reply=NO_REPLY, changes=changes, effects=attempt.effects)
+            case Internal(run=run):
+                run(attempt.txn, attempt)
+                return Commit(reply=NO_REPLY, changes=attempt.txn.changes(), effects=())
             case other:
                 assert_never(other)
+
+    def _rotate(self, txn: Txn, attempt: Attempt) -> None:
+        if self._meter.is_due(attempt.now_ms):           # else another one came first
+            keys.begin_term(txn, attempt.rng, attempt.now_ms)
 
     def _number(self, changes: Changes) -> Index:
         values = sum(value is not None for value in changes.values())
