@@ -1,0 +1,1 @@
+"""Configuration files to typed settings: HCL and JSON, Vault's keys and units."""
