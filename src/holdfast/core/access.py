@@ -5,6 +5,7 @@ from typing import TypeAlias
 import msgspec
 
 from holdfast.core import acl, envelope, tokens
+from holdfast.core.audit_device import Standing, standing
 from holdfast.core.mounts import Ttls
 from holdfast.core.router import Hit, Registry, Router
 from holdfast.engine import Bound, Engine, Given, Method, Request, Token, Txn
@@ -23,6 +24,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     bound: Bound | None                              # for a request without query and body; None: it cannot be bound so
     prefix: str                                      # of the engine's keys
     tail: bytes                                      # of the envelope
+    standing: Standing                               # what the audit devices show of all this
 
 
 BuildSystem: TypeAlias = Callable[["Access"], tuple[Engine, Iterable[Engine]]]
@@ -41,7 +43,8 @@ class Access:
 
     def local(self, hit: Hit) -> Grant:
         """For a sealed node: an operation that reads nothing and asks for no token."""
-        return Grant(hit=hit, token=None, rules=None, permitted=True, bound=None, prefix="", tail=envelope.tail(hit.mount))
+        return Grant(hit=hit, token=None, rules=None, permitted=True, bound=None, prefix="", tail=envelope.tail(hit.mount),
+                     standing=Standing(()))
 
     def _grant(self, txn: Txn, method: Method, path: str, principal: tokens.Principal | None) -> Grant:
         hit = self.router.find(txn, method, path)
@@ -53,7 +56,7 @@ class Access:
             rules = acl.rules(txn, token, method, path)
         return Grant(hit=hit, token=token, rules=rules, permitted=rules is None or acl.permits_always(rules, hit.op, method),
                      bound=_bind_path(hit), prefix="" if hit.engine is None or hit.engine.at_root else hit.mount.prefix,
-                     tail=envelope.tail(hit.mount))
+                     tail=envelope.tail(hit.mount), standing=standing(txn))
 
 
 def bind(grant: Grant, request: Request) -> Bound:

@@ -12,8 +12,8 @@ class ClusterTime:
     """`floor_ms`: time of the last durable batch. Times in ms: `wall` since 1970, `boot` of CLOCK_BOOTTIME."""
 
     def __init__(self, floor_ms: Millis, *, wall_ms: Millis, boot_ms: Millis) -> None:
-        self._last_ms = max(floor_ms, wall_ms)
-        self._offset_ms = self._last_ms - boot_ms
+        self.last_ms = max(floor_ms, wall_ms)            # given last
+        self._offset_ms = self.last_ms - boot_ms
         self.has_jumped = False
 
     def now(self, *, wall_ms: Millis, boot_ms: Millis) -> Millis:
@@ -23,8 +23,8 @@ class ClusterTime:
         if not self.has_jumped and wall_ms > expected:
             self._offset_ms = wall_ms - boot_ms
             expected = wall_ms
-        self._last_ms = Millis(max(self._last_ms, expected))
-        return self._last_ms
+        self.last_ms = Millis(max(self.last_ms, expected))
+        return self.last_ms
 
     @property
     def offset_ms(self) -> int:

@@ -7,9 +7,11 @@ import msgspec
 
 from holdfast.crypto import KEYRING, KEYRING_USAGE, ROOT_KEY, Keyring, KeyUsage, Rotation, Secret, open_keyring, rotate, seal_keyring
 from holdfast.crypto.draw import NONCE_BYTES
-from holdfast.engine import Rng, Txn
+from holdfast.engine import Rng, Table, Txn
 from holdfast.errors import InvariantError
 from holdfast.ids import Millis
+
+USAGE = Table(KEYRING_USAGE, KeyUsage)
 
 
 def keyring(txn: Txn) -> Keyring:
@@ -19,8 +21,7 @@ def keyring(txn: Txn) -> Keyring:
 
 def encryptions(txn: Txn) -> int:
     """Values encrypted under the active term: an upper bound, at most one reservation too high."""
-    stored = txn.get(KEYRING_USAGE)
-    usage = None if stored is None else msgspec.json.decode(stored, type=KeyUsage)
+    usage = USAGE.get(txn)
     return usage.reserved if usage is not None and usage.term == keyring(txn).active_term else 0
 
 

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from holdfast.core import access, acl, audit, conditions, envelope, jobs, leases, login, tokens, wrapping
 from holdfast.core.access import Access, Grant
+from holdfast.core.audit_device import standing
 from holdfast.core.outcome import Answer, AuditEntry, Commit, Do, Exchange, Forward, Heavy, Outcome
 from holdfast.engine import Attempt, Context, Perform, Raw, Request, Response, Result, Token
 from holdfast.errors import AuditError, HandlerError, HoldfastError, IntegrityError, InvariantError, PermissionDenied, RequestError
@@ -113,10 +114,10 @@ def _failed(request: Request, attempt: Attempt, grant: Grant | None, token: Toke
 
 def _audited(request: Request, attempt: Attempt, grant: Grant | None, token: Token | None, *, result: Result | None = None,
              errors: tuple[str, ...] = (), permitted: bool = True) -> tuple[AuditEntry, ...]:
-    if attempt.facts.sealed:
+    if attempt.facts.sealed or (grant is not None and not grant.standing.devices):
         return ()
     hit = grant.hit if grant else None
-    return audit.entries(attempt.txn, Exchange(
+    return audit.entries(grant.standing if grant else standing(attempt.txn), Exchange(
         request=request, now_ms=attempt.now_ms, mount=hit.mount if hit else None, entry=hit.entry if hit else None, token=token,
         permitted=permitted, granting=grant.rules.granting if grant and grant.rules else (), result=result, errors=errors))
 

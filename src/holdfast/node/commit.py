@@ -58,7 +58,7 @@ class Committer:
     def __init__(self, lane: Lane, log: Log, fence: Fence, replica: Replica, words: Words, clock: Clock, time: ClusterTime,
                  devices: Devices, facts: Callable[[], NodeFacts], pool: Pool, perform: Callable[[Effect], Awaitable[Served]],
                  keys_changed: Callable[[Opened], None], draw_seed: Callable[[], bytes]) -> None:
-        self._lane, self._log, self._fence, self._replica, self._words = lane, log, fence, replica, words
+        self._lane, self._log, self.fence, self._replica, self._words = lane, log, fence, replica, words
         self._clock, self._time, self._devices, self._facts, self._pool = clock, time, devices, facts, pool
         self._perform, self._keys_changed, self._draw_seed = perform, keys_changed, draw_seed
         self._opened = lane.opened
@@ -79,8 +79,8 @@ class Committer:
     async def stop(self) -> None:
         """Takes no more, and waits until what was taken is durable and answered."""
         self._stopped = True
-        while self._appending is not None or self._tasks:
-            pending = {*self._tasks, *((self._appending,) if self._appending else ())}
+        this = asyncio.current_task()                    # a seal may have come this way itself
+        while pending := {*self._tasks, *((self._appending,) if self._appending else ())} - {this}:
             await asyncio.wait(pending)
 
     def _run(self, work: Work, answer: "asyncio.Future[Served]") -> None:
@@ -145,7 +145,7 @@ class Committer:
     async def _append(self, group: tuple[WriteBatch, ...]) -> bool:
         last = group[-1].index
         try:
-            await self._log.append(group, self._fence)
+            await self._log.append(group, self.fence)
         except (Uncertain, FenceLost) as error:
             if not await self._settle(last, error):
                 return False

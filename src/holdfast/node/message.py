@@ -9,12 +9,22 @@ from typing import Generic, TypeAlias, TypeVar
 
 import msgspec
 
-from holdfast.crypto import Keyring
+from holdfast.config.settings import TcpListener
+from holdfast.core.mounts import Ttls
+from holdfast.crypto import Keyring, Secret
 from holdfast.engine import Memo, NodeFacts, Place, Reply, Request
 from holdfast.errors import InvariantError
 from holdfast.limits import FRAME_MAX_BYTES
 from holdfast.replica import Why
 from holdfast.telemetry.metrics import Snapshot
+
+
+class TlsFiles(msgspec.Struct, frozen=True, kw_only=True):
+    """What a listener's files hold, read once by main: a worker may run where it could not read them."""
+
+    certificate: bytes                               # PEM, the chain
+    key: Secret                                      # PEM
+    client_ca: bytes = b""                           # PEM
 
 
 class Submit(msgspec.Struct, frozen=True, kw_only=True, tag=1):
@@ -50,6 +60,23 @@ class AuditBroken(msgspec.Struct, frozen=True, kw_only=True, tag=5):
     """Worker to main: whether any audit device of this process works."""
 
     broken: bool
+
+
+class Start(msgspec.Struct, frozen=True, kw_only=True, tag=9):
+    """Main to worker, first of all: what it is to be."""
+
+    number: int                                      # of this worker, from 1 up: its name in logs
+    replica_path: str
+    words_fd: int
+    listeners: tuple[TcpListener, ...]               # with the ports that main holds
+    tls: tuple[TlsFiles | None, ...]                 # of each listener
+    ticket_key: Secret                               # of TLS session tickets, the same in all workers
+    ttls: Ttls
+    facts: NodeFacts
+    log_level: str
+    log_format: str
+    hostname_header: bool
+    lock_memory: bool
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True, tag=1):
@@ -92,7 +119,7 @@ class Measure(msgspec.Struct, frozen=True, kw_only=True, tag=6):
 class Reload(msgspec.Struct, frozen=True, kw_only=True, tag=7):
     """The operator's SIGHUP, or sys/config/reload: certificates as PEM by listener, the log level."""
 
-    certificates: tuple[tuple[bytes, bytes] | None, ...]
+    tls: tuple[TlsFiles | None, ...]                 # of each TCP listener
     log_level: str
 
 
@@ -103,7 +130,7 @@ class Drain(msgspec.Struct, frozen=True, kw_only=True, tag=8):
 
 
 FromWorker: TypeAlias = Submit | Cancel | Measured | Started | AuditBroken
-ToWorker: TypeAlias = Done | Begin | Chunk | Keys | Facts | Measure | Reload | Drain
+ToWorker: TypeAlias = Start | Done | Begin | Chunk | Keys | Facts | Measure | Reload | Drain
 In = TypeVar("In")
 
 _LENGTH_BYTES = 4

@@ -1,0 +1,110 @@
+"""What each effect does at this node. An effect whose answer is its value gives the reply; of the others the reply is not looked at."""
+import base64
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import assert_never
+
+import msgspec
+
+from holdfast.crypto import NewCluster, Secret, new_auto_cluster, new_shamir_cluster
+from holdfast.crypto import Seal as Sealing
+from holdfast.engine import Effect, Reply, Rng, Stream
+from holdfast.engine.effect import (
+    ChangeMembership,
+    CollectMetrics,
+    Init,
+    Join,
+    Monitor,
+    Reload,
+    ReopenAudit,
+    RestoreSnapshot,
+    SaveSnapshot,
+    Seal,
+    ShowSealStatus,
+    StepDown,
+    Unseal,
+)
+from holdfast.engine.listener import Listener
+from holdfast.errors import BadRequest
+from holdfast.ids import Millis
+from holdfast.node.main import Main
+from holdfast.node.serving import Served
+from holdfast.system.status import seal_status
+
+DONE = Reply(status=204)
+
+
+class InitOut(msgspec.Struct, frozen=True, kw_only=True):
+    """sys/init's answer. Source: Vault API, sys/init."""
+
+    keys: tuple[str, ...]
+    keys_base64: tuple[str, ...]
+    recovery_keys: tuple[str, ...] | msgspec.UnsetType
+    recovery_keys_base64: tuple[str, ...] | msgspec.UnsetType
+    root_token: str
+
+
+class Effects:
+    """`auto`: the seal of the configuration, None for shares. The three callables reach what stands outside `Main`."""
+
+    def __init__(self, main: Main, auto: Sealing | None, *, reload: Callable[[], Awaitable[None]], reopen_audit: Callable[[], None],
+                 metrics: Callable[[bool], Awaitable[Reply]], monitor: Callable[[str, bool], AsyncIterator[bytes]]) -> None:
+        self._main, self._auto = main, auto
+        self._reload, self._reopen_audit, self._metrics, self._monitor = reload, reopen_audit, metrics, monitor
+
+    async def perform(self, effect: Effect) -> Served:
+        """Raises BadRequest where the effect cannot be had here."""
+        match effect:
+            case Init():
+                return await self._init(effect)
+            case Unseal(share=share, listener=listener):
+                return await self._unseal(share, listener)
+            case ShowSealStatus(listener=listener):
+                return self._status(listener)
+            case Seal():
+                await self._main.seal()
+            case StepDown():
+                pass                                     # nobody to step down for: 204 all the same, as Vault without HA
+            case CollectMetrics(prometheus=prometheus):
+                return await self._metrics(prometheus)
+            case Reload():
+                await self._reload()
+            case ReopenAudit():
+                self._reopen_audit()
+            case Monitor(level=level, json=as_json):
+                return Stream(status=200, content_type="text/plain; charset=utf-8", chunks=self._monitor(level, as_json))
+            case Join() | ChangeMembership() | SaveSnapshot() | RestoreSnapshot():
+                raise BadRequest("raft storage is not in use")
+            case other:
+                assert_never(other)
+        return DONE
+
+    async def _init(self, effect: Init) -> Reply:
+        auto = self._auto
+
+        def new(rng: Rng, now_ms: Millis) -> NewCluster:
+            if auto is None:
+                return new_shamir_cluster(shares=effect.shares, threshold=effect.threshold, draw=rng.bytes, now_ms=now_ms)
+            return new_auto_cluster(auto, shares=effect.recovery_shares, threshold=effect.recovery_threshold, draw=rng.bytes, now_ms=now_ms)
+
+        made, root_token = await self._main.initialise(new)
+        if auto is not None:
+            await self._main.unseal_itself()
+        in_hex = tuple(share.value.hex() for share in made.shares)
+        in_base64 = tuple(base64.b64encode(share.value).decode() for share in made.shares)
+        return _json(InitOut(
+            keys=() if auto else in_hex, keys_base64=() if auto else in_base64, recovery_keys=in_hex if auto else msgspec.UNSET,
+            recovery_keys_base64=in_base64 if auto else msgspec.UNSET, root_token=root_token.value.decode()))
+
+    async def _unseal(self, share: Secret | None, listener: Listener) -> Reply:
+        if share is None:
+            await self._main.forget_shares()
+        else:
+            await self._main.offer_share(share)
+        return self._status(listener)
+
+    def _status(self, listener: Listener) -> Reply:
+        return _json(seal_status(self._main.facts, listener))
+
+
+def _json(body: msgspec.Struct) -> Reply:
+    return Reply(status=200, body=msgspec.json.encode(body) + b"\n")

@@ -1,0 +1,222 @@
+"""The main process of a node: owns the log and the keys, and carries out what no worker can.
+
+Invariants: (1) keys reach the workers before the facts that say "unsealed", and leave them before a seal is answered; (2) what is answered
+here has passed the same pipeline as in a worker; (3) sealing zeroes the workers' lease first, so that no read is answered after it.
+"""
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from msgspec.structs import replace
+
+from holdfast.core import bootstrap, envelope
+from holdfast.core.access import Access
+from holdfast.core.cluster import CLUSTER, INFO
+from holdfast.core.cluster_time import ClusterTime
+from holdfast.core.keys import USAGE
+from holdfast.core.lane import Lane
+from holdfast.core.outcome import Commit, Do, Outside
+from holdfast.crypto import AesGcmBarrier, Keyring, NewCluster, Opened, Secret
+from holdfast.crypto.draw import NONCE_BYTES
+from holdfast.engine import Effect, Memo, NodeFacts, Place, Request, Rng, Txn
+from holdfast.errors import AuditError, BadRequest, InvariantError, UnavailableError
+from holdfast.ha.gate import CLUSTER_TIME_OFFSET_MS, FOREVER_BOOT_MS, LEASE_UNTIL_BOOT_MS, WATERMARK, Words
+from holdfast.ids import Index, Millis
+from holdfast.limits import DERIVED_ENTRIES_MAX
+from holdfast.node.attempts import Attempts, Devices
+from holdfast.node.clock import Clock
+from holdfast.node.commit import Committer, Replica
+from holdfast.node.serving import Served, Serving
+from holdfast.node.timers import Timers
+from holdfast.node.unsealing import Unsealing, recovery_config, seal_config
+from holdfast.replica import Derived, Reader, Reads, Run, Why
+from holdfast.storage import Log, WriteBatch
+
+
+class Workers(Protocol):
+    """The other processes of this node."""
+
+    def publish(self, facts: NodeFacts) -> None: ...
+    def give_keys(self, keyring: Keyring | None) -> None: ...
+
+
+class Main:
+    """What main decides and holds, without its sockets and processes. `draw` gives random bytes."""
+
+    def __init__(self, access: Access, log: Log, replica: Replica, words: Words, clock: Clock, devices: Devices, workers: Workers,
+                 unsealing: Unsealing, facts: NodeFacts, draw: Callable[[int], bytes],
+                 perform: Callable[[Effect], Awaitable[Served]]) -> None:
+        self.access, self.log, self.replica, self.words, self.clock = access, log, replica, words, clock
+        self.devices, self.workers, self.unsealing, self._draw, self._perform = devices, workers, unsealing, draw, perform
+        self.attempts = Attempts(access, replica, words, clock, Place.MAIN, self.draw_seed)
+        self.serving = Serving(self.attempts, devices, self.forward, self._carry_out)
+        self.serve = self.serving.serve
+        self._facts = facts
+        self._time: ClusterTime
+        self._committer: Committer | None = None
+        self._timers: Timers | None = None
+        self._changing = asyncio.Lock()                  # one init, unseal or seal at a time
+
+    @property
+    def facts(self) -> NodeFacts:
+        return self._facts
+
+    def draw_seed(self) -> bytes:
+        return self._draw(32)
+
+    def _draw_nonce(self) -> bytes:
+        return self._draw(NONCE_BYTES)
+
+    def begin(self) -> None:
+        """Reads what a sealed node knows, and publishes it."""
+        reader = self.replica.open()
+        try:
+            self._time = ClusterTime(reader.time_ms, wall_ms=self.clock.wall_ms(), boot_ms=self.clock.boot_ms())
+            self.words.store(CLUSTER_TIME_OFFSET_MS, self._time.offset_ms)
+            self.words.store(WATERMARK, reader.index)
+        finally:
+            reader.close()
+        self.publish()
+
+    def publish(self, **changed: object) -> None:
+        """Reads anew what the store says of its seal, and tells every process."""
+        reader = self.replica.open()
+        try:
+            sealed_by, recovered_by = seal_config(reader), recovery_config(reader)
+        finally:
+            reader.close()
+        shares = recovered_by or sealed_by
+        self._facts = replace(
+            self._facts, initialized=sealed_by is not None, shares=shares.secret_shares if shares else 0,
+            threshold=shares.secret_threshold if shares else 0, unseal_progress=self.unsealing.progress,
+            unseal_nonce=self.unsealing.nonce, **changed)
+        self.attempts.facts = self._facts
+        self.workers.publish(self._facts)
+
+    async def submit(self, request: Request, to: Place, why: Why, memo: Memo) -> Served:
+        """A request that a worker could not finish. Never raises for a request's fault."""
+        if to is Place.MAIN:
+            return await self.serving.resume(request, memo)
+        return await self.forward(request, to, why, memo)
+
+    async def forward(self, request: Request, to: Place, why: Why, memo: Memo) -> Served:
+        """To the lane. One node alone is active whenever it is unsealed."""
+        try:
+            if self._committer is None:
+                raise UnavailableError("Vault is sealed")
+            return await self._committer.submit(request, memo)
+        except UnavailableError as error:
+            return envelope.failed(error)
+
+    async def _carry_out(self, request: Request, outcome: Commit | Outside | Do) -> Served:
+        """An operation about this node that writes nothing: audit, effect, audit, answer."""
+        if isinstance(outcome, Outside) or outcome.changes:
+            raise InvariantError("only the lane can carry out a write")
+        try:
+            self._audit([(entry.device, entry.request) for entry in outcome.audit])
+            if isinstance(outcome, Do):
+                served = await self._perform(outcome.effect)
+            else:
+                served = outcome.reply
+                for effect in outcome.effects:
+                    await self._perform(effect)
+            if not self._facts.sealed:                   # sealed meanwhile: the devices have gone with the keys
+                self._audit([(entry.device, entry.response) for entry in outcome.audit])
+        except (AuditError, BadRequest, UnavailableError) as error:
+            return envelope.failed(error)
+        return served
+
+    def _audit(self, lines: list[tuple[str, bytes]]) -> None:
+        if lines:
+            reader = self.replica.open()
+            try:
+                self.devices.write(reader, lines)
+            finally:
+                reader.close()
+
+    async def initialise(self, new: Callable[[Rng, Millis], NewCluster]) -> tuple[NewCluster, Secret]:
+        """The first batch of a cluster: its keys, and what it starts with. Gives the shares and the root token."""
+        async with self._changing:
+            if self._facts.initialized:
+                raise BadRequest("Vault is already initialized")
+            rng = Rng(self.draw_seed)
+            now_ms = self._time.now(wall_ms=self.clock.wall_ms(), boot_ms=self.clock.boot_ms())
+            made = new(rng, now_ms)
+            first = bootstrap.first_state(self.access, rng, now_ms)
+            barrier = AesGcmBarrier(made.opened.keyring)
+            batch = WriteBatch(index=Index(1), time_ms=now_ms, changes={
+                key: barrier.encrypt(key, value, nonce=self._draw_nonce()) for key, value in {**made.stored, **first.stored}.items()})
+            fence = await self.log.lock()
+            await self.log.append([batch], fence)
+            await asyncio.to_thread(self.replica.apply, [batch])
+            await self.log.unlock(fence, None)
+            self.words.store(WATERMARK, batch.index)
+            self.publish()
+            return made, first.root_token
+
+    async def offer_share(self, share: Secret) -> None:
+        """Takes a share; goes active with the last one. Raises BadRequest: not initialised, or the shares are wrong."""
+        await self._unseal(lambda reader: self.unsealing.offer(share, reader))
+
+    async def unseal_itself(self) -> None:
+        """Goes active by the seal of the configuration."""
+        await self._unseal(self.unsealing.open_itself)
+
+    async def forget_shares(self) -> None:
+        """Raises BadRequest where there are none to forget."""
+        async with self._changing:
+            if not self._facts.sealed:
+                raise BadRequest("reset is for a sealed node: this one is unsealed")
+            self.unsealing.reset()
+            self.publish()
+
+    async def _unseal(self, find: Callable[[Reader], Opened | None]) -> None:
+        async with self._changing:
+            if not self._facts.sealed:
+                return
+            reader = self.replica.open()
+            try:
+                opened = find(reader)
+            finally:
+                reader.close()
+                self.publish()
+            if opened is not None:
+                await self._go_active(opened)
+
+    async def _go_active(self, opened: Opened) -> None:
+        fence = await self.log.lock()
+        reader = self.replica.open()
+        try:
+            txn = Txn(Run(reader, AesGcmBarrier(opened.keyring), Place.MAIN, Derived(100), Reads()))
+            usage, info = USAGE.get(txn), CLUSTER.get(txn, INFO)
+        finally:
+            reader.close()
+        assert info is not None, "an initialised cluster has a name"
+        lane = Lane(self.access, opened, usage, derived=Derived(DERIVED_ENTRIES_MAX), nonce=self._draw_nonce, time_ms=self._time.last_ms)
+        self._committer = Committer(lane, self.log, fence, self.replica, self.words, self.clock, self._time, self.devices,
+                                    lambda: self._facts, asyncio.to_thread, self._perform, self._keys_changed, self.draw_seed)
+        self._keys_changed(opened)
+        self.words.store(LEASE_UNTIL_BOOT_MS, FOREVER_BOOT_MS)
+        self.publish(sealed=False, is_active=True, active_since_ms=self._time.last_ms, cluster_name=self._facts.cluster_name or info.name,
+                     cluster_id=info.id)
+        self._timers = Timers(self._committer, self.attempts, self._time, self.clock)
+        self._timers.start()
+
+    def _keys_changed(self, opened: Opened) -> None:
+        self.attempts.use_keys(opened.keyring)
+        self.workers.give_keys(opened.keyring)
+
+    async def seal(self) -> None:
+        """Forgets the keys. What had begun ends first; what comes now is refused."""
+        async with self._changing:
+            committer, self._committer = self._committer, None
+            if committer is None:
+                return
+            self.words.store(LEASE_UNTIL_BOOT_MS, 0)
+            if self._timers is not None:
+                await self._timers.stop()
+            await committer.stop()
+            await self.log.unlock(committer.fence, None)
+            self.workers.give_keys(None)
+            self.attempts.use_keys(None)
+            self.publish(sealed=True, is_active=False, active_since_ms=None, cluster_id="")

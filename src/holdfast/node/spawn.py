@@ -1,0 +1,193 @@
+"""The workers of a node: started, told, replaced when they end, and ended with their main process.
+
+A worker is started by exec, never forked: LMDB and the event loop do not survive a fork. It inherits one socket, over which keys travel and
+nothing else can listen, and the shared words.
+"""
+import asyncio
+import socket
+import sys
+from collections.abc import Awaitable, Callable
+
+from msgspec.structs import replace
+
+from holdfast.core import envelope
+from holdfast.crypto import Keyring
+from holdfast.engine import Memo, NodeFacts, Place, Request, Stream
+from holdfast.errors import UnavailableError
+from holdfast.limits import RESPAWN_DELAYS_S
+from holdfast.node.message import (
+    AuditBroken,
+    Begin,
+    Cancel,
+    Channel,
+    Chunk,
+    Done,
+    Drain,
+    Facts,
+    FromWorker,
+    Keys,
+    Measure,
+    Measured,
+    Reload,
+    Start,
+    Started,
+    Submit,
+    TlsFiles,
+)
+from holdfast.node.serving import Served
+from holdfast.replica import Why
+from holdfast.telemetry.log import Logger
+from holdfast.telemetry.metrics import Snapshot
+
+SubmitTo = Callable[[Request, Place, Why, Memo], Awaitable[Served]]
+
+
+class WorkerProcess:
+    """One worker, as main sees it."""
+
+    def __init__(self, process: asyncio.subprocess.Process, submit: SubmitTo, lost: Callable[["WorkerProcess"], None]) -> None:
+        self.process = process
+        self._submit = submit
+        self._lost = lost
+        self.channel: Channel[FromWorker] = Channel(FromWorker, self._received, lambda: lost(self))
+        self.started: asyncio.Future[Started] = asyncio.get_running_loop().create_future()
+        self._measuring: dict[int, asyncio.Future[Snapshot]] = {}
+        self._under_way: dict[int, asyncio.Task[None]] = {}
+        self.audit_broken = False
+
+    def _received(self, message: FromWorker) -> None:
+        match message:
+            case Submit(number=number):
+                task = asyncio.get_running_loop().create_task(self._answer(message))
+                self._under_way[number] = task
+                task.add_done_callback(lambda _: self._under_way.pop(number, None))
+            case Cancel(number=number):
+                if number in self._under_way:
+                    self._under_way[number].cancel()
+            case Measured(number=number, snapshot=snapshot):
+                waiting = self._measuring.pop(number, None)
+                if waiting is not None and not waiting.done():
+                    waiting.set_result(snapshot)
+            case Started():
+                if not self.started.done():
+                    self.started.set_result(message)
+            case AuditBroken(broken=broken):
+                self.audit_broken = broken
+
+    async def _answer(self, message: Submit) -> None:
+        send, number = self.channel.send, message.number
+        try:
+            served = await self._submit(message.request, message.to, message.why, message.memo)
+        except UnavailableError as error:
+            served = envelope.failed(error)
+        if not isinstance(served, Stream):
+            send(Done(number=number, reply=served))
+            return
+        send(Begin(number=number, status=served.status, content_type=served.content_type, headers=served.headers))
+        async for data in served.chunks:
+            send(Chunk(number=number, data=data))
+        send(Chunk(number=number, data=b""))
+
+    async def measure(self, within_s: float) -> Snapshot | None:
+        """Its metrics; None if it does not answer in time."""
+        number = len(self._measuring) + 1
+        waiting = self._measuring[number] = asyncio.get_running_loop().create_future()
+        self.channel.send(Measure(number=number))
+        try:
+            async with asyncio.timeout(within_s):
+                return await waiting
+        except TimeoutError:
+            return None
+
+
+class Pool:
+    """All workers of a node. `first` is what each is told when it starts; its facts are kept up to date here."""
+
+    def __init__(self, count: int, first: Start, inherited: tuple[int, ...], submit: SubmitTo, logger: Logger) -> None:
+        self._count, self._first, self._inherited, self._submit, self._logger = count, first, inherited, submit, logger
+        self._workers: dict[int, WorkerProcess] = {}
+        self._keyring: Keyring | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._failures: dict[int, int] = {}
+        self._ending = False
+
+    async def start(self) -> None:
+        """Returns when every worker accepts connections."""
+        await asyncio.gather(*(self._spawn(number) for number in range(1, self._count + 1)))
+
+    def publish(self, facts: NodeFacts) -> None:
+        self._first = replace(self._first, facts=facts)
+        self._tell(Facts(facts=facts))
+
+    def give_keys(self, keyring: Keyring | None) -> None:
+        self._keyring = keyring
+        self._tell(Keys(keyring=keyring))
+
+    def reload(self, tls: tuple[TlsFiles | None, ...], log_level: str) -> None:
+        self._first = replace(self._first, tls=tls, log_level=log_level)
+        self._tell(Reload(tls=tls, log_level=log_level))
+
+    async def measure(self, within_s: float) -> tuple[Snapshot, ...]:
+        """The metrics of those that answer in time."""
+        found = await asyncio.gather(*(worker.measure(within_s) for worker in self._workers.values()))
+        return tuple(snapshot for snapshot in found if snapshot is not None)
+
+    async def drain(self, within_s: float) -> None:
+        """Every worker finishes what it has begun and ends; the ones that do not in time are ended."""
+        self._ending = True
+        self._tell(Drain(within_s=within_s))
+        ending = [worker.process for worker in self._workers.values()]
+        if not ending:
+            return
+        waiting = [asyncio.create_task(process.wait()) for process in ending]
+        await asyncio.wait(waiting, timeout=within_s + 1)
+        for process in ending:
+            if process.returncode is None:
+                process.kill()
+        await asyncio.wait(waiting)
+
+    def _tell(self, message: Facts | Keys | Reload | Drain) -> None:
+        for worker in self._workers.values():
+            worker.channel.send(message)
+
+    async def _spawn(self, number: int) -> None:
+        ours, theirs = socket.socketpair()
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "holdfast.node.worker_process", str(theirs.fileno()),
+                stdin=asyncio.subprocess.DEVNULL, pass_fds=(theirs.fileno(), *self._inherited), close_fds=True)
+        finally:
+            theirs.close()
+        worker = WorkerProcess(process, self._submit, lambda lost: self._replace(number, lost))
+        await asyncio.get_running_loop().create_unix_connection(lambda: worker.channel, sock=ours)
+        self._workers[number] = worker
+        worker.channel.send(replace(self._first, number=number))
+        if self._keyring is not None:
+            worker.channel.send(Keys(keyring=self._keyring))
+        await worker.started
+        self._failures[number] = 0
+        self._logger.info("worker.started", number=number, pid=process.pid)
+
+    def _replace(self, number: int, lost: WorkerProcess) -> None:
+        """Its channel has ended: so has it, or it must."""
+        if not lost.started.done():
+            lost.started.set_exception(UnavailableError(f"worker {number} ended before it accepted connections"))
+        self._workers.pop(number, None)
+        if lost.process.returncode is None and not self._ending:
+            lost.process.kill()
+        if not self._ending:
+            task = asyncio.get_running_loop().create_task(self._again(number, lost))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _again(self, number: int, lost: WorkerProcess) -> None:
+        code = await lost.process.wait()
+        failures = self._failures.get(number, 0)
+        self._failures[number] = failures + 1
+        self._logger.error("worker.lost", number=number, pid=lost.process.pid, exit=code)
+        await asyncio.sleep(RESPAWN_DELAYS_S[min(failures, len(RESPAWN_DELAYS_S) - 1)])
+        if not self._ending:
+            try:
+                await self._spawn(number)
+            except UnavailableError as error:
+                self._logger.error("worker.failed", number=number, why=str(error))
