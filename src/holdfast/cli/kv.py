@@ -1,0 +1,362 @@
+"""`kv …`: secrets of KV engines, version 1 and 2 with the same commands."""
+from __future__ import annotations
+
+from holdfast.cli.client import Client
+from holdfast.cli.command import Command, Session, options
+from holdfast.cli.data import Data, parse_data
+from holdfast.cli.errors import API, USAGE, ApiError, Explained, Failure
+from holdfast.cli.flags import Flag, Kind
+from holdfast.cli.json_text import Json
+from holdfast.cli.kv_path import MOUNT_FLAG, Location, locate, locate_v2
+from holdfast.cli.kv_print import print_path, print_section
+from holdfast.cli.logical import show, show_list
+from holdfast.cli.output import output_secret, print_field, print_warnings
+from holdfast.cli.paths import sanitize, with_slash
+from holdfast.cli.secret import Object, Secret, mapping
+
+_VERSIONS = Flag(name="versions", kind=Kind.STRINGS, text="Version numbers, separated by commas; may be given several times.")
+
+
+def _data(session: Session, *, may_be_empty: bool = False) -> tuple[str, Data]:
+    args = session.arguments(1, None, expected=">1")
+    if len(args) == 1 and not may_be_empty:
+        raise Failure("Must supply data", USAGE)
+    try:
+        return args[0], parse_data(args[1:], session.read_stdin)
+    except ValueError as error:
+        raise Failure(f"Failed to parse K=V data: {error}", USAGE) from error
+
+
+def _get(session: Session) -> int:
+    argument = session.arguments(1, 1)[0]
+    client = session.client()
+    location = locate(session, client, argument)
+    path = location.api_path("data")
+    version = session.flags.integer("version")
+    with Explained(f"Error reading {path}"):
+        secret = client.read(path, [("version", str(version))] if location.is_v2 and version > 0 else ())
+    if secret is None:
+        raise Failure(f"No value found at {path}", API)
+    field = session.flags.string("field")
+    if field:
+        return _get_field(session, secret, path, field) if location.is_v2 else print_field(session.ui, secret, field)
+    if secret.wrap_info is not None or not session.ui.is_table:
+        return output_secret(session.ui, secret)
+    return _print_secret(session, secret, path, location)
+
+
+def _get_field(session: Session, secret: Secret, path: str, field: str) -> int:
+    data = mapping(secret["data"])
+    if data is None:
+        raise Failure(f"No data found at {path}", API)
+    # `data` is the whole secret, unless the secret has a field of that name.
+    return print_field(session.ui, secret if field == "data" and "data" not in data else data, field)
+
+
+def _print_secret(session: Session, secret: Secret, path: str, location: Location) -> int:
+    ui = session.ui
+    print_warnings(ui, secret)
+    if location.is_v2:
+        print_path(ui, path, "Secret Path")
+    metadata = mapping(secret["metadata"])
+    if metadata is not None:
+        print_section(ui, "Metadata", metadata)
+        ui.output("")
+    data = mapping(secret["data"]) if location.is_v2 else secret.data
+    if data is not None:
+        print_section(ui, "Data", data)
+    return 0
+
+
+def _put(session: Session) -> int:
+    argument, data = _data(session)
+    client = session.client()
+    location = locate(session, client, argument)
+    path = location.api_path("data")
+    body: Json = data
+    if location.is_v2:
+        cas = session.flags.integer("cas")
+        body = {"data": data, "options": {"cas": cas} if cas > -1 else {}}
+    with Explained(f"Error writing data to {path}"):
+        secret = client.write(path, body)
+    return _print_written(session, path, secret)
+
+
+def _print_written(session: Session, path: str, secret: Secret | None) -> int:
+    """The metadata of a version just written."""
+    if secret is None:
+        return session.ui.success(f"Success! Data written to: {path}")
+    if session.flags.has("field") and session.flags.string("field"):
+        return print_field(session.ui, secret, session.flags.string("field"))
+    if not session.ui.is_table or secret.wrap_info is not None:
+        return output_secret(session.ui, secret)
+    print_warnings(session.ui, secret)
+    print_path(session.ui, path, "Secret Path")
+    print_section(session.ui, "Metadata", secret.data or {})
+    return 0
+
+
+def _patch(session: Session) -> int:
+    removed = session.flags.strings("remove-data")
+    argument, data = _data(session, may_be_empty=bool(removed))
+    method = session.flags.string("method")
+    if method not in ("", "patch", "rw"):
+        raise Failure(f"Unsupported method provided to -method flag: {method}", API)
+    client = session.client()
+    location = locate_v2(session, client, argument, refusal="K/V engine mount must be version 2 for patch support", code=API)
+    path = location.api_path("data")
+    data |= dict.fromkeys(removed)
+    if method == "rw":
+        secret = _read_then_write(client, path, data)
+    else:
+        secret = _merge(session, client, path, data, falls_back=not method)
+    return _print_written(session, path, secret)
+
+
+def _merge(session: Session, client: Client, path: str, data: Data, *, falls_back: bool) -> Secret | None:
+    cas = session.flags.integer("cas")
+    try:
+        with Explained(f"Error writing data to {path}"):
+            return client.patch(path, {"data": data, "options": {"cas": cas} if cas > 0 else {}})
+    except Failure as failure:
+        cause = failure.__cause__
+        if not falls_back or not isinstance(cause, ApiError) or cause.status not in (403, 405):
+            raise
+        if cause.status == 403:
+            session.ui.warn(f'The token in use has no "patch" capability on {path}: the secret is read, changed and written instead.')
+    return _read_then_write(client, path, data)
+
+
+def _read_then_write(client: Client, path: str, data: Data) -> Secret | None:
+    """Changes some fields by reading and writing; a write of somebody else in between makes it fail."""
+    before, version = _read_version(client.using(show=False), path, purpose="patch")
+    merged = {**before, **data}
+    kept: Data = {key: value for key, value in merged.items() if value is not None or key not in data}
+    with Explained(f"Error writing data to {path}"):
+        return client.write(path, {"data": kept, "options": {"cas": version}})
+
+
+def _read_version(client: Client, path: str, *, purpose: str, version: int = 0) -> tuple[Object, Json]:
+    """Data and number of a version (0: the current one). Raises Failure if it holds none."""
+    metadata, data = _read_existing(client, path, purpose=purpose, version=version)
+    if data is None:
+        raise Failure(f"No data found at {path}; {purpose} only works on existing data", API)
+    return data, metadata.get("version")
+
+
+def _read_existing(client: Client, path: str, *, purpose: str, version: int = 0) -> tuple[Object, Object | None]:
+    """Metadata and data of a version; no data: it has been deleted. Raises Failure if there is no such version."""
+    with Explained(f"Error doing pre-read at {path}"):
+        secret = client.read(path, [("version", str(version))] if version else ())
+    if secret is None or secret.data is None:
+        raise Failure(f"No value found at {path}", API)
+    metadata = mapping(secret["metadata"])
+    if metadata is None:
+        raise Failure(f"No metadata found at {path}; {purpose} only works on existing data", API)
+    return metadata, mapping(secret["data"])
+
+
+def _rollback(session: Session) -> int:
+    if len(session.args) != 1:
+        raise Failure(f"Invalid number of arguments (expected 1, got {len(session.args)})", USAGE)
+    if not session.flags.given("version"):
+        raise Failure("Version flag must be specified", USAGE)
+    version = session.flags.integer("version")
+    if version <= 0:
+        raise Failure(f"Invalid value {version} for the version flag", USAGE)
+    client = session.client()
+    refusal = "K/V engine mount must be version 2 for rollback support"
+    path = locate_v2(session, client, session.args[0], refusal=refusal, code=API).api_path("data")
+    reader = client.using(show=False)
+    current, _ = _read_existing(reader, path, purpose="rollback")
+    metadata, data = _read_existing(reader, path, purpose="rollback", version=version)
+    if metadata.get("deletion_time"):
+        raise Failure("Cannot roll back to a version that has been deleted", API)
+    if metadata.get("destroyed") is True:
+        raise Failure("Cannot roll back to a version that has been destroyed", API)
+    if data is None:
+        raise Failure(f"No data found at {path}; rollback only works on existing data", API)
+    with Explained(f"Error writing data to {path}"):
+        secret = client.write(path, {"data": data, "options": {"cas": current.get("version")}})
+    return session.ui.success(f"Success! Data written to: {path}") if secret is None else output_secret(session.ui, secret)
+
+
+def _version_numbers(session: Session) -> list[str]:
+    given = [part.strip() for item in session.flags.strings("versions") for part in item.split(",")]
+    return [number for number in given if number]
+
+
+def _delete(session: Session) -> int:
+    argument = session.arguments(1, 1)[0]
+    client = session.client()
+    location = locate(session, client, argument)
+    path = location.api_path("data")
+    versions = _version_numbers(session)
+    with Explained(f"Error deleting {path}"):
+        if location.is_v2 and versions:
+            secret = client.write(location.api_path("delete"), {"versions": versions})
+        else:
+            secret = client.delete(path)
+    if secret is None:
+        return session.ui.success(f"Success! Data deleted (if it existed) at: {path}")
+    return show(session, secret)
+
+
+def _on_versions(session: Session, kind: str) -> int:
+    """`undelete` and `destroy`: an operation on some versions of a key."""
+    argument = session.arguments(1, 1)[0]
+    versions = _version_numbers(session)
+    if not versions:
+        raise Failure(f'No versions provided, use the "-versions" flag to specify the version to {kind}.', USAGE)
+    client = session.client()
+    refusal = f"{kind.capitalize()} not supported on KV Version 1"
+    path = locate_v2(session, client, argument, refusal=refusal, code=USAGE).api_path(kind)
+    with Explained(f"Error writing data to {path}"):
+        secret = client.write(path, {"versions": versions})
+    return session.ui.success(f"Success! Data written to: {path}") if secret is None else output_secret(session.ui, secret)
+
+
+def _undelete(session: Session) -> int:
+    return _on_versions(session, "undelete")
+
+
+def _destroy(session: Session) -> int:
+    return _on_versions(session, "destroy")
+
+
+def _list(session: Session) -> int:
+    has_mount = bool(session.flags.string("mount"))
+    args = session.arguments(0 if has_mount else 1, 1, expected="1")
+    client = session.client()
+    path = locate(session, client, args[0] if args else "").api_path("metadata")
+    with Explained(f"Error listing {path}"):
+        secret = client.list(path)
+    if secret is not None and secret.data is None and session.ui.is_table and secret.wrap_info is None:
+        raise Failure(f"No value found at {path}", API)
+    return show_list(session.ui, secret, path)
+
+
+def _enable_versioning(session: Session) -> int:
+    path = with_slash(sanitize(session.arguments(1, 1)[0]))
+    client = session.client()
+    with Explained(f"Error tuning secrets engine {path}"):
+        client.call("POST", f"sys/mounts/{path}tune", {"options": {"version": "2"}, "default_lease_ttl": "", "max_lease_ttl": ""})
+    session.ui.output(f"Success! Tuned the secrets engine at: {path}")
+    return 0
+
+
+COMMANDS = (
+    Command(
+        name="kv",
+        synopsis="Interact with the Key-Value storage",
+        usage="<subcommand> [options] [args]",
+        text="Secrets of KV engines of version 1 and 2. Which of them it is, is asked of the server.",
+        examples=(
+            ("Store a secret, read it, read one field of it:", "holdfast kv put -mount=secret app user=ann password=-"),
+            ("", "holdfast kv get -mount=secret app"),
+            ("", "holdfast kv get -mount=secret -field=user app"),
+        ),
+    ),
+    Command(
+        name="kv get",
+        synopsis="Retrieves data from the KV store",
+        usage="[options] KEY",
+        text="Reads the secret KEY; of a version 2 engine also its metadata.",
+        examples=(("Read an older version:", "holdfast kv get -mount=secret -version=1 app"),),
+        options=options(
+            Flag(name="version", kind=Kind.INTEGER, text="Version to read; the current one if it is not given."), MOUNT_FLAG, field=True
+        ),
+        run=_get,
+    ),
+    Command(
+        name="kv put",
+        synopsis="Sets or updates data in the KV store",
+        usage="[options] KEY [DATA K=V...]",
+        text="Writes the secret KEY whole: what was in it before is replaced. Data is given as for holdfast write.",
+        examples=(("Write only if nothing is there yet:", "holdfast kv put -mount=secret -cas=0 app user=ann"),),
+        options=options(
+            Flag(
+                name="cas",
+                kind=Kind.INTEGER,
+                default=-1,
+                text="Check and set: write only if the current version has this number; 0: only if there is none.",
+            ),
+            MOUNT_FLAG,
+            field=True,
+        ),
+        run=_put,
+    ),
+    Command(
+        name="kv patch",
+        synopsis="Sets or updates data in the KV store without overwriting",
+        usage="[options] KEY [DATA K=V...]",
+        text="Changes some fields of the secret KEY and leaves the others. Needs a version 2 engine.",
+        examples=(("Change one field and remove another:", "holdfast kv patch -mount=secret -remove-data=old app user=bob"),),
+        options=options(
+            Flag(name="cas", kind=Kind.INTEGER, text="Check and set: patch only if the current version has this number."),
+            Flag(
+                name="method",
+                kind=Kind.STRING,
+                text='"patch": one PATCH request; "rw": read, change here, write. Without it PATCH, and the other if that is not allowed.',
+            ),
+            Flag(name="remove-data", kind=Kind.STRINGS, text="Field to remove; may be given several times."),
+            MOUNT_FLAG,
+            field=True,
+        ),
+        run=_patch,
+    ),
+    Command(
+        name="kv delete",
+        synopsis="Deletes versions in the KV store",
+        usage="[options] KEY",
+        text="Deletes the secret KEY; of a version 2 engine its current version, or the versions given, which can be undeleted.",
+        examples=(("Delete two older versions:", "holdfast kv delete -mount=secret -versions=1,2 app"),),
+        options=options(_VERSIONS, MOUNT_FLAG, field=True),
+        run=_delete,
+    ),
+    Command(
+        name="kv undelete",
+        synopsis="Undeletes versions in the KV store",
+        usage="[options] KEY",
+        text="Brings deleted versions of the secret KEY back. Needs a version 2 engine.",
+        examples=(("Undelete version 2:", "holdfast kv undelete -mount=secret -versions=2 app"),),
+        options=options(_VERSIONS, MOUNT_FLAG),
+        run=_undelete,
+    ),
+    Command(
+        name="kv destroy",
+        synopsis="Permanently removes one or more versions in the KV store",
+        usage="[options] KEY",
+        text="Removes the data of some versions of the secret KEY for good. Needs a version 2 engine.",
+        examples=(("Destroy version 1:", "holdfast kv destroy -mount=secret -versions=1 app"),),
+        options=options(_VERSIONS, MOUNT_FLAG),
+        run=_destroy,
+    ),
+    Command(
+        name="kv list",
+        synopsis="List data or secrets",
+        usage="[options] PATH",
+        text="Lists the keys below PATH; with -mount alone, the keys of the mount.",
+        examples=(("List a folder:", "holdfast kv list -mount=secret my-app"),),
+        options=options(MOUNT_FLAG, detailed=True),
+        run=_list,
+    ),
+    Command(
+        name="kv rollback",
+        synopsis="Rolls back to a previous version of data",
+        usage="[options] KEY",
+        text="Writes the data of an older version of the secret KEY as a new version. Needs a version 2 engine.",
+        examples=(("Return to version 2:", "holdfast kv rollback -mount=secret -version=2 app"),),
+        options=options(Flag(name="version", kind=Kind.INTEGER, text="Version whose data is to be the current one."), MOUNT_FLAG),
+        run=_rollback,
+    ),
+    Command(
+        name="kv enable-versioning",
+        synopsis="Turns on versioning for a KV store",
+        usage="[options] MOUNT",
+        text="Makes a version 2 engine of the version 1 engine mounted at MOUNT; its secrets stay.",
+        examples=(("Turn versioning on:", "holdfast kv enable-versioning secret"),),
+        options=options(),
+        run=_enable_versioning,
+    ),
+)

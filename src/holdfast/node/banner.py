@@ -1,0 +1,54 @@
+"""What a starting node prints: its configuration, and in dev mode how to talk to it.
+
+1. Pure: the caller gathers, prints and flushes. The table goes to stdout, the dev banner to stderr.
+"""
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+STARTED = "==> Holdfast server started! Log data will stream in below:\n"
+SHUTDOWN = "==> Holdfast shutdown triggered"
+RELOAD = "==> Holdfast reload triggered"
+_KEY_WIDTH = 24
+
+
+def configuration_table(rows: Mapping[str, str]) -> str:
+    """The table of the start: one row per setting, sorted, titles in capitals as `Api Address`; ends in an empty line.
+
+    Vault's rows, for those who read them: Api Address, Cgo, Cluster Address, Environment Variables, Go Version, Listener 1, Log Level,
+    Mlock, Recovery Mode, Storage, Version, Version Sha.
+    """
+    titled = {" ".join(word[:1].upper() + word[1:] for word in key.split(" ")): value for key, value in rows.items()}
+    lines = [f"{key:>{_KEY_WIDTH}}: {titled[key]}".rstrip() for key in sorted(titled)]
+    return "==> Holdfast server configuration:\n\n" + "\n".join(lines) + "\n"
+
+
+def dev_banner(
+    *, address: str, root_token: str, unseal_key: str = "", ca_cert: str = "", recovery_key: str = "", notes: Sequence[str] = ()
+) -> str:
+    """What to know of a dev node. `address` with its scheme; `unseal_key` in base64; `ca_cert`: path, with TLS only."""
+    lines = [
+        "WARNING! dev mode is enabled! In this mode, Holdfast runs entirely in-memory",
+        "and starts unsealed with a single unseal key. The root token is already",
+        "authenticated to the CLI, so you can immediately begin using Holdfast.",
+        "",
+        "You may need to set the following environment variables:",
+        "",
+        f"    $ export VAULT_ADDR='{address}'",
+    ]
+    if ca_cert:
+        lines += [f"    $ export VAULT_CACERT='{ca_cert}'", ""]
+    lines.append("")
+    if unseal_key or recovery_key:
+        kind = "unseal" if unseal_key else "recovery"
+        lines += [
+            f"The {kind} key and root token are displayed below in case you want to",
+            "seal/unseal or re-authenticate.",
+            "",
+            f"{kind.capitalize()} Key: {unseal_key or recovery_key}",
+        ]
+    lines += [f"Root Token: {root_token}", ""]
+    for note in notes:
+        lines += [note, ""]
+    lines += ["Development mode should NOT be used in production installations!", ""]
+    return "\n".join(lines)
