@@ -4,6 +4,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from holdfast.core.audit_device import Device
 from holdfast.core.mounts import MountEntry
 from holdfast.engine import Effect, Memo, Mount, Place, Reply, Request, Result, Token
 from holdfast.ids import Index, Millis
@@ -14,7 +15,7 @@ from holdfast.storage import Changes
 class AuditEntry(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """One device's two lines: `request` before anything is appended or called, `response` before the answer leaves."""
 
-    device: str
+    device: Device                                   # with all that it takes to open it: it may be younger than the replica
     request: bytes
     response: bytes
 

@@ -3,6 +3,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from holdfast.core.access import Access
+from holdfast.core.audit_device import Device
 from holdfast.core.outcome import Answer, Outcome
 from holdfast.core.pipeline import execute
 from holdfast.crypto import AesGcmBarrier, Barrier, Keyring
@@ -22,7 +23,7 @@ class Replica(Protocol):
 class Devices(Protocol):
     """The audit devices of this process."""
 
-    def write(self, reader: Reader, lines: Sequence[tuple[str, bytes]]) -> None:
+    def write(self, lines: Sequence[tuple[Device, bytes]]) -> None:
         """Each line to its device. Raises AuditError when none of them took its line."""
 
 

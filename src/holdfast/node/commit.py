@@ -13,6 +13,7 @@ from typing import Protocol, assert_never
 from msgspec.structs import replace
 
 from holdfast.core import envelope
+from holdfast.core.audit_device import Device
 from holdfast.core.cluster_time import ClusterTime
 from holdfast.core.lane import Carried, Internal, Lane, Ready, Task, Work
 from holdfast.core.outcome import Answer, AuditEntry, Commit, Do, Heavy, Outside
@@ -26,7 +27,7 @@ from holdfast.node import attempts
 from holdfast.node.attempts import Devices
 from holdfast.node.clock import Clock
 from holdfast.node.serving import Served
-from holdfast.replica import Reader, Reads
+from holdfast.replica import Reads
 from holdfast.storage import Fence, FenceLost, Log, Uncertain, WriteBatch
 
 
@@ -40,15 +41,15 @@ class Pool(Protocol):
     def __call__(self, call: Callable[[], object]) -> Awaitable[object]: ...
 
 
-def requests_of(audit: Sequence[AuditEntry]) -> list[tuple[str, bytes]]:
+def requests_of(audit: Sequence[AuditEntry]) -> list[tuple[Device, bytes]]:
     return [(entry.device, entry.request) for entry in audit]
 
 
-def responses_of(audit: Sequence[AuditEntry]) -> list[tuple[str, bytes]]:
+def responses_of(audit: Sequence[AuditEntry]) -> list[tuple[Device, bytes]]:
     return [(entry.device, entry.response) for entry in audit]
 
 
-def both_of(audit: Sequence[AuditEntry]) -> list[tuple[str, bytes]]:
+def both_of(audit: Sequence[AuditEntry]) -> list[tuple[Device, bytes]]:
     return [(entry.device, entry.request + entry.response) for entry in audit]
 
 
@@ -99,7 +100,7 @@ class Committer:
                 self._spawn(self._compute(work, outcome, answer))
                 return
             if outcome.audit and not isinstance(outcome, Answer):
-                outcome = self._audited(outcome, reader)
+                outcome = self._audited(outcome)
             self._lane.accept(work, outcome)
         except BaseException as error:
             answer.set_exception(error)
@@ -111,10 +112,10 @@ class Committer:
         if not isinstance(work.task, Internal) and (rotation := self._lane.rotation()) is not None:
             self._spawn(self._alone(rotation))
 
-    def _audited(self, outcome: Commit | Outside | Do, reader: Reader) -> Carried:
+    def _audited(self, outcome: Commit | Outside | Do) -> Carried:
         """The outcome, once the devices have its request; else the refusal in its place, and nothing has happened."""
         try:
-            self._devices.write(reader, requests_of(outcome.audit))
+            self._devices.write(requests_of(outcome.audit))
         except AuditError as error:
             return Answer(reply=envelope.failed(error), index=Index(0), reads=Reads())
         return outcome
@@ -188,10 +189,10 @@ class Committer:
                 case other:
                     assert_never(other)
 
-    def _answer(self, answer: "asyncio.Future[Served]", reply: Served, lines: list[tuple[str, bytes]]) -> None:
+    def _answer(self, answer: "asyncio.Future[Served]", reply: Served, lines: list[tuple[Device, bytes]]) -> None:
         if lines:
             try:
-                self._write(lines)
+                self._devices.write(lines)
             except AuditError as error:
                 reply = envelope.failed(error)           # committed all the same, as in Vault
         if not answer.done():
@@ -226,10 +227,3 @@ class Committer:
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-    def _write(self, lines: list[tuple[str, bytes]]) -> None:
-        reader = self._replica.open()
-        try:
-            self._devices.write(reader, lines)
-        finally:
-            reader.close()

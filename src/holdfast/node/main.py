@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from holdfast.core import bootstrap, envelope
 from holdfast.core.access import Access
+from holdfast.core.audit_device import Device
 from holdfast.core.cluster import CLUSTER, INFO
 from holdfast.core.cluster_time import ClusterTime
 from holdfast.core.keys import USAGE
@@ -126,13 +127,9 @@ class Main:
             return envelope.failed(error)
         return served
 
-    def _audit(self, lines: list[tuple[str, bytes]]) -> None:
+    def _audit(self, lines: list[tuple[Device, bytes]]) -> None:
         if lines:
-            reader = self.replica.open()
-            try:
-                self.devices.write(reader, lines)
-            finally:
-                reader.close()
+            self.devices.write(lines)
 
     async def initialise(self, new: Callable[[Rng, Millis], NewCluster]) -> tuple[NewCluster, Secret]:
         """The first batch of a cluster: its keys, and what it starts with. Gives the shares and the root token."""

@@ -64,13 +64,10 @@ class Serving:
         """The answer, once the devices have both its entries."""
         if not answer.audit:
             return answer.reply
-        reader = self._attempts.replica.open()
         try:
-            self._devices.write(reader, [(entry.device, entry.request + entry.response) for entry in answer.audit])
+            self._devices.write([(entry.device, entry.request + entry.response) for entry in answer.audit])
         except AuditError as error:
             return envelope.failed(error)
-        finally:
-            reader.close()
         return answer.reply
 
     async def _passed(self, index: Index) -> bool:

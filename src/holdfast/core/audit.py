@@ -1,0 +1,298 @@
+"""The audit entry of a request and of its response: one line of JSON each, for each device, in Vault's words.
+
+Invariants: (1) no secret is in a line unless the device was told `log_raw`: tokens are hashed, every string below `data` is, and of an
+error only its kind is shown, its text hashed; (2) a request's two lines carry one id, one `auth` and one `request` block; (3) whatever the
+request was, an entry can be made of it: what cannot be read is left out, never the entry.
+Left to others: writing (`node/devices`), and when (`node/commit`). Request headers are not carried this far, so none are shown.
+
+What depends only on device, token, mount and method stands ready (`Standing`), so that a read costs the hashes of its own data.
+Source of names and order: Vault API, "Audit devices"; "Audit log entry schema".
+"""
+import base64
+import hashlib
+from collections.abc import Mapping, Set
+from functools import lru_cache
+
+import msgspec
+
+from holdfast.core.audit_device import Device, Parts, Standing
+from holdfast.core.audit_hmac import TOO_DEEP, Json, elided, hash_object, read_object
+from holdfast.core.mounts import MountConfig
+from holdfast.core.outcome import AuditEntry, Exchange
+from holdfast.engine import Auth, Method, Mount, Raw, Request, Response, Token, TokenType, WrapInfo
+from holdfast.engine.time import rfc3339
+from holdfast.ids import Millis, RequestId
+from holdfast.version import VERSION
+
+OPERATIONS = {Method.GET: "read", Method.HEAD: "header", Method.LIST: "list", Method.POST: "update", Method.PATCH: "patch",
+              Method.DELETE: "delete", Method.HELP: "help"}
+SHOWN_ERRORS = frozenset(("permission denied", "unsupported path", "unsupported operation", "internal error"))
+"""Errors whose text says nothing of the request; of any other only the kind is shown."""
+NO_NAMES: frozenset[str] = frozenset()
+PLAIN_CONFIG = MountConfig()
+NO_RESPONSE = Response()
+ROOT_NAMESPACE = "root"
+
+
+class PolicyInfo(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    namespace_id: str = ROOT_NAMESPACE
+    type: str = "acl"
+
+
+class PolicyResults(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    allowed: bool
+    granting_policies: tuple[PolicyInfo, ...] = ()
+
+
+class AuthOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The `auth` block; absent is what is empty, as everywhere in an entry."""
+
+    client_token: str = ""
+    accessor: str = ""
+    display_name: str = ""
+    policies: tuple[str, ...] = ()
+    token_policies: tuple[str, ...] = ()
+    identity_policies: tuple[str, ...] = ()
+    policy_results: PolicyResults | None = None
+    metadata: Mapping[str, str] | None = None
+    num_uses: int = 0
+    remaining_uses: int = 0
+    entity_id: str = ""
+    token_type: str = ""
+    token_ttl: int = 0
+    token_issue_time: str = ""
+
+
+class Namespace(msgspec.Struct, frozen=True):
+    id: str = ROOT_NAMESPACE
+
+
+class RequestHead(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the `request` block shows of mount and token."""
+
+    client_id: str = ""
+    operation: str = ""
+    mount_point: str = ""
+    mount_type: str = ""
+    mount_accessor: str = ""
+    mount_running_version: str = ""
+    mount_class: str = ""
+    client_token: str = ""
+    client_token_accessor: str = ""
+    namespace: Namespace
+
+
+class MountOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What every `response` block begins with."""
+
+    mount_point: str = ""
+    mount_type: str = ""
+    mount_accessor: str = ""
+    mount_running_plugin_version: str = ""
+    mount_class: str = ""
+
+
+class WrapOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    ttl: int
+    token: str
+    accessor: str
+    creation_time: str
+    creation_path: str
+    wrapped_accessor: str = ""
+
+
+class Tail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the `request` block ends with: another one at each request."""
+
+    path: str
+    data: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    remote_address: str = ""
+    remote_port: int = 0
+    wrap_ttl: int = 0
+
+
+def entries(standing: Standing, exchange: Exchange) -> tuple[AuditEntry, ...]:
+    """Each device's two lines; none without a device. Never raises for what a request or response holds."""
+    if not standing.devices:
+        return ()
+    request = exchange.request
+    if not (standing.parts and standing.token is exchange.token and standing.mount is exchange.mount
+            and standing.permitted is exchange.permitted and standing.granting is exchange.granting):
+        standing.parts = tuple([(device, _parts(device, exchange)) for device in standing.devices])
+        standing.token, standing.mount, standing.permitted = exchange.token, exchange.mount, exchange.permitted
+        standing.granting = exchange.granting
+    asked = _asked(request) if request.body or request.query else None
+    shown = _shown(exchange)
+    return tuple([_entry(device, ready, exchange, asked, shown) for device, ready in standing.parts])
+
+
+def probe_line(device: Device, *, id: RequestId, now_ms: Millis) -> bytes:
+    """What is written to a device that is being enabled, to see whether it works."""
+    return b"".join((device.head, _time(now_ms), b'","type":"request","auth":{"token_type":"default"},"request":{"id":', _encode(id),
+                     b',"operation":"update","namespace":{"id":"root"},"path":"sys/audit/test"}}\n'))
+
+
+def _entry(device: Device, ready: Parts, exchange: Exchange, asked: Mapping[str, Json] | None,
+           shown: Mapping[str, Json] | None) -> AuditEntry:
+    request, client = exchange.request, exchange.request.client
+    config = exchange.entry.config if exchange.entry is not None else PLAIN_CONFIG
+    data = msgspec.Raw(_data(device, asked, config.audit_non_hmac_request_keys)) if asked else msgspec.UNSET
+    tail = Tail(path=_path(request), data=data, remote_address=client.address, remote_port=client.port, wrap_ttl=request.wrap_ttl_s or 0)
+    time = _time(exchange.now_ms)
+    body = b"".join((ready.auth, b',"request":{"id":"', request.id.encode(), ready.request, _encode(tail)[1:]))
+    response = _response(device, ready, exchange, shown, config)
+    refused, failed, origin = b"", b"", client.forwarded_from
+    if exchange.errors:
+        failed = _error(exchange.errors)
+        refused = b"" if exchange.permitted else failed  # a request entry tells of an error only where it was not let through
+    return AuditEntry(
+        device=device,
+        request=b"".join((device.head, time, b'","type":"request","auth":', body, refused,
+                          b',"forwarded_from":' + _encode(origin) if origin else b"", b"}\n")),
+        response=b"".join((device.head, time, b'","type":"response","auth":', body, b',"response":{', response, b"}", failed,
+                           b',"forwarded":true}\n' if origin else b"}\n")))
+
+
+def _response(device: Device, ready: Parts, exchange: Exchange, shown: Mapping[str, Json] | None, config: MountConfig) -> bytes:
+    result, parts = exchange.result, [ready.response] if ready.response else []
+    full = result if isinstance(result, Response) else NO_RESPONSE
+    if full.auth is not None:
+        parts.append(b'"auth":' + _encode(_auth_of(device, full.auth, exchange.now_ms)))
+    if full.lease is not None and full.lease.id:
+        parts.append(b'"secret":{"lease_id":' + _encode(full.lease.id) + b"}")
+    if shown:
+        if device.options.elide_list_responses and exchange.request.method is Method.LIST:
+            shown = elided(shown)
+        parts.append(b'"data":' + _data(device, shown, config.audit_non_hmac_response_keys))
+    if full.warnings:
+        parts.append(b'"warnings":' + _encode(full.warnings))
+    if full.wrap_info is not None:
+        parts.append(b'"wrap_info":' + _encode(_wrap_of(device, full.wrap_info)))
+    return b",".join(parts)
+
+
+def _data(device: Device, tree: Mapping[str, Json], exempt: tuple[str, ...]) -> bytes:
+    names: Set[str] = frozenset(exempt) if exempt else NO_NAMES
+    try:
+        return _encode(tree if device.options.log_raw else hash_object(tree, device.hashed, names))
+    except RecursionError:
+        return _encode(TOO_DEEP)
+
+
+def _asked(request: Request) -> Mapping[str, Json] | None:
+    """`request.data`: the query of what reads, the body of what writes."""
+    if request.method in (Method.POST, Method.PATCH):
+        return read_object(request.body) if request.body else None
+    if not request.query:
+        return None
+    return {name: value for name, value in request.query.items() if name not in ("list", "help")}
+
+
+def _shown(exchange: Exchange) -> Mapping[str, Json] | None:
+    """`response.data`."""
+    result = exchange.result
+    if exchange.errors:
+        return {"error": exchange.errors[0] if len(exchange.errors) == 1 else _joined(exchange.errors)}
+    if isinstance(result, Raw):
+        text = result.body.decode("utf-8", "replace")
+        return {"http_content_type": result.content_type, "http_raw_body": text, "http_status_code": result.status}
+    if not isinstance(result, Response) or result.data is None:
+        return None
+    data = result.data
+    return read_object(data if isinstance(data, msgspec.Raw) else _encode(data))
+
+
+def _parts(device: Device, exchange: Exchange) -> Parts:
+    token, mount, request = exchange.token, exchange.mount, exchange.request
+    hashed = _raw if device.options.log_raw else device.hashed
+    client_token = hashed(request.token.value.decode("utf-8", "replace")) if request.token is not None else ""
+    accessor = _accessor(device, token.accessor) if token is not None else ""
+    results = PolicyResults(allowed=exchange.permitted, granting_policies=tuple(PolicyInfo(name=name) for name in exchange.granting))
+    where = _mount_out(mount)
+    head = RequestHead(
+        client_id=_client_id(token), operation=OPERATIONS[request.method], mount_point=where.mount_point, mount_type=where.mount_type,
+        mount_accessor=where.mount_accessor, mount_running_version=where.mount_running_plugin_version, mount_class=where.mount_class,
+        client_token=client_token, client_token_accessor=accessor, namespace=Namespace())
+    return Parts(
+        auth=_encode(_auth_block(token, client_token, accessor, results)),
+        request=b'",' + _encode(head)[1:-1] + b",",
+        response=_encode(where)[1:-1])
+
+
+def _mount_out(mount: Mount | None) -> MountOut:
+    if mount is None or not mount.type:
+        return MountOut()
+    return MountOut(mount_point=mount.path, mount_type=mount.type, mount_accessor=mount.accessor,
+                    mount_running_plugin_version=f"v{VERSION}.builtin", mount_class="auth" if mount.is_auth else "secret")
+
+
+def _auth_block(token: Token | None, client_token: str, accessor: str, results: PolicyResults) -> AuthOut:
+    if token is None:
+        return AuthOut(client_token=client_token, policy_results=results, token_type=TokenType.DEFAULT.value)
+    return AuthOut(client_token=client_token, accessor=accessor, display_name=token.display_name, policies=token.policies,
+                   token_policies=token.policies, policy_results=results, remaining_uses=max(token.num_uses, 0),
+                   entity_id=token.entity_id, token_type=token.type)
+
+
+def _auth_of(device: Device, auth: Auth, now_ms: Millis) -> AuthOut:
+    """The `auth` block of a login, or of a token made or renewed."""
+    hashed = _raw if device.options.log_raw else device.hashed
+    token = hashed(auth.client_token.value.decode("utf-8", "replace")) if auth.client_token is not None else ""
+    return AuthOut(client_token=token, accessor=_accessor(device, auth.accessor), policies=auth.policies,
+                   token_policies=auth.token_policies, identity_policies=auth.identity_policies, metadata=auth.metadata or None,
+                   num_uses=auth.num_uses, entity_id=auth.entity_id, token_type=auth.token_type, token_ttl=auth.lease_duration,
+                   token_issue_time=rfc3339(now_ms // 1000 * 1000))
+
+
+def _wrap_of(device: Device, wrap: WrapInfo) -> WrapOut:
+    hashed = _raw if device.options.log_raw else device.hashed
+    return WrapOut(ttl=wrap.ttl, token=hashed(wrap.token.value.decode("utf-8", "replace")), accessor=_accessor(device, wrap.accessor),
+                   creation_time=wrap.creation_time, creation_path=wrap.creation_path,
+                   wrapped_accessor=_accessor(device, wrap.wrapped_accessor))
+
+
+def _accessor(device: Device, accessor: str) -> str:
+    options = device.options
+    return device.hashed(accessor) if accessor and options.hmac_accessor and not options.log_raw else accessor
+
+
+def _client_id(token: Token | None) -> str:
+    """The entity; without one, Vault's id of all tokens with the same policies."""
+    if token is None:
+        return ""
+    text = "\x7f".join(sorted(token.policies)) + "\x00" + ROOT_NAMESPACE
+    return token.entity_id or base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _path(request: Request) -> str:
+    return request.path + "/" if request.method is Method.LIST and not request.path.endswith("/") else request.path
+
+
+def _error(errors: tuple[str, ...]) -> bytes:
+    return b',"error":' + _encode(_joined(tuple(text if text in SHOWN_ERRORS else "invalid request" for text in errors)))
+
+
+def _joined(errors: tuple[str, ...]) -> str:
+    """Several errors in one text, as Vault's error list prints them."""
+    noun = "error" if len(errors) == 1 else "errors"
+    return f"{len(errors)} {noun} occurred:\n" + "".join(f"\t* {text}\n" for text in errors) + "\n"
+
+
+def _time(now_ms: Millis) -> bytes:
+    """RFC 3339 in UTC with the fraction that Go prints."""
+    seconds, millis = divmod(now_ms, 1000)
+    return _second(seconds) + FRACTIONS[millis]
+
+
+@lru_cache(maxsize=4)
+def _second(seconds: int) -> bytes:
+    return rfc3339(seconds * 1000)[:-1].encode()
+
+
+def _raw(text: str) -> str:
+    return text
+
+
+FRACTIONS = (b"Z", *(f".{millis:03d}".rstrip("0").encode() + b"Z" for millis in range(1, 1000)))
+_encode = msgspec.json.Encoder().encode
