@@ -14,6 +14,8 @@ Duration: TypeAlias = int | float | str | None
 """Seconds as a number or digits, or Go's notation ("1h30m", "15s", "7d"); None: not sent."""
 Strings: TypeAlias = list[str] | str | None
 """A list, or one string with commas; None: not sent."""
+Ints: TypeAlias = list[int] | int | str | None
+"""A list of numbers, one number, or one string with commas; None: not sent."""
 
 _UNITS_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h|d)")
@@ -22,13 +24,21 @@ _DURATION = re.compile(rf"(?:{_PART.pattern})+")
 
 def seconds(value: Duration, name: str) -> int:
     """A duration in whole seconds, 0 for none. Raises BadRequest naming the field: unreadable, negative, or over the limit."""
+    length_s = signed_seconds(value, name)
+    if length_s < 0:
+        raise BadRequest(f"{name}: a duration cannot be negative")
+    return length_s
+
+
+def signed_seconds(value: Duration, name: str) -> int:
+    """As `seconds`; a negative one, which a few fields take for "never", is -1."""
     if value is None or value == "":
         return 0
     if isinstance(value, str):
         value = _read(value.strip(), name)
     if value < 0:
-        raise BadRequest(f"{name}: a duration cannot be negative")
-    if value > DURATION_MAX_S:
+        return -1
+    if not value <= DURATION_MAX_S:
         raise BadRequest(f"{name}: a duration is at most {DURATION_MAX_S} s")
     return int(value)
 
@@ -49,6 +59,20 @@ def strings(value: Strings) -> tuple[str, ...]:
         return ()
     items = value.split(",") if isinstance(value, str) else value
     return tuple(item for item in (item.strip() for item in items) if item)
+
+
+def ints(value: Ints, name: str) -> tuple[int, ...]:
+    """Numbers however they were sent. Raises BadRequest naming the field."""
+    if value is None:
+        return ()
+    if isinstance(value, int):
+        return (value,)
+    if isinstance(value, list):
+        return tuple(value)
+    items = strings(value)
+    if not all(re.fullmatch(r"-?[0-9]{1,18}", item) for item in items):
+        raise BadRequest(f"{name}: a list of numbers is expected, such as [1, 2] or \"1,2\"")
+    return tuple(int(item) for item in items)
 
 
 def cidrs(value: Strings, name: str) -> tuple[str, ...]:

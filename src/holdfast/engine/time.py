@@ -7,3 +7,11 @@ def rfc3339(time_ms: int) -> str:
     seconds, millis = divmod(time_ms, 1000)
     text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
     return f"{text}.{millis:03d}".rstrip("0") + "Z" if millis else text + "Z"
+
+
+def go_duration(length_s: int) -> str:
+    """A length of time as Go prints it: "0s", "1m30s", "25h0m0s", "-1s"."""
+    minutes, rest = divmod(abs(length_s), 60)
+    hours, minutes = divmod(minutes, 60)
+    text = f"{hours}h{minutes}m{rest}s" if hours else f"{minutes}m{rest}s" if minutes else f"{rest}s"
+    return "-" + text if length_s < 0 else text

@@ -1,0 +1,63 @@
+"""`config`: what holds for every secret of the mount."""
+from typing import Annotated
+
+from msgspec.structs import replace
+
+from holdfast.engine import Context, Duration, Input, Natural, Output, Response, Txn, doc, signed_seconds
+from holdfast.engine.time import go_duration
+from holdfast.errors import BadRequest
+from holdfast.limits import KV_DELETE_AFTER_MAX_S, KV_VERSIONS_MAX
+from holdfast.secrets.kv_v2.store import CONFIG
+from holdfast.secrets.kv_v2.versions import Config
+
+
+class Nothing(Input, frozen=True):
+    pass
+
+
+class Write(Input, frozen=True):
+    max_versions: Annotated[Natural | None, doc("Versions to keep of each secret; 0: ten.")] = None
+    cas_required: Annotated[bool | None, doc("Whether each write must name the current version (`cas`).")] = None
+    delete_version_after: Annotated[Duration, doc("Time after which a version is deleted; 0: none; negative: never, whatever a secret's "
+                                                  "metadata say.")] = None
+
+
+class ConfigOut(Output, frozen=True):
+    cas_required: bool
+    delete_version_after: str
+    max_versions: int
+
+
+def read(txn: Txn, args: Nothing, ctx: Context) -> Response:
+    """Read the mount's settings."""
+    config = CONFIG.get(txn) or Config()
+    return Response(data=ConfigOut(cas_required=config.cas_required, delete_version_after=go_duration(config.delete_after_s),
+                                   max_versions=config.max_versions))
+
+
+def write(txn: Txn, args: Write, ctx: Context) -> Response:
+    """Change the mount's settings; what is not sent stays."""
+    old = CONFIG.get(txn) or Config()
+    new = replace(
+        old, max_versions=old.max_versions if args.max_versions is None else checked_max(args.max_versions),
+        cas_required=old.cas_required if args.cas_required is None else args.cas_required,
+        delete_after_s=old.delete_after_s if args.delete_version_after is None else checked_after(args.delete_version_after, signed=True))
+    if new != old:
+        CONFIG.put(txn, "", new)
+    return Response()
+
+
+def checked_max(count: int) -> int:
+    if count > KV_VERSIONS_MAX:
+        raise BadRequest(f"max_versions: at most {KV_VERSIONS_MAX} versions can be kept")
+    return count
+
+
+def checked_after(value: Duration, *, signed: bool = False) -> int:
+    """In s; -1, where `signed` allows it: negative."""
+    after_s = signed_seconds(value, "delete_version_after")
+    if after_s < 0 and not signed:
+        raise BadRequest("delete_version_after: a duration cannot be negative")
+    if after_s > KV_DELETE_AFTER_MAX_S:
+        raise BadRequest(f"delete_version_after: a duration is at most {KV_DELETE_AFTER_MAX_S} s")
+    return after_s

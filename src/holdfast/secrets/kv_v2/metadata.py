@@ -1,0 +1,197 @@
+"""`metadata/`: what is known of a secret besides its values."""
+from collections.abc import Mapping
+from typing import Annotated, TypeAlias
+
+import msgspec
+from msgspec.structs import replace
+
+from holdfast.engine import Context, Duration, Given, Input, Natural, Output, Response, Txn, doc
+from holdfast.engine.route import is_null
+from holdfast.engine.time import go_duration, rfc3339
+from holdfast.errors import BadRequest, NotFound
+from holdfast.limits import KV_CUSTOM_KEY_MAX_BYTES, KV_CUSTOM_METADATA_MAX, KV_CUSTOM_VALUE_MAX_BYTES
+from holdfast.secrets import merge_patch
+from holdfast.secrets.kv_v1 import ENTRIES
+from holdfast.secrets.kv_v2 import store
+from holdfast.secrets.kv_v2.config import checked_after, checked_max
+from holdfast.secrets.kv_v2.store import CONFIG, METADATA
+from holdfast.secrets.kv_v2.versions import Config, Metadata
+from holdfast.secrets.paths import can_exist, check_writable, folder
+
+CAS_IS_MANDATED = '"cas_required" set to false, but is mandated by backend config. This value will be ignored.'
+INVALID = "custom_metadata validation failed"
+Unset: TypeAlias = msgspec.UnsetType
+
+
+class AtPath(Input, frozen=True):
+    path: Annotated[str, doc("Path of the secret.")]
+
+
+class ListFolder(Input, frozen=True):
+    path: Annotated[str, doc("The folder; empty: all.")] = ""
+
+
+class Write(Input, frozen=True):
+    """A null is a value of its own: in a patch it stands for the default, elsewhere it is as if not sent."""
+
+    path: Annotated[str, doc("Path of the secret.")]
+    max_versions: Annotated[Natural | Unset | None, doc("Versions to keep; 0: as many as the mount says.")] = msgspec.UNSET
+    cas_required: Annotated[bool | Unset | None, doc("Whether each write must name the current version (`cas`).")] = msgspec.UNSET
+    delete_version_after: Annotated[Duration | Unset, doc("Time after which a version is deleted; 0: as the mount says.")] = msgspec.UNSET
+    custom_metadata: Annotated[dict[str, msgspec.Raw] | Unset | None, doc(
+        "Up to 64 pairs of names and strings of your own; a write sets them all, a patch those it names.")] = msgspec.UNSET
+
+    @property
+    def is_empty(self) -> bool:
+        return self.max_versions is self.cas_required is self.delete_version_after is self.custom_metadata is msgspec.UNSET
+
+
+class Keys(Output, frozen=True):
+    keys: tuple[str, ...]
+
+
+class VersionTimes(msgspec.Struct, frozen=True, kw_only=True):
+    created_time: str
+    deletion_time: str
+    destroyed: bool
+
+
+class MetadataOut(Output, frozen=True):
+    cas_required: bool
+    created_time: str
+    current_version: int
+    custom_metadata: Mapping[str, str] | None
+    delete_version_after: str
+    max_versions: int
+    oldest_version: int
+    updated_time: str
+    versions: Mapping[str, VersionTimes]
+
+
+def read(txn: Txn, args: AtPath, ctx: Context) -> Response:
+    """Read a secret's metadata and the list of its versions."""
+    meta = store.find(txn, args.path)
+    if meta is None:
+        raise NotFound
+    versions = {str(number): VersionTimes(
+        created_time=rfc3339(version.created_ms), deletion_time=rfc3339(version.deletion_ms) if version.deletion_ms else "",
+        destroyed=version.destroyed) for number, version in meta.numbered()}
+    return Response(data=MetadataOut(
+        cas_required=meta.cas_required, created_time=rfc3339(meta.created_ms), current_version=meta.current_version,
+        custom_metadata=meta.custom or None, delete_version_after=go_duration(meta.delete_after_s), max_versions=meta.max_versions,
+        oldest_version=meta.oldest_version, updated_time=rfc3339(meta.updated_ms), versions=versions))
+
+
+def list_keys(txn: Txn, args: ListFolder, ctx: Context) -> Response:
+    """List the secrets and folders in a folder."""
+    if not can_exist(args.path):
+        raise NotFound
+    below = folder(args.path)
+    keys = METADATA.list(txn, below)
+    left = ENTRIES.list(txn, below)
+    if left:
+        keys = tuple(sorted({*keys, *left}))
+    if not keys:
+        raise NotFound
+    return Response(data=Keys(keys=keys))
+
+
+def write(txn: Txn, args: Write, ctx: Context) -> Response:
+    """Set a secret's settings and custom metadata; it need not have a version yet."""
+    check_writable(args.path, ctx)
+    if args.is_empty:
+        return Response()
+    meta = store.find(txn, args.path)
+    if meta is None:
+        meta = Metadata(created_ms=ctx.now_ms, updated_ms=ctx.now_ms)
+    custom = meta.custom if args.custom_metadata is msgspec.UNSET else texts(args.custom_metadata or {})
+    return _keep(txn, ctx, args, meta, custom)
+
+
+def patch(txn: Txn, args: Write, ctx: Context) -> Response:
+    """Change a secret's settings and custom metadata by a JSON merge patch."""
+    merge_patch.check_media_type(ctx.request)
+    if args.is_empty:
+        return Response()
+    meta = store.find(txn, args.path)
+    if meta is None:
+        raise NotFound
+    custom = meta.custom
+    if args.custom_metadata is None:
+        custom = {}
+    elif args.custom_metadata is not msgspec.UNSET:
+        removed = {name for name, value in args.custom_metadata.items() if is_null(value)}
+        changed = texts({name: value for name, value in args.custom_metadata.items() if name not in removed})
+        custom = {name: value for name, value in {**custom, **changed}.items() if name not in removed}
+        check_count(custom)
+    return _keep(txn, ctx, args, meta, custom)
+
+
+def delete(txn: Txn, args: AtPath, ctx: Context) -> Response:
+    """Delete a secret with all its versions, for good."""
+    meta = store.find(txn, args.path)
+    if meta is None:
+        return Response()
+    if not meta.id:
+        ENTRIES.delete(txn, args.path)
+        return Response()
+    METADATA.delete(txn, args.path)
+    store.discard(txn, ctx, meta.id, tuple(number for number, version in meta.numbered() if not version.destroyed))
+    return Response()
+
+
+def texts(sent: Mapping[str, msgspec.Raw]) -> dict[str, str]:
+    """Custom metadata as they are kept: strings; numbers as written. Raises BadRequest naming what does not fit."""
+    check_count(sent)
+    errors: list[str] = []
+    found = {name: _text(name, value, errors) for name, value in sent.items()}
+    for name, value in found.items():
+        size = len(name.encode())
+        if not 0 < size <= KV_CUSTOM_KEY_MAX_BYTES:
+            errors.append(f'{INVALID}: length of key "{name[:256]}" is {size} but must be 0 < len(key) <= {KV_CUSTOM_KEY_MAX_BYTES}')
+        size = len(value.encode())
+        if not 0 < size <= KV_CUSTOM_VALUE_MAX_BYTES:
+            errors.append(f'{INVALID}: length of value for key "{name[:256]}" is {size} but must be '
+                          f"0 < len(value) <= {KV_CUSTOM_VALUE_MAX_BYTES}")
+        if not name.isprintable():
+            errors.append(f"{INVALID}: key {name[:256]!r} contains unprintable characters")
+        if not value.isprintable():
+            errors.append(f"{INVALID}: value for key {name[:256]!r} contains unprintable characters")
+    if errors:
+        raise BadRequest(*errors)
+    return found
+
+
+def check_count(custom: Mapping[str, object]) -> None:
+    if len(custom) > KV_CUSTOM_METADATA_MAX:
+        raise BadRequest(f"{INVALID}: payload must contain at most {KV_CUSTOM_METADATA_MAX} keys, provided {len(custom)}")
+
+
+def _text(name: str, value: msgspec.Raw, errors: list[str]) -> str:
+    match bytes(value[:1]):
+        case b'"':
+            return msgspec.json.decode(value, type=str)
+        case b"{" | b"[":
+            errors.append(f'{INVALID}: value for key "{name[:256]}" is not a string')
+            return "-"
+        case b"n":
+            return ""
+        case b"t" | b"f":
+            return "1" if value[:1] == b"t" else "0"     # what Vault makes of them
+        case _:
+            return bytes(value).decode()
+
+
+def _keep(txn: Txn, ctx: Context, args: Write, meta: Metadata, custom: Mapping[str, str]) -> Response:
+    mandated = (CONFIG.get(txn) or Config()).cas_required and args.cas_required is False
+    meta = replace(
+        meta, updated_ms=ctx.now_ms, custom=custom,
+        max_versions=meta.max_versions if args.max_versions is msgspec.UNSET else checked_max(args.max_versions or 0),
+        cas_required=meta.cas_required if args.cas_required is msgspec.UNSET else bool(args.cas_required),
+        delete_after_s=meta.delete_after_s if args.delete_version_after is msgspec.UNSET else checked_after(args.delete_version_after))
+    METADATA.put(txn, args.path, store.settled(txn, args.path, meta))
+    return Response(warnings=(CAS_IS_MANDATED,) if mandated else ())
+
+
+def exists(txn: Txn, given: Given) -> bool:
+    return store.find(txn, given.path["path"]) is not None
