@@ -21,7 +21,7 @@ class Capability(StrEnum):
     RECOVER = "recover"
 
 
-class PathRules(msgspec.Struct, frozen=True, kw_only=True):
+class PathRules(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One stanza. Parameter names are in lower case; an empty tuple of values stands for any value. Times in s; 0: no bound."""
 
     path: str                                        # as written, without leading slashes: globs and templates included
@@ -33,7 +33,7 @@ class PathRules(msgspec.Struct, frozen=True, kw_only=True):
     max_wrapping_ttl_s: int = 0
 
 
-class Policy(msgspec.Struct, frozen=True, kw_only=True):
+class Policy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     name: str = ""
     paths: tuple[PathRules, ...] = ()
     templated: bool = False                          # some path has to be rendered for the entity of the token

@@ -1,22 +1,23 @@
 """Where policies are kept, and those that every cluster has.
 
-Invariants: (1) what is stored has been parsed, so a stored text that cannot be read is a defect, and refuses rather than grants; (2) names
-are lower case; (3) the names of IMMUTABLE are never stored. A cluster's own `default` is the built-in one until it is written.
+Invariants: (1) text and records are written together, so nobody parses a text to check a request; (2) names are lower case; (3) the names
+of IMMUTABLE are never stored. A cluster's `default` is the built-in one until it is written.
 """
 from collections.abc import Mapping
 
 import msgspec
+from msgspec.structs import replace
 
 from holdfast.core.policy import Policy
 from holdfast.core.policy_parse import parse
 from holdfast.engine import Table, Txn
-from holdfast.errors import BadRequest, HandlerError
 
 
 class PolicyEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """As it is kept: the text as it was written."""
+    """As it is kept: the text as it was written, and what it says."""
 
     text: str
+    policy: Policy
 
 
 POLICIES = Table("core/policy/", PolicyEntry)
@@ -114,24 +115,24 @@ BUILT_IN: Mapping[str, str] = {DEFAULT: DEFAULT_TEXT, RESPONSE_WRAPPING: RESPONS
 
 def text(txn: Txn, name: str) -> str | None:
     """The text of a policy as it was written, the built-in ones included. None: there is none of this name."""
-    if name not in IMMUTABLE:
-        entry = POLICIES.get(txn, name)
-        if entry is not None:
-            return entry.text
-    return BUILT_IN.get(name)
+    entry = None if name in IMMUTABLE else POLICIES.get(txn, name)
+    return entry.text if entry is not None else BUILT_IN.get(name)
 
 
 def names(txn: Txn) -> tuple[str, ...]:
     """All that a token may be given, sorted, `root` last as in Vault's lists."""
-    return (*sorted({DEFAULT, *POLICIES.list(txn)} - IMMUTABLE), ROOT)
+    return (*sorted({DEFAULT, *POLICIES.names(txn)}), ROOT)
 
 
 def load(txn: Txn, name: str) -> Policy | None:
-    """For `txn.derive`: the policy, read. None: a token may name policies that do not exist, or no longer."""
-    found = text(txn, name)
-    if found is None:
-        return None
-    try:
-        return msgspec.structs.replace(parse(found), name=name)
-    except BadRequest as error:
-        raise HandlerError(f"policy {name!r} is stored, but cannot be read") from error
+    """For `txn.derive`. None: a token may name policies that do not exist, or no longer."""
+    entry = None if name in IMMUTABLE else POLICIES.get(txn, name)
+    if entry is not None:
+        return entry.policy
+    built_in = BUILT_IN.get(name)
+    return replace(parse(built_in), name=name) if built_in is not None else None
+
+
+def write(txn: Txn, name: str, text: str, policy: Policy) -> None:
+    """Keeps a text with what it says. The caller has checked the name."""
+    POLICIES.put(txn, name, PolicyEntry(text=text, policy=replace(policy, name=name)))

@@ -1,0 +1,19 @@
+"""The system backend: engines that stand on core. Each module gives its routes; here they become engines."""
+from collections.abc import Iterable
+
+from holdfast.core.access import Access
+from holdfast.engine import Engine
+from holdfast.system import capabilities, keys, policies, seal, status
+
+
+def build(access: Access) -> tuple[Engine, Iterable[Engine]]:
+    """The engine below sys/, and the other engines that stand on core. They find mounts, leases and tokens through `access`, which is
+    not complete before this returns."""
+    below_sys = Engine(type="system", at_root=True, routes=(
+        *status.ROUTES,
+        *seal.ROUTES,
+        *keys.ROUTES,
+        *policies.ROUTES,
+        *capabilities.ROUTES,
+    ))
+    return below_sys, ()
