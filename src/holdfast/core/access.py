@@ -31,11 +31,15 @@ BuildSystem: TypeAlias = Callable[["Access"], tuple[Engine, Iterable[Engine]]]
 """Gives the engine below sys/ and the other engines that stand on core; they find mounts, leases and tokens through the Access."""
 
 
+TryDevice: TypeAlias = Callable[[str, bytes], str]
+"""Opens an audit device as its options (JSON) say and writes a line to it; gives what went wrong, or ""."""
+
+
 class Access:
     """The engines, compiled once per process, and the load function of `Grant`."""
 
-    def __init__(self, engines: Iterable[Engine], system: BuildSystem, ttls: Ttls) -> None:
-        self.ttls = ttls
+    def __init__(self, engines: Iterable[Engine], system: BuildSystem, ttls: Ttls, try_device: TryDevice) -> None:
+        self.ttls, self.try_device = ttls, try_device
         below_sys, others = system(self)
         self.registry = Registry((*engines, *others))
         self.router = Router(self.registry, below_sys, ttls)

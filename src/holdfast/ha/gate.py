@@ -21,8 +21,6 @@ class Word(IntEnum):
 
 # Plain module names: reading a member off an Enum class costs more than the word itself.
 LEASE_UNTIL_BOOT_MS, WATERMARK, CLUSTER_TIME_OFFSET_MS = Word.LEASE_UNTIL_BOOT_MS, Word.WATERMARK, Word.CLUSTER_TIME_OFFSET_MS
-FOREVER_BOOT_MS = Millis(1 << 62)
-"""The lease of a node that has no others."""
 
 
 class Words(Protocol):

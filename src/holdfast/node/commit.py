@@ -28,10 +28,15 @@ from holdfast.node.attempts import Devices
 from holdfast.node.clock import Clock
 from holdfast.node.serving import Served
 from holdfast.replica import Reads
+from holdfast.replica.lmdb import State
 from holdfast.storage import Fence, FenceLost, Log, Uncertain, WriteBatch
 
 
 class Replica(attempts.Replica, Protocol):
+    @property
+    def state(self) -> State:
+        """The newest state's index and cluster time."""
+
     def apply(self, batches: Sequence[WriteBatch]) -> None: ...
 
 

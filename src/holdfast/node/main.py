@@ -21,7 +21,7 @@ from holdfast.crypto import AesGcmBarrier, Keyring, NewCluster, Opened, Secret
 from holdfast.crypto.draw import NONCE_BYTES
 from holdfast.engine import Effect, Memo, NodeFacts, Place, Request, Rng, Txn
 from holdfast.errors import AuditError, BadRequest, InvariantError, UnavailableError
-from holdfast.ha.gate import CLUSTER_TIME_OFFSET_MS, FOREVER_BOOT_MS, LEASE_UNTIL_BOOT_MS, WATERMARK, Words
+from holdfast.ha.gate import CLUSTER_TIME_OFFSET_MS, LEASE_UNTIL_BOOT_MS, WATERMARK, Words
 from holdfast.ids import Index, Millis
 from holdfast.limits import DERIVED_ENTRIES_MAX
 from holdfast.node.attempts import Attempts, Devices
@@ -32,6 +32,7 @@ from holdfast.node.timers import Timers
 from holdfast.node.unsealing import Unsealing, recovery_config, seal_config
 from holdfast.replica import Derived, Reader, Reads, Run, Why
 from holdfast.storage import Log, WriteBatch
+from holdfast.storage.log import FOREVER_BOOT_MS
 
 
 class Workers(Protocol):
@@ -70,13 +71,10 @@ class Main:
 
     def begin(self) -> None:
         """Reads what a sealed node knows, and publishes it."""
-        reader = self.replica.open()
-        try:
-            self._time = ClusterTime(reader.time_ms, wall_ms=self.clock.wall_ms(), boot_ms=self.clock.boot_ms())
-            self.words.store(CLUSTER_TIME_OFFSET_MS, self._time.offset_ms)
-            self.words.store(WATERMARK, reader.index)
-        finally:
-            reader.close()
+        state = self.replica.state
+        self._time = ClusterTime(state.time_ms, wall_ms=self.clock.wall_ms(), boot_ms=self.clock.boot_ms())
+        self.words.store(CLUSTER_TIME_OFFSET_MS, self._time.offset_ms)
+        self.words.store(WATERMARK, state.index)
         self.publish()
 
     def publish(self, **changed: object) -> None:
