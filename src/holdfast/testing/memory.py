@@ -1,0 +1,94 @@
+"""A replica in memory: every state it was ever in can still be read. And a barrier that leaves values readable."""
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+
+from holdfast.errors import IntegrityError, InvariantError
+from holdfast.ids import Index, Millis
+from holdfast.replica import with_folders
+from holdfast.storage import WriteBatch
+
+
+class PlainBarrier:
+    """Encrypts nothing, but knows a value that stands under another key's name."""
+
+    def encrypt(self, key: str, value: bytes, *, nonce: bytes) -> bytes:
+        return key.encode() + b"\0" + value
+
+    def decrypt(self, key: str, sealed: bytes) -> bytes:
+        name, _, value = sealed.partition(b"\0")
+        if name != key.encode():
+            raise IntegrityError(f"{key}: authentication failed")
+        return value
+
+
+class MemoryReplica:
+    """Keeps each key's versions by batch. `window`: how many batches back `changed_since` knows."""
+
+    def __init__(self, window: int = 1 << 62) -> None:
+        self._versions: dict[str, list[tuple[Index, bytes | None]]] = {}
+        self._sorted: list[str] = []
+        self._names: dict[Index, Set[str]] = {}
+        self._window = window
+        self.index = Index(0)
+        self.time_ms = Millis(0)
+
+    def open(self) -> "MemoryReader":
+        return MemoryReader(self, self.index)
+
+    def apply(self, batches: Sequence[WriteBatch]) -> None:
+        """Raises InvariantError: a number is left out or comes twice."""
+        for batch in batches:
+            if batch.index != self.index + 1:
+                raise InvariantError(f"batch {batch.index} after batch {self.index}")
+            for key, value in batch.changes.items():
+                if key not in self._versions:
+                    self._versions[key] = []
+                    insort(self._sorted, key)
+                self._versions[key].append((batch.index, value))
+            self._names[batch.index] = with_folders(batch.changes)
+            self.index, self.time_ms = batch.index, batch.time_ms
+
+    def write(self, changes: Mapping[str, bytes | None], *, time_ms: int = 0) -> Index:
+        """Applies the changes as the next batch."""
+        self.apply([WriteBatch(index=Index(self.index + 1), time_ms=Millis(time_ms), changes=dict(changes))])
+        return self.index
+
+    def seed(self, values: Mapping[str, bytes], barrier: PlainBarrier | None = None) -> Index:
+        """Writes plaintext values as the barrier would have them."""
+        seals = barrier or PlainBarrier()
+        return self.write({key: seals.encrypt(key, value, nonce=b"") for key, value in values.items()})
+
+    def value_at(self, key: str, index: Index) -> bytes | None:
+        versions = self._versions.get(key, ())
+        return next((value for number, value in reversed(versions) if number <= index), None)
+
+    def keys_from(self, start: str) -> Iterable[str]:
+        return iter(self._sorted[bisect_left(self._sorted, start):])
+
+    def names_between(self, after: Index, through: Index) -> Set[str] | None:
+        if through - after > self._window:
+            return None
+        return frozenset().union(*(self._names[Index(number)] for number in range(after + 1, through + 1)))
+
+
+class MemoryReader:
+    """One state of a MemoryReplica."""
+
+    def __init__(self, replica: MemoryReplica, index: Index) -> None:
+        self._replica, self.index = replica, index
+
+    def get(self, key: str) -> bytes | None:
+        return self._replica.value_at(key, self.index)
+
+    def keys(self, prefix: str, start: str = "") -> Iterator[str]:
+        for key in self._replica.keys_from(max(prefix, start)):
+            if not key.startswith(prefix):
+                return
+            if self._replica.value_at(key, self.index) is not None:
+                yield key
+
+    def changed_since(self, index: Index) -> Set[str] | None:
+        return self._replica.names_between(index, self.index)
+
+    def close(self) -> None:
+        pass
