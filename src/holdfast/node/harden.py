@@ -1,0 +1,81 @@
+"""Keeps what is in memory out of files, and processes from outliving their node. Linux only; each process calls it for itself.
+
+Invariants: (1) no core file is written, whatever the limits and signals, from `forbid_core_dumps` on; (2) locked memory never reaches
+swap; the replica's map is left out, for it holds ciphertext alone and may be larger than memory; (3) a worker ends when its main process
+does, also one that ended before the worker asked.
+
+A process without cores cannot be traced by others of its user either, and owns no entries below /proc/self/fd unless it is root.
+"""
+import ctypes
+import errno
+import os
+import resource
+import signal
+from collections.abc import Iterable
+
+from holdfast.errors import HoldfastError
+
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE = 1, 4                 # <sys/prctl.h>
+MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT = 1, 2, 4           # <sys/mman.h>
+ADVICE = "run it with the capability IPC_LOCK or a higher limit (LimitMEMLOCK=infinity), or set disable_mlock = true in its configuration"
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class MemoryLockError(HoldfastError):
+    """Memory cannot be locked; says what to do."""
+
+
+def forbid_core_dumps() -> None:
+    """No core, neither into a file nor into a pipe, even if someone raises the limit again."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _prctl(PR_SET_DUMPABLE, 0)
+
+
+def lock_memory(unlocked_files: Iterable[str]) -> None:
+    """Keeps all memory, present and future, out of swap; but for the maps of these files, which must be open by now.
+
+    Pages are locked as they are first touched, so nothing is read in for it. Raises MemoryLockError without the right to lock.
+    """
+    if _libc.mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) != 0:
+        code = ctypes.get_errno()
+        limit, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+        bound = "" if limit == resource.RLIM_INFINITY or code == errno.EPERM else f" (the limit is {limit} bytes)"
+        raise MemoryLockError(f"cannot lock memory: {os.strerror(code)}{bound}; {ADVICE}")
+    for path in unlocked_files:
+        unlock_file(path)
+
+
+def unlock_file(path: str) -> None:
+    """Leaves a file's maps out of the locking; again after each time that it is mapped anew."""
+    for start, size in maps_of(path):
+        if _libc.munlock(ctypes.c_void_p(start), ctypes.c_size_t(size)) != 0:
+            raise OSError(ctypes.get_errno(), f"cannot unlock the map of {path}")
+
+
+def maps_of(path: str) -> list[tuple[int, int]]:
+    """Where a file is mapped in this process: start and size of each part."""
+    path, found = os.path.realpath(path), []
+    with open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as maps:
+        for line in maps:
+            fields = line.rstrip("\n").split(maxsplit=5)
+            if len(fields) == 6 and fields[5] == path:
+                start, end = (int(address, 16) for address in fields[0].split("-"))
+                found.append((start, end - start))
+    return found
+
+
+def die_with(parent: int) -> None:
+    """The kernel kills this process when `parent`, the process that started it, ends. If it has ended already, this one ends now.
+
+    The kernel watches the *thread* that started us: a main process starts its workers from its main thread.
+    """
+    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _prctl(option: int, value: int) -> None:
+    if _libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"prctl {option}: {os.strerror(code)}")
