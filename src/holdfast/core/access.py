@@ -31,7 +31,7 @@ BuildSystem: TypeAlias = Callable[["Access"], tuple[Engine, Iterable[Engine]]]
 """Gives the engine below sys/ and the other engines that stand on core; they find mounts, leases and tokens through the Access."""
 
 
-TryDevice: TypeAlias = Callable[[str, bytes], str]
+TryDevice: TypeAlias = Callable[[str, str], str]
 """Opens an audit device as its options (JSON) say and writes a line to it; gives what went wrong, or ""."""
 
 

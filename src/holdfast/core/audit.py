@@ -15,7 +15,7 @@ from functools import lru_cache
 
 import msgspec
 
-from holdfast.core.audit_device import Device, Parts, Standing
+from holdfast.core.audit_device import Device, FileOptions, Parts, Standing, line_head
 from holdfast.core.audit_hmac import TOO_DEEP, Json, elided, hash_object, read_object
 from holdfast.core.mounts import MountConfig
 from holdfast.core.outcome import AuditEntry, Exchange
@@ -127,9 +127,9 @@ def entries(standing: Standing, exchange: Exchange) -> tuple[AuditEntry, ...]:
     return tuple([_entry(device, ready, exchange, asked, shown) for device, ready in standing.parts])
 
 
-def probe_line(device: Device, *, id: RequestId, now_ms: Millis) -> bytes:
+def probe_line(options: FileOptions, *, id: RequestId, now_ms: Millis) -> bytes:
     """What is written to a device that is being enabled, to see whether it works."""
-    return b"".join((device.head, _time(now_ms), b'","type":"request","auth":{"token_type":"default"},"request":{"id":', _encode(id),
+    return b"".join((line_head(options), _time(now_ms), b'","type":"request","auth":{"token_type":"default"},"request":{"id":', _encode(id),
                      b',"operation":"update","namespace":{"id":"root"},"path":"sys/audit/test"}}\n'))
 
 

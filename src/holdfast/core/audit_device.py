@@ -68,7 +68,12 @@ def load_devices(txn: Txn) -> tuple[Device, ...]:
 def ready(record: AuditDevice) -> Device:
     """The device that a record describes. BadRequest: an option will not do."""
     options = read_options(record.options)
-    return Device(record=record, options=options, hashed=hasher(record.salt), head=options.prefix.encode() + b'{"time":"')
+    return Device(record=record, options=options, hashed=hasher(record.salt), head=line_head(options))
+
+
+def line_head(options: FileOptions) -> bytes:
+    """What each line of a device begins with."""
+    return options.prefix.encode() + b'{"time":"'
 
 
 class Parts(msgspec.Struct, frozen=True, eq=False):

@@ -8,13 +8,16 @@ serves nothing. Nothing is synced: a power cut may take the last lines, as with 
 """
 import os
 import stat
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
 import msgspec
 
+from holdfast.core.audit import probe_line
 from holdfast.core.audit_device import DISCARD, STDOUT, Device, FileOptions, read_options
 from holdfast.errors import AuditError
+from holdfast.ids import Millis, RequestId
 
 NO_DEVICE = "1 error occurred:\n\t* no audit backend succeeded in logging the request\n\n"
 STDOUT_FD = 1
@@ -220,8 +223,9 @@ def open_sink(options: FileOptions) -> Sink:
     return FileSink(options)
 
 
-def try_device(options: str, line: bytes) -> str:
-    """For enabling a device: opens it as its options (JSON, as the API took them) say, and writes a line. Gives what went wrong, or ""."""
+def try_device(options: str, request_id: str) -> str:
+    """For enabling a device: opens it as its options (JSON, as the API took them) say, and writes an entry that names the request. Gives
+    what went wrong, or ""."""
     read = read_options(msgspec.json.decode(options, type=Mapping[str, str]))
     try:
         sink = open_sink(read)
@@ -229,7 +233,7 @@ def try_device(options: str, line: bytes) -> str:
         return f'sanity check failed; unable to open "{read.file_path}" for writing: {error.strerror}'
     try:
         if not read.skip_test:
-            sink.write(line)
+            sink.write(probe_line(read, id=RequestId(request_id), now_ms=Millis(int(time.time() * 1000))))
     except OSError as error:
         return f"audit backend failed test message: {error.strerror}"
     finally:

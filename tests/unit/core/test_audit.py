@@ -272,7 +272,7 @@ def test_standing_parts_are_used_again_for_the_same_grant_and_never_for_another(
 
 
 def test_the_line_that_tries_a_device_is_an_entry() -> None:
-    line = json.loads(probe_line(device(), id=ID, now_ms=NOW))
+    line = json.loads(probe_line(device().options, id=ID, now_ms=NOW))
     assert line["request"] == {"id": ID, "operation": "update", "namespace": {"id": "root"}, "path": "sys/audit/test"}
     assert line["type"] == "request"
 
