@@ -231,8 +231,9 @@ def _auth_block(token: Token | None, client_token: str, accessor: str, results: 
     if token is None:
         return AuthOut(client_token=client_token, policy_results=results, token_type=TokenType.DEFAULT.value)
     return AuthOut(client_token=client_token, accessor=accessor, display_name=token.display_name, policies=token.policies,
-                   token_policies=token.policies, policy_results=results, remaining_uses=max(token.num_uses, 0),
-                   entity_id=token.entity_id, token_type=token.type)
+                   token_policies=token.token_policies or token.policies, identity_policies=token.identity_policies, policy_results=results,
+                   metadata=token.metadata or None, remaining_uses=max(token.num_uses, 0), entity_id=token.entity_id,
+                   token_type=token.type, token_ttl=token.ttl_s, token_issue_time=_issued(token.issued_ms))
 
 
 def _auth_of(device: Device, auth: Auth, now_ms: Millis) -> AuthOut:
@@ -242,7 +243,12 @@ def _auth_of(device: Device, auth: Auth, now_ms: Millis) -> AuthOut:
     return AuthOut(client_token=token, accessor=_accessor(device, auth.accessor), policies=auth.policies,
                    token_policies=auth.token_policies, identity_policies=auth.identity_policies, metadata=auth.metadata or None,
                    num_uses=auth.num_uses, entity_id=auth.entity_id, token_type=auth.token_type, token_ttl=auth.lease_duration,
-                   token_issue_time=rfc3339(now_ms // 1000 * 1000))
+                   token_issue_time=_issued(now_ms))
+
+
+def _issued(time_ms: Millis | None) -> str:
+    """To the second, as Vault shows when a token was made."""
+    return rfc3339(time_ms // 1000 * 1000) if time_ms is not None else ""
 
 
 def _wrap_of(device: Device, wrap: WrapInfo) -> WrapOut:

@@ -240,6 +240,15 @@ def test_tokens_of_an_entity_less_kind_share_vaults_client_id() -> None:
     assert asked["request"]["client_id"] == "0DHqvq2D77kL2/JTPSZkTMJbkFVmUu0TzMi0jiXcFy8="
 
 
+def test_what_a_token_was_made_with_is_shown() -> None:
+    token = msgspec.structs.replace(TOKEN, token_policies=("default",), identity_policies=("readers",), metadata={"username": "ann"},
+                                    issued_ms=NOW, ttl_s=3_600)
+    asked, _ = lines(exchange(request(), token=token))
+    auth = asked["auth"]
+    assert (auth["policies"], auth["token_policies"], auth["identity_policies"]) == (["default", "readers"], ["default"], ["readers"])
+    assert (auth["metadata"], auth["token_ttl"], auth["token_issue_time"]) == ({"username": "ann"}, 3_600, "2023-11-14T22:13:20Z")
+
+
 def test_remaining_uses_are_shown() -> None:
     asked, _ = lines(exchange(request(), token=msgspec.structs.replace(TOKEN, num_uses=4)))
     assert asked["auth"]["remaining_uses"] == 4
