@@ -114,7 +114,8 @@ def compiled(routes: Iterable[Route]) -> "tuple[tuple[re.Pattern[str], Route], .
         return f"(?P<{text[1:]}>.*)" if text.startswith("*") else re.escape(text)
 
     def order(route: Route) -> tuple[int, ...]:
-        return tuple({":": 1, "*": 2}.get(segment[:1], 0) for segment in route.pattern.split("/"))
+        kinds = tuple({":": 1, "*": 2}.get(segment[:1], 0) for segment in route.pattern.split("/"))
+        return (*kinds, 3) if kinds[-1] == 2 else kinds      # `*path/tune` is asked before `*path`, which would take it
 
     return tuple((re.compile("/".join(map(part, route.pattern.split("/"))) + ("" if "*" in route.pattern else "/?"), re.DOTALL), route)
                  for route in sorted(routes, key=order))

@@ -3,7 +3,7 @@ from collections.abc import Iterable
 
 from holdfast.core.access import Access
 from holdfast.engine import Engine
-from holdfast.system import capabilities, keys, policies, seal, status
+from holdfast.system import auth_mounts, capabilities, keys, mount_table, mounts, policies, seal, status
 
 
 def build(access: Access) -> tuple[Engine, Iterable[Engine]]:
@@ -13,7 +13,11 @@ def build(access: Access) -> tuple[Engine, Iterable[Engine]]:
         *status.ROUTES,
         *seal.ROUTES,
         *keys.ROUTES,
+        *mounts.routes(access),
+        *auth_mounts.routes(access),
         *policies.ROUTES,
         *capabilities.ROUTES,
-    ))
+    ), jobs={
+        mount_table.DRAIN: mount_table.drain,
+    })
     return below_sys, ()

@@ -6,8 +6,6 @@ import base64
 import binascii
 from typing import Annotated
 
-import msgspec
-
 from holdfast.core import policy_parse, policy_store
 from holdfast.core.policy import Policy
 from holdfast.engine import Context, Input, Method, Output, Response, Route, Txn, doc, on
