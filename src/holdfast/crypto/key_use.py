@@ -11,7 +11,7 @@ Left to others: the lane calls `charge` before it encrypts a batch, writes what 
 import msgspec
 
 from holdfast import limits
-from holdfast.crypto.keyring import Keyring, rotation_is_due
+from holdfast.crypto.keyring import Keyring, encryptions_bound, rotation_is_due
 from holdfast.ids import Millis
 
 
@@ -61,4 +61,4 @@ class KeyMeter:
         self._keyring = keyring
 
     def _step(self) -> int:
-        return max(1, min(limits.KEY_USE_RESERVE, self._keyring.rotation.encryptions_max // 8))
+        return max(1, min(limits.KEY_USE_RESERVE, encryptions_bound(self._keyring) // 8))

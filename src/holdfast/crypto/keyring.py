@@ -63,13 +63,14 @@ def rotate(keyring: Keyring, draw: Draw, now_ms: Millis, *, encryptions: int) ->
 def rotation_is_due(keyring: Keyring, *, encryptions: int, now_ms: Millis) -> bool:
     """Whether the active term has encrypted enough values, or is old enough, to be followed by the next one."""
     rotation = keyring.rotation
-    if encryptions >= limits.KEY_ENCRYPTIONS_CEILING:
-        return True
-    if not rotation.enabled:
-        return False
-    too_many = encryptions >= rotation.encryptions_max
-    too_old = rotation.interval_ms > 0 and now_ms - keyring.active.installed_ms >= rotation.interval_ms
-    return too_many or too_old
+    too_old = rotation.enabled and 0 < rotation.interval_ms <= now_ms - keyring.active.installed_ms
+    return too_old or encryptions >= encryptions_bound(keyring)
+
+
+def encryptions_bound(keyring: Keyring) -> int:
+    """How many values one term may encrypt; the ceiling holds whatever is configured."""
+    rotation = keyring.rotation
+    return min(rotation.encryptions_max, limits.KEY_ENCRYPTIONS_CEILING) if rotation.enabled else limits.KEY_ENCRYPTIONS_CEILING
 
 
 def seal_keyring(root_key: Secret, keyring: Keyring, *, nonce: bytes) -> bytes:

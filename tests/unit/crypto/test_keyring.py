@@ -106,6 +106,14 @@ def test_when_a_rotation_is_due(rotation: Rotation, encryptions: int, age_ms: in
     assert rotation_is_due(keyring, encryptions=encryptions, now_ms=Millis(NOW + age_ms)) is due
 
 
+def test_the_ceiling_can_be_lowered_for_a_test_of_the_whole(draw: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "KEY_ENCRYPTIONS_CEILING", 100)
+    meter = KeyMeter(new_keyring(draw, NOW), None)
+    assert meter.charge(1) == KeyUsage(term=1, reserved=14)
+    meter.charge(98)
+    assert meter.is_due(NOW)
+
+
 def test_the_bounds_stay_well_below_what_random_nonces_allow() -> None:
     assert limits.KEY_ENCRYPTIONS_MAX <= 1 << 31
     assert limits.KEY_ENCRYPTIONS_CEILING + limits.KEY_USE_RESERVE + limits.BATCH_CHANGES_MAX < 1 << 32
