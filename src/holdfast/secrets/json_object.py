@@ -1,9 +1,9 @@
 """JSON objects that engines keep as their users wrote them.
 
-Invariants: (1) a number keeps every digit and its notation; (2) what is kept is one object, well formed and UTF-8, so it can be spliced
-into an answer as it stands; (3) of a name given twice the last value counts, and at the top only it is kept: what a policy's parameter
+Invariants: (1) a number keeps every digit and its notation; (2) what is kept is one object, well formed, so it can be spliced into an
+answer as it stands; (3) of a name given twice the last value counts, and at the top only it is kept: what a policy's parameter
 rules saw is what readers get.
-Left to others: how deep and how large a body may be (`http`).
+Left to others: that a body is UTF-8 (`engine.decode`), how deep and how large it may be (`http`).
 """
 from collections.abc import Mapping
 
@@ -20,11 +20,10 @@ Tree = dict[str, object]
 
 
 def fields(text: bytes | msgspec.Raw, name: str) -> Mapping[str, msgspec.Raw]:
-    """The members of the object `text`. Raises BadRequest naming the field: no object, or not UTF-8."""
+    """The members of the object `text`. Raises BadRequest naming the field: it is none."""
     try:
-        str(text, "utf-8")
         return _fields(text)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise BadRequest(f"{name}: a JSON object is expected: {error}") from error
 
 
@@ -37,7 +36,7 @@ def tree(text: bytes, name: str) -> Tree:
     """Raises BadRequest: no object, or an integer of more than 4,300 digits."""
     try:
         found = _untyped(text)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise BadRequest(f"{name}: {error}") from error
     if not isinstance(found, dict):
         raise BadRequest(f"{name}: a JSON object is expected")

@@ -168,18 +168,19 @@ def check_count(custom: Mapping[str, object]) -> None:
 
 
 def _text(name: str, value: msgspec.Raw, errors: list[str]) -> str:
-    match bytes(value[:1]):
+    text = bytes(value)
+    match text[:1]:
         case b'"':
-            return msgspec.json.decode(value, type=str)
+            return msgspec.json.decode(text, type=str)
         case b"{" | b"[":
             errors.append(f'{INVALID}: value for key "{name[:256]}" is not a string')
             return "-"
         case b"n":
             return ""
         case b"t" | b"f":
-            return "1" if value[:1] == b"t" else "0"     # what Vault makes of them
+            return "1" if text == b"true" else "0"       # what Vault makes of them
         case _:
-            return bytes(value).decode()
+            return text.decode()
 
 
 def _keep(txn: Txn, ctx: Context, args: Write, meta: Metadata, custom: Mapping[str, str]) -> Response:
