@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from holdfast.core import help
 from holdfast.core.mounts import MountEntry, Ttls, as_mount, load_mounts
 from holdfast.engine import Bound, Engine, Given, Input, Method, Mount, Op, Route, Txn
 from holdfast.errors import InvariantError, MethodNotAllowed, NotFound, RequestError
@@ -79,7 +80,11 @@ class Router:
         """Mount by the longest path, then the route by the longest literal."""
         if path.startswith(SYSTEM.path):
             return self._in_routes(SYSTEM, None, self.system, self._system_routes, method, path)
-        entry = txn.derive(load_mounts).at(path)
+        mounts = txn.derive(load_mounts)
+        entry = mounts.at(path)
+        if entry is None and method is Method.HELP:
+            path += "/"                              # help on a mount may leave out its final slash
+            entry = mounts.at(path)
         if entry is None:
             refusal = refusing(NotFound(f'no handler for route "{path}". route entry not found.'))
             return Hit(mount=NOWHERE, entry=None, engine=None, op=refusal, path={}, route="")
@@ -91,9 +96,10 @@ class Router:
         for pattern, route in routes:
             given = pattern.fullmatch(path, len(mount.path))
             if given is not None:
-                op = route.ops.get(method, self._refuse_method)
+                op = route.ops.get(method, self._refuse_method) if method is not Method.HELP else help.of_route(mount, route)
                 return Hit(mount=mount, entry=entry, engine=engine, op=op, path=given.groupdict(), route=route.pattern)
-        return Hit(mount=mount, entry=entry, engine=engine, op=self._refuse_path, path={}, route="")
+        op = help.of_mount(mount, engine.routes) if method is Method.HELP and path == mount.path else self._refuse_path
+        return Hit(mount=mount, entry=entry, engine=engine, op=op, path={}, route="")
 
 
 def refusing(error: RequestError) -> Op:
