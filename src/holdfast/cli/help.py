@@ -50,7 +50,8 @@ def command_help(command: Command, below: Sequence[Command]) -> str:
     if command.text:
         parts.append(wrap(command.text, indent=2))
     for sentence, line in command.examples:
-        parts += [wrap(sentence, indent=2), f"      $ {line}"]
+        parts += [wrap(sentence, indent=2)] if sentence else []
+        parts.append(f"      $ {line}")
     for group in command.options:
         parts.append(f"{group.title}:")
         shown = sorted((flag for flag in group.flags if not flag.hidden), key=lambda flag: flag.name)

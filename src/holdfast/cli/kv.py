@@ -252,8 +252,7 @@ COMMANDS = (
         usage="<subcommand> [options] [args]",
         text="Secrets of KV engines of version 1 and 2. Which of them it is, is asked of the server.",
         examples=(
-            ("Store a secret, read it, read one field of it:", "holdfast kv put -mount=secret app user=ann password=-"),
-            ("", "holdfast kv get -mount=secret app"),
+            ("Store a secret, and read one field of it:", "holdfast kv put -mount=secret app user=ann password=-"),
             ("", "holdfast kv get -mount=secret -field=user app"),
         ),
     ),

@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from holdfast.cli import registry
 from holdfast.cli.command import ClientFactory, Command, Session
@@ -19,6 +20,9 @@ from holdfast.cli.help import command_help, overview
 from holdfast.cli.output import FORMATS, Ui, output_secret
 from holdfast.cli.settings import Settings
 from holdfast.cli.terminal import ProcessTerminal, Terminal
+
+if TYPE_CHECKING:
+    from holdfast.cli.client import Client
 
 NO_SUCH_COMMAND = 127
 INTERRUPTED = 130
@@ -156,9 +160,9 @@ def _warn_of_late_flags(command: Command, args: Sequence[str], ui: Ui) -> None:
 
 
 def _network_client(env: Mapping[str, str]) -> ClientFactory:
-    from holdfast.cli.client import Client
-
     def make(settings: Settings) -> Client:
+        # Only what sends a request pays for loading the network.
+        from holdfast.cli.client import Client
         from holdfast.cli.transport import HttpTransport
 
         return Client(settings, HttpTransport(settings, env))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import accumulate
 
 from holdfast.cli import json_text, terminal
 from holdfast.cli.durations import human_seconds
@@ -19,6 +20,7 @@ FORMATS = ("json", "pretty", "raw", "table", "yaml", "yml")
 LINE_WIDTH = 78
 _GLUE = "    "
 _EMPTY = "n/a"
+_TOO_LONG = 100_000                      # of a line that one word alone makes too long
 
 
 class Ui:
@@ -73,15 +75,29 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def wrap(text: str, *, indent: int = 0) -> str:
-    """Prose at 78 columns, each line indented."""
+    """Prose at 78 columns, each line indented, broken so that the squares of what the lines leave free are least, the last line's aside."""
     width = LINE_WIDTH - indent
-    lines = [""]
-    for word in text.split():
-        if lines[-1] and len(lines[-1]) + 1 + len(word) > width:
-            lines.append(word)
-        else:
-            lines[-1] = f"{lines[-1]} {word}" if lines[-1] else word
-    return "\n".join(" " * indent + line for line in lines)
+    words = text.split()
+    ends = [0, *accumulate(len(word.encode(errors="replace")) + 1 for word in words)]
+    count = len(words)
+    costs, breaks = [0] * (count + 1), [count] * (count + 1)
+    for first in range(count - 1, -1, -1):
+        if ends[count] - ends[first] - 1 <= width:
+            continue
+        best = None
+        for after in range(first + 1, count):
+            free = width - (ends[after] - ends[first] - 1)
+            if free < 0 and best is not None:
+                break
+            cost = free * free + costs[after] + (_TOO_LONG if free < 0 else 0)
+            if best is None or cost < best:
+                best, breaks[first] = cost, after
+        costs[first] = best or 0
+    lines, at = [], 0
+    while at < count:
+        lines.append(" " * indent + " ".join(words[at : breaks[at]]))
+        at = breaks[at]
+    return "\n".join(lines)
 
 
 def print_warnings(ui: Ui, secret: Secret | None) -> None:
