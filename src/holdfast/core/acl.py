@@ -92,6 +92,11 @@ def capabilities(txn: Txn, token: Token, path: str) -> tuple[str, ...]:
     return granted or (Capability.DENY.value,)
 
 
+def reaches(txn: Txn, token: Token, mount: str) -> bool:
+    """Whether a token may do anything on a mount's path or below it: then user interfaces show it the mount."""
+    return token.is_root or matcher(txn, token.policies, token.entity_id).reaches(mount)
+
+
 def _granting(found: Permissions, method: Method) -> Iterator[str]:
     names: dict[str, None] = {}
     for capability in (NEEDS.get(method), Capability.CREATE if method is Method.POST else None):

@@ -65,6 +65,23 @@ def _shorter(first_s: int, second_s: int) -> int:
     return min(first_s, second_s) if first_s and second_s else first_s or second_s
 
 
+def grants(found: Permissions) -> bool:
+    """Whether it gives anything at all."""
+    return bool(found.capabilities) and Capability.DENY not in found.capabilities
+
+
+def _begins_at(pattern: str, mount: str) -> bool:
+    """Whether the first segments of a pattern with `+` are those of a mount's path, with or without more behind them."""
+    segments = mount.rstrip("/").split("/")
+    parts = pattern.removesuffix("*").split("/")
+    if len(parts) < len(segments):
+        return False
+    cut = len(segments) - 1 if pattern.endswith("*") and len(parts) == len(segments) else len(segments)
+    if cut < len(segments) and not segments[cut].startswith(parts[cut]):
+        return False
+    return all(part in ("+", segment) for part, segment in zip(parts[:cut], segments[:cut], strict=True))
+
+
 class Rank(msgspec.Struct, frozen=True, order=True):
     """How closely a pattern fits; the highest decides. In this order: the first wildcard comes late; it has no final glob; it has few
     segment wildcards; it is long; it is late in the alphabet."""
@@ -131,6 +148,15 @@ class Matcher:
         if found is None and listing:
             found = self.exact.get(path.removesuffix("/"))
         return found if found is not None else self._find_pattern(path)
+
+    def reaches(self, mount: str) -> bool:
+        """Whether anything is granted on a mount's path, which ends in "/", or somewhere below it. No ranking: any grant will do."""
+        found = self.find(mount, listing=True)
+        if found is not None and grants(found):
+            return True
+        if any(path.startswith(mount) and grants(below) for rules in (self.exact, self.prefixes) for path, below in rules.items()):
+            return True
+        return any(_begins_at(path, mount) and grants(below) for path, below in self.segmented.items())
 
     def _find_pattern(self, path: str) -> Permissions | None:
         prefix = next((path[:n] for n in self._lengths if n <= len(path) and path[:n] in self.prefixes), None)

@@ -3,7 +3,7 @@ from collections.abc import Iterable
 
 from holdfast.core.access import Access
 from holdfast.engine import Engine
-from holdfast.system import auth_mounts, capabilities, keys, mount_table, mounts, policies, seal, status
+from holdfast.system import audit, auth_mounts, capabilities, keys, mount_table, mounts, node, policies, seal, status, ui
 
 
 def build(access: Access) -> tuple[Engine, Iterable[Engine]]:
@@ -13,10 +13,13 @@ def build(access: Access) -> tuple[Engine, Iterable[Engine]]:
         *status.ROUTES,
         *seal.ROUTES,
         *keys.ROUTES,
+        *node.ROUTES,
+        *audit.routes(access),
         *mounts.routes(access),
         *auth_mounts.routes(access),
         *policies.ROUTES,
         *capabilities.ROUTES,
+        *ui.routes(access),
     ), jobs={
         mount_table.DRAIN: mount_table.drain,
     })
