@@ -6,8 +6,9 @@ from holdfast.cli.data import parse_texts
 from holdfast.cli.errors import API, USAGE, Explained, Failure
 from holdfast.cli.flags import Flag, Kind
 from holdfast.cli.json_text import Json, Record, plain
+from holdfast.cli.layout import table
 from holdfast.cli.mounts import mounts_of
-from holdfast.cli.output import output_data, table
+from holdfast.cli.output import output_data
 from holdfast.cli.paths import sanitize, with_slash
 from holdfast.cli.secret import Object, mapping, text
 

@@ -7,8 +7,9 @@ from holdfast.cli.durations import ttl_to_api
 from holdfast.cli.errors import API, USAGE, Explained, Failure
 from holdfast.cli.flags import Flag, Flags, Kind
 from holdfast.cli.json_text import Json
+from holdfast.cli.layout import table
 from holdfast.cli.login_methods import METHODS
-from holdfast.cli.output import output_data, table
+from holdfast.cli.output import output_data
 from holdfast.cli.paths import sanitize, with_slash
 from holdfast.cli.secret import mapping, text
 

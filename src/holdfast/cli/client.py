@@ -131,7 +131,10 @@ class Client:
 
     def _url(self, path: str, query: Query) -> str:
         address = self._settings.address
-        base = urlsplit("http://localhost" if address.startswith("unix://") else address)
+        try:
+            base = urlsplit("http://localhost" if address.startswith("unix://") else address)
+        except ValueError as error:
+            raise ExchangeError(f'parse "{address}": {error}') from error
         joined = posixpath.normpath(posixpath.join("/", base.path, "v1", path.lstrip("/")))
         url = f"{base.scheme}://{base.netloc}{quote(joined, safe=_PATH_SAFE)}"
         return f"{url}?{urlencode(sorted(query, key=lambda item: item[0]))}" if query else url

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from holdfast.cli.command import Command
 from holdfast.cli.durations import format_duration
 from holdfast.cli.flags import Flag, Kind, Value
-from holdfast.cli.output import wrap
+from holdfast.cli.layout import wrap
 
 EXAMPLES = {
     Kind.SWITCH: "",

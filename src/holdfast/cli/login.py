@@ -9,9 +9,10 @@ from holdfast.cli.command import Command, Session, options
 from holdfast.cli.data import parse_texts
 from holdfast.cli.errors import API, USAGE, ExchangeError, Explained, Failure
 from holdfast.cli.flags import Flag, Kind
+from holdfast.cli.layout import wrap
 from holdfast.cli.logical import warn_of_mfa
 from holdfast.cli.login_methods import METHODS
-from holdfast.cli.output import output_secret, print_field, wrap
+from holdfast.cli.output import output_secret, print_field
 from holdfast.cli.paths import sanitize, with_slash
 from holdfast.cli.secret import Secret
 

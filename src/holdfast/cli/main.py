@@ -6,6 +6,7 @@
 """
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -173,11 +174,13 @@ def _network_client(env: Mapping[str, str]) -> ClientFactory:
 def entry() -> int:
     """The console script."""
     for stream in (sys.stdout, sys.stderr):
-        # Any locale must be able to show what the server sends.
-        stream.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr]
+        if isinstance(stream, io.TextIOWrapper):
+            # Any locale must be able to show what the server sends.
+            stream.reconfigure(encoding="utf-8", errors="surrogateescape")
+    terminal = ProcessTerminal(os.environ)
     try:
-        code = run(sys.argv[1:], env=os.environ, terminal=ProcessTerminal(os.environ))
-        sys.stdout.flush()
+        code = run(sys.argv[1:], env=os.environ, terminal=terminal)
+        terminal.flush()
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:

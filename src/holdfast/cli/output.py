@@ -6,21 +6,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-from itertools import accumulate
 
 from holdfast.cli import json_text, terminal
 from holdfast.cli.durations import human_seconds
-from holdfast.cli.errors import API, USAGE, ExchangeError, Failure
+from holdfast.cli.errors import USAGE, Failure
+from holdfast.cli.fields import field_of
 from holdfast.cli.json_text import Json, Number, plain, quoted_list
+from holdfast.cli.layout import EMPTY, go_time, table, wrap
 from holdfast.cli.secret import Auth, Object, Secret, WrapInfo
 from holdfast.cli.terminal import Terminal
 
 FORMATS = ("json", "pretty", "raw", "table", "yaml", "yml")
-LINE_WIDTH = 78
-_GLUE = "    "
-_EMPTY = "n/a"
-_TOO_LONG = 100_000                      # of a line that one word alone makes too long
 
 
 class Ui:
@@ -53,51 +49,6 @@ class Ui:
         if self.is_table:
             self.output(text)
         return 0
-
-
-def columns(rows: Sequence[Sequence[str]]) -> str:
-    """Aligned columns. Widths count bytes and padding counts characters, as in Vault's tables."""
-    filled = [[cell.strip() or _EMPTY for cell in row] for row in rows]
-    widths: list[int] = []
-    for row in filled:
-        for at, cell in enumerate(row):
-            size = len(cell.encode(errors="replace"))
-            if at == len(widths):
-                widths.append(size)
-            elif widths[at] < size:
-                widths[at] = size
-    return "\n".join(_GLUE.join([*(cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=False)), row[-1]]) for row in filled)
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns below an underlined header."""
-    return columns([header, ["-" * len(name.encode()) for name in header], *rows])
-
-
-def wrap(text: str, *, indent: int = 0) -> str:
-    """Prose at 78 columns, each line indented, broken so that the squares of what the lines leave free are least, the last line's aside."""
-    width = LINE_WIDTH - indent
-    words = text.split()
-    ends = [0, *accumulate(len(word.encode(errors="replace")) + 1 for word in words)]
-    count = len(words)
-    costs, breaks = [0] * (count + 1), [count] * (count + 1)
-    for first in range(count - 1, -1, -1):
-        if ends[count] - ends[first] - 1 <= width:
-            continue
-        best = None
-        for after in range(first + 1, count):
-            free = width - (ends[after] - ends[first] - 1)
-            if free < 0 and best is not None:
-                break
-            cost = free * free + costs[after] + (_TOO_LONG if free < 0 else 0)
-            if best is None or cost < best:
-                best, breaks[first] = cost, after
-        costs[first] = best or 0
-    lines, at = [], 0
-    while at < count:
-        lines.append(" " * indent + " ".join(words[at : breaks[at]]))
-        at = breaks[at]
-    return "\n".join(lines)
 
 
 def print_warnings(ui: Ui, secret: Secret | None) -> None:
@@ -178,21 +129,6 @@ def _wrap_rows(info: WrapInfo) -> list[tuple[str, str]]:
     return [*rows, ("wrapped_accessor:", info.wrapped_accessor)] if info.wrapped_accessor else rows
 
 
-def go_time(text: str) -> str:
-    """An RFC 3339 time as Go's Time.String prints it: `2026-11-21 08:00:00.25 +0000 UTC`; what is no such time stays as it is."""
-    date, t, rest = text.partition("T")
-    clock = rest.rstrip("Zz") if rest[-1:] in "Zz" else rest[:-6]
-    zone = rest[len(clock) :]
-    try:
-        datetime.fromisoformat(f"{date}T{clock.partition('.')[0]}")
-    except ValueError:
-        return text
-    if not t or zone in ("Z", "z", "+00:00", "-00:00"):
-        return f"{date} {clock} +0000 UTC"
-    short = zone.replace(":", "")
-    return f"{date} {clock} {short} {short}"
-
-
 def map_rows(data: Object) -> list[tuple[str, str]]:
     return [(key, _cell(key, data[key])) for key in sorted(data)]
 
@@ -263,67 +199,9 @@ def _output_detailed(ui: Ui, values: Sequence[Json], info: Object) -> None:
     names = _names(values)
     rows = {name: row for name, row in info.items() if isinstance(row, Mapping)}
     headers = sorted({field for name, row in rows.items() if name in names for field in row})
-    lines = [[name, *(_cell(h, rows[name][h]) if name in rows and h in rows[name] else _EMPTY for h in headers)] for name in names]
+    lines = [[name, *(_cell(h, rows[name][h]) if name in rows and h in rows[name] else EMPTY for h in headers)] for name in names]
     if lines:
         ui.output(table(("Keys", *headers), lines))
-
-
-def field_of(secret: Secret, field: str) -> Json:
-    """One field by the name it has in the table; None: not there."""
-    value: Json = None
-    if secret.auth is not None:
-        value = _auth_field(secret.auth, field)
-    elif secret.wrap_info is not None:
-        value = _wrap_field(secret.wrap_info, field)
-    else:
-        match field:
-            case "lease_duration" | "refresh_interval":
-                return secret.lease_duration
-            case "lease_id":
-                return secret.lease_id
-            case "request_id":
-                return secret.request_id
-            case "renewable":
-                return secret.renewable
-            case "data":
-                return (secret.data or {}).get("data", secret.data)
-    return secret[field] if value is None else value
-
-
-def _auth_field(auth: Auth, field: str) -> Json:
-    match field:
-        case "token":
-            return auth.client_token
-        case "token_accessor":
-            return auth.accessor
-        case "token_duration":
-            return auth.lease_duration
-        case "token_renewable":
-            return auth.renewable
-        case "token_policies":
-            return auth.token_policies or ()
-        case "identity_policies":
-            return auth.identity_policies or ()
-        case "policies":
-            return auth.policies or ()
-    return None
-
-
-def _wrap_field(info: WrapInfo, field: str) -> Json:
-    match field:
-        case "wrapping_token":
-            return info.token
-        case "wrapping_accessor":
-            return info.accessor
-        case "wrapping_token_ttl":
-            return info.ttl
-        case "wrapping_token_creation_time":
-            return info.creation_time
-        case "wrapping_token_creation_path":
-            return info.creation_path
-        case "wrapped_accessor":
-            return info.wrapped_accessor
-    return None
 
 
 def print_field(ui: Ui, source: Secret | Object, field: str) -> int:
@@ -345,7 +223,3 @@ def print_field(ui: Ui, source: Secret | Object, field: str) -> int:
     ui.terminal.out(text + "\n" if ui.terminal.is_terminal() else text)
     return 0
 
-
-def fail_on(error: ExchangeError, prefix: str) -> Failure:
-    """A failed exchange as the end of a command."""
-    return Failure(f"{prefix}: {error}", API)

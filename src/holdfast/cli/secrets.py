@@ -5,7 +5,8 @@ from holdfast.cli import mount_flags, mounts
 from holdfast.cli.command import Command, Session, options
 from holdfast.cli.errors import Explained
 from holdfast.cli.flags import Flag, Kind
-from holdfast.cli.output import output_data, table
+from holdfast.cli.layout import table
+from holdfast.cli.output import output_data
 from holdfast.cli.paths import sanitize, with_slash
 from holdfast.cli.secret import mapping, text
 

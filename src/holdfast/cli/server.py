@@ -6,7 +6,7 @@ from holdfast.cli.command import Command, Session
 from holdfast.cli.durations import SECOND, parse_duration
 from holdfast.cli.errors import USAGE, Failure
 from holdfast.cli.flags import Flag, FlagGroup, Flags, Kind
-from holdfast.cli.output import wrap
+from holdfast.cli.layout import wrap
 from holdfast.node.options import DEV_LISTEN_ADDRESS, ServerOptions
 
 _IMPLIES_DEV = ("dev-tls", "dev-kv-v1", "dev-no-kv")

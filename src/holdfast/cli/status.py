@@ -5,7 +5,8 @@ from holdfast.cli.client import Client
 from holdfast.cli.command import Command, Session, options
 from holdfast.cli.errors import USAGE, ApiError, ExchangeError, Failure
 from holdfast.cli.json_text import Json, Record, parse, plain
-from holdfast.cli.output import Ui, output_data, table
+from holdfast.cli.layout import table
+from holdfast.cli.output import Ui, output_data
 from holdfast.cli.secret import Object, mapping, number, strings, text
 from holdfast.cli.transport import HttpResponse
 

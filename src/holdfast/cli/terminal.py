@@ -4,6 +4,7 @@
 """
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Mapping
@@ -34,9 +35,10 @@ class ProcessTerminal:
     """The terminal of this process."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
-        self._stdin: BinaryIO = sys.stdin.buffer
-        self._stdout: TextIO = sys.stdout
-        self._stderr: TextIO = sys.stderr
+        # A stream that the caller has closed is None.
+        self._stdin: BinaryIO = sys.stdin.buffer if sys.stdin else io.BytesIO()
+        self._stdout: TextIO = sys.stdout or io.StringIO()
+        self._stderr: TextIO = sys.stderr or io.StringIO()
         self._plain = "NO_COLOR" in env or env.get("TERM") == "dumb"
 
     def out(self, text: str) -> None:
@@ -72,9 +74,9 @@ class ProcessTerminal:
 def _read_hidden(stdin: BinaryIO) -> str:
     import termios
 
+    if not stdin.isatty():
+        raise NoTerminalError("stdin is not a terminal")
     number = stdin.fileno()
-    if not os.isatty(number):
-        raise NoTerminalError(f"file descriptor {number} is not a terminal")
     before = termios.tcgetattr(number)
     hidden = [*before[:3], before[3] & ~termios.ECHO, *before[4:]]
     termios.tcsetattr(number, termios.TCSAFLUSH, hidden)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import http.client
 import socket
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import SplitResult, urlsplit
@@ -66,16 +67,15 @@ class HttpTransport:
         parts = urlsplit(request.url)
         try:
             connection, target = self._connect(parts)
-        except ValueError as error:
-            raise CannotConnect(f'{_verb(request)} "{request.url}": {error}') from error
-        try:
-            _write(connection, request, target)
-            answer = connection.getresponse()
-            body = answer.read(CLI_RESPONSE_MAX_BYTES + 1)
+            with closing(connection):
+                _write(connection, request, target)
+                answer = connection.getresponse()
+                body = answer.read(CLI_RESPONSE_MAX_BYTES + 1)
         except (OSError, http.client.HTTPException) as error:
             raise _explain(request, parts, error, self._settings) from error
-        finally:
-            connection.close()
+        except ValueError as error:
+            # An address, a token or a header that cannot be written down.
+            raise ExchangeError(f'{_verb(request)} "{request.url}": {_reason(error)}') from error
         if len(body) > CLI_RESPONSE_MAX_BYTES:
             raise ExchangeError(f"the answer is longer than {CLI_RESPONSE_MAX_BYTES} bytes")
         return HttpResponse(status=answer.status, headers={name.lower(): value for name, value in answer.getheaders()}, body=body)
@@ -198,6 +198,12 @@ def _proxy(parts: SplitResult, settings: Settings, env: Mapping[str, str]) -> Sp
     if any(item == "*" or host == item or host.endswith(f".{item}") for item in excluded):
         return None
     return urlsplit(url if "://" in url else f"http://{url}")
+
+
+def _reason(error: ValueError) -> str:
+    """Without the value itself, which may be a secret."""
+    is_header = isinstance(error, UnicodeError) or "header" in str(error)
+    return "a header has characters that cannot be sent" if is_header else str(error)
 
 
 def _verb(request: HttpRequest) -> str:

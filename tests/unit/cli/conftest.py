@@ -51,7 +51,7 @@ class FakeTerminal:
     def ask_secret(self, question: str) -> str:
         self.err(question + "\n")
         if not self.hidden:
-            raise NoTerminalError("file descriptor 0 is not a terminal")
+            raise NoTerminalError("stdin is not a terminal")
         return self.hidden.pop(0)
 
 

@@ -80,6 +80,11 @@ def test_the_addresses_own_path_is_kept(cli: CommandLine) -> None:
     assert cli.server.requests[-1].url == "https://proxy.example/vault/v1/secret/a"
 
 
+def test_an_address_that_cannot_be_read(cli: CommandLine) -> None:
+    with pytest.raises(ExchangeError, match="parse"):
+        cli.client(settings(address="http://[::1")).read("secret/a")
+
+
 def test_an_error_reads_as_in_vault(cli: CommandLine) -> None:
     cli.server.on("GET secret/a", {"errors": ["1 error occurred:\n\t* permission denied\n\n"]}, status=403)
     with pytest.raises(ApiError) as caught:

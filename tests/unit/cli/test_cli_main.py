@@ -161,6 +161,16 @@ def test_as_a_process() -> None:
     )
 
 
+def test_closed_streams_and_a_reader_that_goes() -> None:
+    source = str(Path(__file__).parents[3] / "src")
+    env = {**os.environ, "PYTHONPATH": source}
+    program = f"{sys.executable} -m holdfast.cli"
+    closed = subprocess.run(["/bin/sh", "-c", f"{program} version <&- >&- 2>&-"], env=env, check=False, timeout=30)
+    assert closed.returncode == 0
+    gone = subprocess.run(["/bin/sh", "-c", f"{program} -h | true"], env=env, capture_output=True, check=False, timeout=30)
+    assert gone.stderr == b""
+
+
 def test_starting_loads_little() -> None:
     """Slow modules are loaded by the commands that need them alone."""
     source = str(Path(__file__).parents[3] / "src")

@@ -125,7 +125,7 @@ def test_unseal_by_argument_and_by_asking(cli: CommandLine) -> None:
 def test_unseal_without_a_terminal(cli: CommandLine) -> None:
     result = cli("operator unseal", stdin=b"qg==\n")
     assert result.code == 1
-    assert "file descriptor 0 is not a terminal" in result.err
+    assert "stdin is not a terminal" in result.err
     assert not cli.server.requests
 
 

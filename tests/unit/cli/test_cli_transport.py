@@ -176,6 +176,25 @@ def test_nobody_there_and_addresses_that_are_none() -> None:
         ask(Settings(address="ftp://127.0.0.1"))
     with pytest.raises(ExchangeError, match="no Host in request URL"):
         ask(Settings(address="http://"))
+    with pytest.raises(ExchangeError, match="Port"):
+        ask(Settings(address="http://127.0.0.1:99999"))
+
+
+def test_what_cannot_be_a_header(plain: Place) -> None:
+    for value in ("canary\u2192", "canary\nb"):
+        request = HttpRequest(method="GET", url=plain.address + "/v1/x", headers=(("X-Vault-Token", value),))
+        with pytest.raises(ExchangeError) as caught:
+            HttpTransport(Settings(address=plain.address), {}).send(request)
+        assert "a header has characters that cannot be sent" in str(caught.value)
+        assert "canary" not in str(caught.value)
+
+
+def test_an_answer_cut_short() -> None:
+    """A server that closes before it has answered."""
+    listener = socketserver.TCPServer(("127.0.0.1", 0), socketserver.BaseRequestHandler)
+    for _ in _serve(listener):
+        with pytest.raises(CannotConnect, match=r"EOF|connection reset"):
+            ask(Settings(address=f"http://127.0.0.1:{listener.server_address[1]}"))
 
 
 def test_through_a_proxy(plain: Place) -> None:
