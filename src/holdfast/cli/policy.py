@@ -7,6 +7,7 @@ from holdfast.cli.command import Command, Session, options
 from holdfast.cli.errors import API, USAGE, ApiError, ExchangeError, Explained, Failure
 from holdfast.cli.output import output_data
 from holdfast.cli.secret import parse_secret, strings, text
+from holdfast.errors import BadRequest
 
 
 def _name(argument: str) -> str:
@@ -80,6 +81,7 @@ def _list(session: Session) -> int:
 
 def _fmt(session: Session) -> int:
     from holdfast.cli.policy_format import PolicySyntaxError, format_policy
+    from holdfast.core.policy_parse import parse
 
     path = os.path.expanduser(session.arguments(1, 1)[0].strip())
     try:
@@ -88,9 +90,10 @@ def _fmt(session: Session) -> int:
     except (OSError, UnicodeDecodeError) as error:
         raise Failure(f"Error reading source file: {error}", USAGE) from error
     try:
+        parse(source)
         result = format_policy(source)
-    except PolicySyntaxError as error:
-        raise Failure(f"Failed to parse policy: {error}", USAGE) from error
+    except (BadRequest, PolicySyntaxError) as error:
+        raise Failure(str(error), USAGE) from error
     try:
         with open(path, "w", encoding="utf-8") as file:
             file.write(result)
@@ -148,7 +151,7 @@ COMMANDS = (
         name="policy fmt",
         synopsis="Formats a policy on disk",
         usage="[options] FILE",
-        text="Checks the policy in FILE and writes it back with even spaces; comments stay. Needs no server.",
+        text="Checks the policy in FILE, as the server would, and writes it back with even spaces; comments stay. Needs no server.",
         examples=(("Format:", "holdfast policy fmt app.hcl"),),
         options=options(format=False),
         run=_fmt,

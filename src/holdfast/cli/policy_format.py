@@ -52,12 +52,12 @@ def _lines(source: str) -> list[_Line]:
         match = _TOKEN.match(source, at)
         if match is None:
             what = "a string is not closed" if source[at] == '"' else f"cannot read {source[at]!r}"
-            raise PolicySyntaxError(f"line {number}: {what}")
+            raise PolicySyntaxError(f"failed to parse policy: line {number}: {what}")
         kind, text = match.lastgroup or "", match[0]
         kind = "heredoc" if kind == "mark" else kind
         at = match.end()
         if kind == "close" and (not opened or opened.pop()[0] != _PAIRS[text]):
-            raise PolicySyntaxError(f"line {number}: {text!r} closes nothing")
+            raise PolicySyntaxError(f"failed to parse policy: line {number}: {text!r} closes nothing")
         if kind == "newline":
             lines.append(_Line(len(opened)))
         elif kind != "space":
@@ -68,7 +68,7 @@ def _lines(source: str) -> list[_Line]:
             opened.append((text, number))
         number += text.count("\n")
     if opened:
-        raise PolicySyntaxError(f"line {opened[-1][1]}: {opened[-1][0]!r} is not closed")
+        raise PolicySyntaxError(f"failed to parse policy: line {opened[-1][1]}: {opened[-1][0]!r} is not closed")
     return lines
 
 

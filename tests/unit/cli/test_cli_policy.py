@@ -59,12 +59,12 @@ def test_fmt(cli: CommandLine, tmp_path: Path) -> None:
     file = tmp_path / "app.hcl"
     file.write_text(
         '\n# one\npath "a"{\ncapabilities=["read" ,"list"]   # why\n\n\n'
-        'min_wrapping_ttl = "1s"\nx = 1\n allowed_parameters={\n"a"=[ ]\n}\n}'
+        'min_wrapping_ttl = "1s"\ncomment = "c"\n allowed_parameters={\n"a"=[ ]\n}\n}'
     )
     result = cli(f"policy fmt {file}")
     assert (result.code, result.out) == (0, f"Success! Formatted policy: {file}\n")
     assert file.read_text() == (
-        '# one\npath "a" {\n  capabilities = ["read", "list"] # why\n\n  min_wrapping_ttl = "1s"\n  x                = 1\n'
+        '# one\npath "a" {\n  capabilities = ["read", "list"] # why\n\n  min_wrapping_ttl = "1s"\n  comment          = "c"\n'
         '  allowed_parameters = {\n    "a" = []\n  }\n}\n'
     )
     assert not cli.server.requests
@@ -79,11 +79,19 @@ def test_fmt(cli: CommandLine, tmp_path: Path) -> None:
         ("}", "line 1: '}' closes nothing"),
     ],
 )
-def test_fmt_of_what_is_none(cli: CommandLine, tmp_path: Path, text: str, message: str) -> None:
+def test_brackets_and_strings(text: str, message: str) -> None:
+    with pytest.raises(PolicySyntaxError) as caught:
+        format_policy(text)
+    assert str(caught.value) == f"failed to parse policy: {message}"
+
+
+@pytest.mark.parametrize("text", ['path "a {\n}', 'path "a" {', 'path "a" {\n  capabilities = ["fly"]\n}', 'pathh "a" {}'])
+def test_fmt_of_what_is_none(cli: CommandLine, tmp_path: Path, text: str) -> None:
     file = tmp_path / "app.hcl"
     file.write_text(text)
     result = cli(f"policy fmt {file}")
-    assert (result.code, result.err) == (1, f"Failed to parse policy: {message}\n")
+    assert (result.code, result.out) == (1, "")
+    assert result.err.startswith("failed to parse policy: ")
     assert file.read_text() == text
 
 
