@@ -3,7 +3,7 @@ import contextlib
 import fcntl
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 
 import lmdb
 
@@ -12,7 +12,7 @@ from holdfast.limits import SNAPSHOT_CHUNK_BYTES
 from holdfast.replica.long_keys import Transaction
 
 
-def stream_copy(environment: lmdb.Environment, txn: Transaction) -> Iterator[bytes]:
+def stream_copy(environment: lmdb.Environment, txn: Transaction) -> Generator[bytes, None, None]:
     """Chunks of a compact copy of the state that `txn` reads; ends `txn`. Raises UnavailableError: LMDB could not copy."""
     source, sink = os.pipe()
     with contextlib.suppress(OSError):                   # past the user's share of pipe memory it stays smaller, and slower

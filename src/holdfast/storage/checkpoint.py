@@ -59,7 +59,8 @@ def load(disk: Disk, folder: Path) -> Checkpoint | None:
 
 
 def save(disk: Disk, folder: Path, copy: StateCopy, *, sequence: int) -> Checkpoint:
-    """Takes the copy to its end and makes it the checkpoint. Raises OSError, or what taking it raises: then the old one stays."""
+    """Takes the copy to its end and makes it the checkpoint. Raises OSError, or what taking it raises: then the old one stays. The
+    copy is of another state than the old one."""
     path = folder / f"{COPY_PREFIX}{copy.generation:08x}-{copy.index:016x}"
     if disk.exists(path):
         disk.remove(path)

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import msgspec
 
-from holdfast.errors import IntegrityError
+from holdfast.errors import IntegrityError, InvariantError
 from holdfast.ids import Index, Millis, NodeId, Term
 from holdfast.limits import CHECKPOINT_AFTER_BYTES, CHECKPOINT_AFTER_MAX_BYTES, DISK_RESERVE_BYTES, FOLLOW_BYTES, SEGMENT_BYTES
 from holdfast.storage import checkpoint
@@ -144,10 +144,15 @@ class FileLog:
         Raises what taking the copy raises, or OSError.
         """
         where = self._journal.segment_of(copy.index)
+        if where is None or copy.index == 0:
+            raise InvariantError(f"a checkpoint of index {copy.index}, but the log has no such batch")
+        if self._checkpoint is not None and (copy.generation, copy.index) == (self._checkpoint.generation, self._checkpoint.index):
+            copy.chunks.close()
+            return
         self._checkpointing = True
         try:
             self._checkpoint = await self._in(self._maker, partial(checkpoint.save, self._disk, self._folder, copy,
-                                                                   sequence=where[1].sequence if where else 0))
+                                                                   sequence=where[1].sequence))
             await self._in(self._maker, self._journal.trim, self._checkpoint.index)
         finally:
             self._checkpointing = False

@@ -6,7 +6,7 @@ that one's fate is settled: so only the last record can be torn, and whatever is
 
 Invariants: (1) what `append` returned from is read back, whole and in order, by every later `Journal` of the folder, or opening or reading
 raises IntegrityError; (2) a fate once told stays, whatever is lost afterwards; (3) a failed flush is never made good by a later one: the
-blocks are written again, through another descriptor, before they count; (4) nothing is trimmed but what lies before a given, durable, index.
+blocks are written again, through another descriptor, before they count; (4) nothing is trimmed but what lies before a durable checkpoint.
 """
 import errno
 import threading
@@ -254,12 +254,15 @@ class Journal:
                 useless.append(path)
                 continue
             file = disk.open(path)
-            head = form.read_head(file.read_at(BLOCK_BYTES, 0), int(name.removesuffix(SUFFIX), 16))
+            sequence = int(name.removesuffix(SUFFIX), 16)
+            head = form.read_head(file.read_at(BLOCK_BYTES, 0), sequence)
             if head is not None:
                 begun.append(Segment(path, file, head))
-            else:
-                file.close()
-                useless.append(path)
+                continue
+            if _had_two_records(file, sequence):
+                raise IntegrityError(f"{path}: its head is damaged")
+            file.close()
+            useless.append(path)
         while begun and (not self._segments or begun[-1].head.sequence == self._segments[0].head.sequence - 1):
             self._segments.insert(0, begun.pop())
         for old in begun:                                # trimmed before, and back: removing them had not become durable
@@ -356,10 +359,16 @@ class Reading:
         self._offset, self._expected = BLOCK_BYTES, head.first
 
 
+def _had_two_records(file: File, sequence: int) -> bool:
+    """Without a head: a first record alone may be a torn write of both; a second one was written after both were durable."""
+    first = form.record_head(file.read_at(BLOCK_BYTES, BLOCK_BYTES), sequence)
+    return first is not None and form.record_head(file.read_at(BLOCK_BYTES, BLOCK_BYTES + first), sequence) is not None
+
+
 def read_at(file: File, head: Head, offset: int) -> Record | None:
     """The record that begins there; None: no valid one does."""
     block = file.read_at(BLOCK_BYTES, offset)
-    size = form.record_head(block)
+    size = form.record_head(block, head.sequence)
     if size is None:
         return None
     return form.read_record(head, offset, block if size == BLOCK_BYTES else block + file.read_at(size - BLOCK_BYTES, offset + BLOCK_BYTES))

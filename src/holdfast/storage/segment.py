@@ -1,9 +1,9 @@
 """How the log stands in its files, as bytes. Pure: no disk in here.
 
 A segment is a file of whole blocks. Block 0 is its head: magic 8 B, sequence 8 B, index of its first batch 8 B, salt 16 B, digest 16 B.
-From block 1 on stand records, each one group of batches, each from the start of a block: magic 8 B, size of the payload 4 B, number of
-batches 4 B, index of the first 8 B, term 8 B, digest 16 B, then the payload (each batch: length 4 B, then its own format), then zeros to
-the end of the block.
+From block 1 on stand records, each one group of batches, each from the start of a block: magic 8 B, the segment's sequence 8 B, size of
+the payload 4 B, number of batches 4 B, index of the first 8 B, term 8 B, digest 16 B, then the payload (each batch: length 4 B, then its
+own format), then zeros to the end of the block.
 
 Invariants: (1) a record is valid in one place of one segment only: its digest is keyed with the segment's salt and covers its offset, so
 neither what a used file held before, nor anything a client made us write, can be taken for a record; (2) no two records share a block.
@@ -25,7 +25,7 @@ SALT_BYTES = 16
 DIGEST_BYTES = 16
 PAYLOAD_MAX_BYTES = BATCH_WIRE_MAX_BYTES + 2 * GROUP_MAX_BYTES
 _HEAD = Struct(">8sQQ16s")
-_RECORD = Struct(">8sIIQQ")
+_RECORD = Struct(">8sQIIQQ")
 _LENGTH_BYTES = 4
 _HEAD_MAGIC, _RECORD_MAGIC = b"HFLOG\0\0\1", b"HFREC\0\0\1"
 BODY_AT = _RECORD.size + DIGEST_BYTES
@@ -96,22 +96,22 @@ def record_size(payload: bytes) -> int:
 
 
 def write_record(head: Head, offset: int, payload: bytes, *, first: Index, count: int, term: Term) -> bytes:
-    fields = _RECORD.pack(_RECORD_MAGIC, len(payload), count, first, term)
+    fields = _RECORD.pack(_RECORD_MAGIC, head.sequence, len(payload), count, first, term)
     return b"".join((fields, _digest(head, offset, fields, payload), payload)).ljust(record_size(payload), b"\0")
 
 
-def record_head(block: bytes) -> int | None:
-    """The size on the disk of the record that seems to begin with this block; None: none does."""
+def record_head(block: bytes, sequence: int) -> int | None:
+    """The size on the disk of the record of this segment that seems to begin with this block; None: none does."""
     if len(block) < BODY_AT or not block.startswith(_RECORD_MAGIC):
         return None
-    size: int = _RECORD.unpack(block[:_RECORD.size])[1]
-    return whole_blocks(BODY_AT + size) if size <= PAYLOAD_MAX_BYTES else None
+    _, found, size, _, _, _ = _RECORD.unpack(block[:_RECORD.size])
+    return whole_blocks(BODY_AT + size) if found == sequence and size <= PAYLOAD_MAX_BYTES else None
 
 
 def read_record(head: Head, offset: int, data: bytes) -> Record | None:
     """`data`: the whole blocks from `offset` that `record_head` told of. None: no valid record."""
     fields = data[:_RECORD.size]
-    _, size, count, first, term = _RECORD.unpack(fields)
+    _, _, size, count, first, term = _RECORD.unpack(fields)
     payload = data[BODY_AT:BODY_AT + size]
     if len(payload) < size or _digest(head, offset, fields, payload) != data[_RECORD.size:BODY_AT]:
         return None

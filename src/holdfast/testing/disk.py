@@ -110,8 +110,8 @@ class FakeDisk:
         self.free = free_bytes
         self.fail_writes: list[int] = []                 # errno of the next writes; 0: this one succeeds
         self.fail_syncs: list[int] = []                  # likewise
-        self.steps_left: int | None = None               # writes and syncs until the power goes; None: it does not
-        self.syncs = 0
+        self.steps_left: int | None = None               # writes, syncs and changes of names until all stops; None: it goes on
+        self._stopped = False
 
     def boot_id(self) -> str:
         return f"boot-{self.boots}"
@@ -121,7 +121,7 @@ class FakeDisk:
         with self._mutex:
             self._life += 1
             self.locks.clear()
-            self.steps_left = None
+            self.steps_left, self._stopped = None, False
 
     def lose_power(self) -> None:
         """The machine stops, and starts again."""
@@ -140,7 +140,9 @@ class FakeDisk:
     def open(self, path: Path, *, create: bool = False) -> File:
         with self._mutex:
             folder = self._folder(path.parent)
+            self.check_runs()
             if create:
+                self.step()
                 if path.name in folder.now:
                     raise FileExistsError(errno.EEXIST, "file exists", str(path))
                 inode = Inode()
@@ -167,6 +169,7 @@ class FakeDisk:
                     del names[old.name]
                 names[new.name] = inode
 
+            self.step()
             self._folder(old.parent).do(move)
 
     def remove(self, path: Path) -> None:
@@ -177,6 +180,7 @@ class FakeDisk:
                 if names.get(path.name) is inode:
                     del names[path.name]
 
+            self.step()
             self._folder(path.parent).do(drop)
 
     def sync_folder(self, folder: Path) -> None:
@@ -195,11 +199,18 @@ class FakeDisk:
         return self.free
 
     def step(self) -> None:
-        """Called at each write and sync."""
+        """Called at each write, sync and change of names."""
+        self.check_runs()
         if self.steps_left is not None:
             self.steps_left -= 1
             if self.steps_left < 0:
-                raise PowerLost
+                self._stopped = True
+                raise Stopped
+
+    def check_runs(self) -> None:
+        """What has stopped does nothing more, also not what it would do on its way out."""
+        if self._stopped:
+            raise Stopped
 
     def check_alive(self, life: int) -> None:
         if life != self._life:
@@ -207,9 +218,10 @@ class FakeDisk:
 
     def write(self, inode: Inode, data: bytes, offset: int) -> None:
         with self._mutex:
+            self.check_runs()
             try:
                 self.step()
-            except PowerLost:
+            except Stopped:
                 inode.write(data[:self._dice.randrange(len(data) + 1)], offset)
                 raise
             failure = self.fail_writes.pop(0) if self.fail_writes else 0
@@ -220,7 +232,6 @@ class FakeDisk:
 
     def sync(self, inode: Inode) -> None:
         with self._mutex:
-            self.syncs += 1
             self.step()
             failure = self.fail_syncs.pop(0) if self.fail_syncs else 0
             if failure:
@@ -240,8 +251,8 @@ class FakeDisk:
         return inode
 
 
-class PowerLost(BaseException):
-    """The machine stops in the middle of what the program was doing. Nothing of the program can catch it."""
+class Stopped(BaseException):
+    """The process or the machine stops in the middle of what the program was doing; `kill` or `lose_power` says which."""
 
 
 class FakeFile:

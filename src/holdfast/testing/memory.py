@@ -2,10 +2,14 @@
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 
+import msgspec
+
 from holdfast.errors import IntegrityError, InvariantError
 from holdfast.ids import Index, Millis
 from holdfast.replica import with_folders
-from holdfast.storage import WriteBatch
+from holdfast.storage import Snapshot, StateCopy, WriteBatch
+
+_CHUNK_BYTES = 1_000                                     # small, so that a test's copies have several
 
 
 class PlainBarrier:
@@ -31,6 +35,7 @@ class MemoryReplica:
         self._window = window
         self.index = Index(0)
         self.time_ms = Millis(0)
+        self.generation = 0
 
     def open(self) -> "MemoryReader":
         return MemoryReader(self, self.index)
@@ -58,6 +63,35 @@ class MemoryReplica:
         seals = barrier or PlainBarrier()
         return self.write({key: seals.encrypt(key, value, nonce=b"") for key, value in values.items()})
 
+    @property
+    def state(self) -> tuple[Index, Millis]:
+        return self.index, self.time_ms
+
+    def values(self) -> dict[str, bytes]:
+        """Everything, as it is stored."""
+        reader = self.open()
+        return {key: value for key in self._sorted if (value := reader.get(key)) is not None}
+
+    def copy(self) -> StateCopy:
+        data = msgspec.msgpack.encode((self.index, self.time_ms, self.values()))
+        chunks = (data[at:at + _CHUNK_BYTES] for at in range(0, len(data), _CHUNK_BYTES))
+        return StateCopy(index=self.index, generation=self.generation, chunks=chunks)
+
+    async def install(self, snapshot: Snapshot) -> None:
+        data = b"".join([chunk async for chunk in snapshot.chunks])
+        index, time_ms, values = msgspec.msgpack.decode(data, type=tuple[Index, Millis, dict[str, bytes]])
+        if index != snapshot.index:
+            raise InvariantError(f"a snapshot of index {snapshot.index} holds index {index}")
+        self.clear()
+        self._versions = {key: [(index, value)] for key, value in values.items()}
+        self._sorted = sorted(values)
+        self.index, self.time_ms, self.generation = index, time_ms, snapshot.generation
+
+    def clear(self) -> None:
+        """Forgets everything, older states too."""
+        self._versions, self._sorted, self._names = {}, [], {}
+        self.index, self.time_ms = Index(0), Millis(0)
+
     def value_at(self, key: str, index: Index) -> bytes | None:
         versions = self._versions.get(key, ())
         return next((value for number, value in reversed(versions) if number <= index), None)
@@ -66,7 +100,7 @@ class MemoryReplica:
         return iter(self._sorted[bisect_left(self._sorted, start):])
 
     def names_between(self, after: Index, through: Index) -> Set[str] | None:
-        if through - after > self._window:
+        if through - after > self._window or any(number not in self._names for number in range(after + 1, through + 1)):
             return None
         return frozenset().union(*(self._names[Index(number)] for number in range(after + 1, through + 1)))
 
