@@ -1,0 +1,25 @@
+//! What Python would do too slowly or not at all: request heads, TLS, words in shared memory, the shape of JSON.
+//!
+//! A thin adapter: each module converts between Python and one library, and decides nothing that a caller could decide.
+//! Invariants: (1) no input makes it panic, and a panic would end the process; (2) every error becomes a Python exception in `error`.
+
+mod error;
+mod head;
+mod json;
+mod ticket;
+mod tls;
+mod words;
+
+use pyo3::prelude::*;
+
+#[pymodule]
+fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add("HeadError", m.py().get_type::<error::HeadError>())?;
+    m.add("TlsError", m.py().get_type::<error::TlsError>())?;
+    m.add_function(wrap_pyfunction!(head::parse_head, m)?)?;
+    m.add_function(wrap_pyfunction!(json::check_json, m)?)?;
+    m.add_class::<tls::TlsConfig>()?;
+    m.add_class::<tls::TlsConnection>()?;
+    m.add_class::<words::Words>()?;
+    Ok(())
+}
