@@ -64,23 +64,17 @@ class ProcessTerminal:
 
     def ask_secret(self, question: str) -> str:
         """A line typed without being shown. Raises NoTerminalError."""
-        self.err(question)
+        if not self._stdin.isatty():
+            raise NoTerminalError("stdin is not a terminal")
+        import termios
+
+        number = self._stdin.fileno()
+        before = termios.tcgetattr(number)
+        # Nothing is shown from before the question on, so that an answer typed at once is not shown either.
+        termios.tcsetattr(number, termios.TCSAFLUSH, [*before[:3], before[3] & ~termios.ECHO, *before[4:]])
         try:
-            return _read_hidden(self._stdin)
+            self.err(question)
+            return os.fsdecode(self._stdin.readline()).rstrip("\r\n")
         finally:
+            termios.tcsetattr(number, termios.TCSAFLUSH, before)
             self.err("\n")
-
-
-def _read_hidden(stdin: BinaryIO) -> str:
-    import termios
-
-    if not stdin.isatty():
-        raise NoTerminalError("stdin is not a terminal")
-    number = stdin.fileno()
-    before = termios.tcgetattr(number)
-    hidden = [*before[:3], before[3] & ~termios.ECHO, *before[4:]]
-    termios.tcsetattr(number, termios.TCSAFLUSH, hidden)
-    try:
-        return os.fsdecode(stdin.readline()).rstrip("\r\n")
-    finally:
-        termios.tcsetattr(number, termios.TCSAFLUSH, before)

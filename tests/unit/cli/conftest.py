@@ -49,9 +49,9 @@ class FakeTerminal:
         return self.tty
 
     def ask_secret(self, question: str) -> str:
-        self.err(question + "\n")
         if not self.hidden:
             raise NoTerminalError("stdin is not a terminal")
+        self.err(question + "\n")
         return self.hidden.pop(0)
 
 
