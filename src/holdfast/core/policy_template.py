@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 import msgspec
 from msgspec.structs import replace
 
+from holdfast.core import identity
 from holdfast.core.policy import PathRules, Policy
 from holdfast.engine import Txn
 
@@ -40,7 +41,13 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
 
 def load_subject(txn: Txn, entity_id: str) -> Subject | None:
     """For `txn.derive`. None: the token has no entity, or it is gone."""
-    return None
+    entity = identity.ENTITIES.get(txn, entity_id) if entity_id else None
+    if entity is None:
+        return None
+    aliases = (identity.ALIASES.get(txn, f"{key.mount_accessor}/{key.hash}") for key in entity.aliases)
+    return Subject(id=entity.id, name=entity.name, metadata=entity.metadata, aliases=tuple(
+        AliasView(id=alias.id, name=alias.name, mount_accessor=alias.mount_accessor, metadata=alias.metadata,
+                  custom_metadata=alias.custom_metadata) for alias in aliases if alias is not None))
 
 
 def is_template(text: str) -> bool:

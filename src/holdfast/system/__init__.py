@@ -3,7 +3,7 @@ from collections.abc import Iterable
 
 from holdfast.core.access import Access
 from holdfast.engine import Engine
-from holdfast.system import audit, auth_mounts, capabilities, keys, mount_table, mounts, node, policies, seal, status, ui
+from holdfast.system import audit, auth_mounts, capabilities, keys, mounts, node, policies, seal, status, ui, unmount
 
 
 def build(access: Access) -> tuple[Engine, Iterable[Engine]]:
@@ -21,6 +21,6 @@ def build(access: Access) -> tuple[Engine, Iterable[Engine]]:
         *capabilities.ROUTES,
         *ui.routes(access),
     ), jobs={
-        mount_table.DRAIN: mount_table.drain,
+        unmount.KIND: unmount.step,
     })
     return below_sys, ()

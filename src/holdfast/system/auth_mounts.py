@@ -7,6 +7,7 @@ from holdfast.errors import BadRequest
 from holdfast.system import mount_fields as fields
 from holdfast.system import mount_table, mounts
 from holdfast.system.status import Nothing
+from holdfast.system.unmount import unmount
 
 TOKEN = "auth/token/"
 
@@ -76,5 +77,5 @@ def disable(txn: Txn, args: fields.MountPath, ctx: Context) -> Response:
         raise BadRequest("token credential backend cannot be disabled")
     entry = mount_table.table(txn).by_path.get(path)
     if entry is not None:
-        mount_table.disable(txn, ctx, entry)
+        unmount(txn, ctx, entry)
     return Response()

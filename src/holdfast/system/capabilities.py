@@ -3,9 +3,10 @@ from typing import Annotated
 
 from holdfast.core import acl, tokens
 from holdfast.crypto import Secret
-from holdfast.engine import Context, Input, Method, Response, Route, Strings, Token, Txn, doc, on, strings
+from holdfast.engine import Context, Input, Method, Place, Response, Route, Strings, Token, Txn, doc, on, strings
 from holdfast.errors import BadRequest
 from holdfast.limits import CAPABILITY_PATHS_MAX
+from holdfast.replica import Why
 
 
 class PathsInput(Input, frozen=True):
@@ -31,8 +32,11 @@ def of_token(txn: Txn, args: TokenPathsInput, ctx: Context) -> Response:
     """Tell what a token may do on these paths."""
     if not args.token:
         raise BadRequest("no token found")
-    principal = tokens.principal(txn, Secret(args.token.encode()))
+    value = Secret(args.token.encode())
+    principal = tokens.principal(txn, value)
     token = tokens.find(txn, principal) if principal is not None else None
+    if token is None and tokens.is_ahead(txn, value):
+        txn.need(Place.ACTIVE, Why.BEHIND)
     return _answer(txn, _valid(token, ctx, "invalid token"), args)
 
 
@@ -53,7 +57,7 @@ ROUTES = (
 
 
 def _valid(token: Token | None, ctx: Context, refusal: str) -> Token:
-    if token is None or (token.expires_ms is not None and token.expires_ms <= ctx.now_ms):
+    if token is None or not tokens.is_valid(token, ctx.now_ms):
         raise BadRequest(refusal)
     return token
 

@@ -1,7 +1,6 @@
-"""Changing the mount table: enabling, tuning, disabling. What secrets engines and auth methods do alike; their own rules stand beside.
+"""Enabling and tuning: what secrets engines and auth methods do alike; their own rules stand beside. Disabling: `system.unmount`.
 
-Invariants: (1) a path is free as soon as its entry is draining, however much the old mount has left behind; (2) a draining entry stays
-until its leases and keys are gone, so any node can go on with it; (3) the type of a mount never changes.
+Invariants: (1) no path of the table begins with another; (2) uuid, accessor and type of a mount never change.
 """
 from collections.abc import Mapping
 
@@ -9,12 +8,11 @@ from msgspec.structs import replace
 
 from holdfast.core.access import Access
 from holdfast.core.mounts import MOUNTS, MountConfig, MountEntry, MountTable, as_mount, clean_path, load_mounts
-from holdfast.engine import Context, Job, Txn
+from holdfast.engine import Context, Txn
 from holdfast.errors import BadRequest
-from holdfast.limits import JOB_KEYS_MAX, MOUNT_TEXT_MAX, MOUNTS_MAX
+from holdfast.limits import MOUNT_TEXT_MAX, MOUNTS_MAX
 from holdfast.system import mount_fields as fields
 
-DRAIN = "drain-mount"
 LOCKABLE = frozenset({"approle", "ldap", "userpass"})
 """Auth methods whose logins can be locked."""
 
@@ -138,27 +136,3 @@ def _check_version(access: Access, entry: MountEntry, options: Mapping[str, str]
         raise BadRequest(f"invalid version provided: {wanted}")
     if int(wanted) < int(now):
         raise BadRequest(f"cannot downgrade mount from version {now}")
-
-
-def disable(txn: Txn, ctx: Context, entry: MountEntry) -> None:
-    """From now on nothing is routed to the mount, and its path is free; a job revokes its leases and deletes its keys."""
-    MOUNTS.put(txn, entry.uuid, replace(entry, draining=True))
-    ctx.job(Job(kind=DRAIN, record=entry.uuid.encode()))
-
-
-def drain(txn: Txn, job: Job, ctx: Context) -> Job | None:
-    """One step of clearing away a disabled mount: first its leases, for which its configuration is needed, then its keys, then the entry.
-
-    The cursor is the last key deleted: what lies before it may still be seen below batches that are on their way.
-    """
-    uuid = job.record.decode()
-    if MOUNTS.get(txn, uuid) is None:
-        return None
-    keys = txn.at(f"mount/{uuid}/")
-    names = keys.names("", after=job.cursor, limit=JOB_KEYS_MAX)
-    for name in names:
-        keys.delete(name)
-    if len(names) == JOB_KEYS_MAX:
-        return job.after(names[-1])
-    MOUNTS.delete(txn, uuid)
-    return None

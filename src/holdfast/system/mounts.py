@@ -6,6 +6,7 @@ from holdfast.errors import BadRequest
 from holdfast.system import mount_fields as fields
 from holdfast.system import mount_table
 from holdfast.system.status import Nothing
+from holdfast.system.unmount import unmount
 
 PROTECTED = ("audit/", "auth/", "sys/", "cubbyhole/", "identity/")
 """Paths where nothing can be mounted, and from which nothing can be taken."""
@@ -79,7 +80,7 @@ def disable(txn: Txn, args: fields.MountPath, ctx: Context) -> Response:
         return Response()                            # Vault says nothing of what does not exist
     if path.startswith(PROTECTED):
         raise BadRequest(f'cannot unmount "{path}"')
-    mount_table.disable(txn, ctx, entry)
+    unmount(txn, ctx, entry)
     return Response()
 
 
