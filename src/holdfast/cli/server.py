@@ -64,7 +64,7 @@ def _run(session: Session) -> int:
     session.arguments(0, 0)
     options = read_options(session)
     session.ui.terminal.flush()
-    from holdfast.node.main import run_server
+    from holdfast.node.run import run_server
 
     return run_server(options)
 

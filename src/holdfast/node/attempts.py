@@ -1,6 +1,6 @@
 """One process's attempts at requests: opens the state, asks the lease before and the gate after. The same in a worker and in main."""
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from holdfast.core.access import Access
 from holdfast.core.audit_device import Device
@@ -14,6 +14,8 @@ from holdfast.ids import Millis
 from holdfast.limits import DERIVED_ENTRIES_MAX
 from holdfast.node.clock import Clock
 from holdfast.replica import Derived, Reader, Reads, Run
+
+T = TypeVar("T")
 
 
 class Replica(Protocol):
@@ -44,6 +46,7 @@ class Attempts:
         self.access, self.replica, self.words, self.clock, self.place, self.draw_seed = access, replica, words, clock, place, draw_seed
         self.facts = NodeFacts()
         self.derived = Derived(DERIVED_ENTRIES_MAX)
+        self.may_answer = True                       # False: no audit device of this process works
         self._barrier: Barrier = NoKeys()
         self._active = ActiveMemory()                # nobody gets at it: `need` stands before
         self._boot_ms, self._load = clock.boot_ms, words.load
@@ -57,7 +60,7 @@ class Attempts:
     def attempt(self, request: Request, memo: Memo, rng: Rng) -> tuple[Outcome, Verdict]:
         """One attempt on one state. The lease is asked before the state is opened, the gate before it is closed."""
         words, boot_ms = self.words, self._boot_ms()
-        has_lease = may_read(words, boot_ms)
+        has_lease = may_read(words, boot_ms) and self.may_answer
         reader = self.replica.open()
         try:
             self.derived.catch_up(reader)
@@ -67,5 +70,14 @@ class Attempts:
                 has_lease=has_lease, active=self._active, memo=memo))
             verdict = may_answer(words, reader, outcome.index, outcome.reads) if type(outcome) is Answer else Verdict.WAIT
             return outcome, verdict
+        finally:
+            reader.close()
+
+    def read(self, load: Callable[[Txn], T]) -> T:
+        """What `load` finds in the newest state, with the same cache as requests have."""
+        reader = self.replica.open()
+        try:
+            self.derived.catch_up(reader)
+            return load(Txn(Run(reader, self._barrier, self.place, self.derived, Reads())))
         finally:
             reader.close()

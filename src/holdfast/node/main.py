@@ -19,7 +19,7 @@ from holdfast.core.lane import Lane
 from holdfast.core.outcome import Commit, Do, Outside
 from holdfast.crypto import AesGcmBarrier, Keyring, NewCluster, Opened, Secret
 from holdfast.crypto.draw import NONCE_BYTES
-from holdfast.engine import Effect, Memo, NodeFacts, Place, Request, Rng, Txn
+from holdfast.engine import Effect, Memo, NodeFacts, Place, Reply, Request, Rng, Txn
 from holdfast.errors import AuditError, BadRequest, InvariantError, UnavailableError
 from holdfast.ha.gate import CLUSTER_TIME_OFFSET_MS, LEASE_UNTIL_BOOT_MS, WATERMARK, Words
 from holdfast.ids import Index, Millis
@@ -27,12 +27,15 @@ from holdfast.limits import DERIVED_ENTRIES_MAX
 from holdfast.node.attempts import Attempts, Devices
 from holdfast.node.clock import Clock
 from holdfast.node.commit import Committer, Replica
+from holdfast.node.measuring import RequestMetrics
 from holdfast.node.serving import Served, Serving
 from holdfast.node.timers import Timers
 from holdfast.node.unsealing import Unsealing, recovery_config, seal_config
 from holdfast.replica import Derived, Reader, Reads, Run, Why
-from holdfast.storage import Log, WriteBatch
-from holdfast.storage.log import FOREVER_BOOT_MS
+from holdfast.storage import FOREVER_BOOT_MS, Log, WriteBatch
+from holdfast.telemetry.log import Logger
+
+DERIVED_AT_INIT = 100                                # a handful of values are read once
 
 
 class Workers(Protocol):
@@ -47,13 +50,13 @@ class Main:
 
     def __init__(self, access: Access, log: Log, replica: Replica, words: Words, clock: Clock, devices: Devices, workers: Workers,
                  unsealing: Unsealing, facts: NodeFacts, draw: Callable[[int], bytes],
-                 perform: Callable[[Effect], Awaitable[Served]]) -> None:
+                 perform: Callable[[Effect], Awaitable[Served]], metrics: RequestMetrics, logger: Logger) -> None:
         self.access, self.log, self.replica, self.words, self.clock = access, log, replica, words, clock
         self.devices, self.workers, self.unsealing, self._draw, self._perform = devices, workers, unsealing, draw, perform
         self.attempts = Attempts(access, replica, words, clock, Place.MAIN, self.draw_seed)
-        self.serving = Serving(self.attempts, devices, self.forward, self._carry_out)
+        self.serving = Serving(self.attempts, devices, metrics, self.forward, self._carry_out)
         self.serve = self.serving.serve
-        self._facts = facts
+        self._facts, self._logger = facts, logger
         self._time: ClusterTime
         self._committer: Committer | None = None
         self._timers: Timers | None = None
@@ -65,6 +68,12 @@ class Main:
 
     def draw_seed(self) -> bytes:
         return self._draw(32)
+
+    def _now(self) -> Millis:
+        """Cluster time, also for the workers."""
+        now_ms = self._time.now(wall_ms=self.clock.wall_ms(), boot_ms=self.clock.boot_ms())
+        self.words.store(CLUSTER_TIME_OFFSET_MS, self._time.offset_ms)
+        return now_ms
 
     def _draw_nonce(self) -> bytes:
         return self._draw(NONCE_BYTES)
@@ -91,6 +100,11 @@ class Main:
             unseal_nonce=self.unsealing.nonce, **changed)
         self.attempts.facts = self._facts
         self.workers.publish(self._facts)
+
+    async def answer(self, request: Request) -> Served:
+        """A request of the node's own."""
+        served = self.serve(request)
+        return served if isinstance(served, Reply) else await served
 
     async def submit(self, request: Request, to: Place, why: Why, memo: Memo) -> Served:
         """A request that a worker could not finish. Never raises for a request's fault."""
@@ -129,25 +143,32 @@ class Main:
         if lines:
             self.devices.write(lines)
 
-    async def initialise(self, new: Callable[[Rng, Millis], NewCluster]) -> tuple[NewCluster, Secret]:
-        """The first batch of a cluster: its keys, and what it starts with. Gives the shares and the root token."""
+    async def initialise(self, new: Callable[[Rng, Millis], NewCluster], *, root_token: str = "") -> tuple[NewCluster, Secret]:
+        """The first batch of a cluster: its keys, and what it starts with. Gives the shares and the root token, which `root_token` names
+        on a node that is only tried out."""
         async with self._changing:
             if self._facts.initialized:
                 raise BadRequest("Vault is already initialized")
             rng = Rng(self.draw_seed)
-            now_ms = self._time.now(wall_ms=self.clock.wall_ms(), boot_ms=self.clock.boot_ms())
+            now_ms = self._now()
             made = new(rng, now_ms)
-            first = bootstrap.first_state(self.access, rng, now_ms)
             barrier = AesGcmBarrier(made.opened.keyring)
+            reader = self.replica.open()
+            try:
+                txn = Txn(Run(reader, barrier, Place.ACTIVE, Derived(DERIVED_AT_INIT), Reads()))
+                first_token = bootstrap.write_first_state(txn, rng, now_ms, root_token=root_token)
+            finally:
+                reader.close()
             batch = WriteBatch(index=Index(1), time_ms=now_ms, changes={
-                key: barrier.encrypt(key, value, nonce=self._draw_nonce()) for key, value in {**made.stored, **first.stored}.items()})
+                key: None if value is None else barrier.encrypt(key, value, nonce=self._draw_nonce())
+                for key, value in {**made.stored, **txn.changes()}.items()})
             fence = await self.log.lock()
             await self.log.append([batch], fence)
             await asyncio.to_thread(self.replica.apply, [batch])
             await self.log.unlock(fence, None)
             self.words.store(WATERMARK, batch.index)
             self.publish()
-            return made, first.root_token
+            return made, first_token
 
     async def offer_share(self, share: Secret) -> None:
         """Takes a share; goes active with the last one. Raises BadRequest: not initialised, or the shares are wrong."""
@@ -182,7 +203,7 @@ class Main:
         fence = await self.log.lock()
         reader = self.replica.open()
         try:
-            txn = Txn(Run(reader, AesGcmBarrier(opened.keyring), Place.MAIN, Derived(100), Reads()))
+            txn = Txn(Run(reader, AesGcmBarrier(opened.keyring), Place.MAIN, Derived(DERIVED_AT_INIT), Reads()))
             usage, info = USAGE.get(txn), CLUSTER.get(txn, INFO)
         finally:
             reader.close()
@@ -194,8 +215,9 @@ class Main:
         self.words.store(LEASE_UNTIL_BOOT_MS, FOREVER_BOOT_MS)
         self.publish(sealed=False, is_active=True, active_since_ms=self._time.last_ms, cluster_name=self._facts.cluster_name or info.name,
                      cluster_id=info.id)
-        self._timers = Timers(self._committer, self.attempts, self._time, self.clock)
+        self._timers = Timers(self._committer, self.attempts, self._time, self._now, self._logger.named("expiration"))
         self._timers.start()
+        self._logger.info("core.unsealed", cluster=info.id, index=self.words.load(WATERMARK))
 
     def _keys_changed(self, opened: Opened) -> None:
         self.attempts.use_keys(opened.keyring)
@@ -215,3 +237,4 @@ class Main:
             self.workers.give_keys(None)
             self.attempts.use_keys(None)
             self.publish(sealed=True, is_active=False, active_since_ms=None, cluster_id="")
+            self._logger.info("core.sealed")

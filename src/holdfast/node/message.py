@@ -17,6 +17,7 @@ from holdfast.errors import InvariantError
 from holdfast.limits import FRAME_MAX_BYTES
 from holdfast.replica import Why
 from holdfast.telemetry.metrics import Snapshot
+from holdfast.telemetry.setup import LogOptions
 
 
 class TlsFiles(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,8 +74,7 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, tag=9):
     ticket_key: Secret                               # of TLS session tickets, the same in all workers
     ttls: Ttls
     facts: NodeFacts
-    log_level: str
-    log_format: str
+    logs: LogOptions
     hostname_header: bool
     lock_memory: bool
 

@@ -14,6 +14,7 @@ from holdfast.ha.gate import WATERMARK, Verdict
 from holdfast.ids import Index
 from holdfast.limits import WATERMARK_WAIT_MS
 from holdfast.node.attempts import Attempts, Devices
+from holdfast.node.measuring import RequestMetrics
 from holdfast.replica import Why
 
 WATERMARK_POLL_S = 0.0005                            # V is a word in shared memory: nothing wakes who waits for it
@@ -25,16 +26,25 @@ CarryOut: TypeAlias = Callable[[Request, Commit | Outside | Do], Awaitable[Serve
 class Serving:
     """Never raises for a request's fault."""
 
-    def __init__(self, attempts: Attempts, devices: Devices, forward: ForwardTo, carry_out: CarryOut) -> None:
+    def __init__(self, attempts: Attempts, devices: Devices, metrics: RequestMetrics, forward: ForwardTo, carry_out: CarryOut) -> None:
         self._attempts, self._devices, self._forward, self._carry_out = attempts, devices, forward, carry_out
+        self._now_ns, self._handled = metrics.now_ns, metrics.handled
 
     def serve(self, request: Request) -> Reply | Awaitable[Served]:
         """From bytes parsed to bytes to send. A read is answered at once, without a task."""
+        began_ns = self._now_ns()
         rng = Rng(self._attempts.draw_seed)
         outcome, verdict = self._attempts.attempt(request, NOTHING_YET, rng)
         if type(outcome) is Answer and verdict is Verdict.GO:
-            return self._audited(outcome) if outcome.audit else outcome.reply
-        return self._go_on(request, outcome, verdict, NOTHING_YET, rng)
+            reply = self._audited(outcome) if outcome.audit else outcome.reply
+            self._handled(self._now_ns() - began_ns)
+            return reply
+        return self._timed(began_ns, self._go_on(request, outcome, verdict, NOTHING_YET, rng))
+
+    async def _timed(self, began_ns: int, going_on: Awaitable[Served]) -> Served:
+        served = await going_on
+        self._handled(self._now_ns() - began_ns)
+        return served
 
     async def resume(self, request: Request, memo: Memo) -> Served:
         """A request that another process began."""

@@ -4,6 +4,7 @@ A worker is started by exec, never forked: LMDB and the event loop do not surviv
 nothing else can listen, and the shared words.
 """
 import asyncio
+import os
 import socket
 import sys
 from collections.abc import Awaitable, Callable
@@ -124,7 +125,7 @@ class Pool:
         self._tell(Keys(keyring=keyring))
 
     def reload(self, tls: tuple[TlsFiles | None, ...], log_level: str) -> None:
-        self._first = replace(self._first, tls=tls, log_level=log_level)
+        self._first = replace(self._first, tls=tls, logs=replace(self._first.logs, level=log_level))
         self._tell(Reload(tls=tls, log_level=log_level))
 
     async def measure(self, within_s: float) -> tuple[Snapshot, ...]:
@@ -154,7 +155,7 @@ class Pool:
         ours, theirs = socket.socketpair()
         try:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "holdfast.node.worker_process", str(theirs.fileno()),
+                sys.executable, "-m", "holdfast.node.worker_process", str(theirs.fileno()), str(os.getpid()),
                 stdin=asyncio.subprocess.DEVNULL, pass_fds=(theirs.fileno(), *self._inherited), close_fds=True)
         finally:
             theirs.close()

@@ -13,6 +13,7 @@ from holdfast.engine import Memo, Place, Request, Stream
 from holdfast.errors import InvariantError, UnavailableError
 from holdfast.limits import FORWARDS_MAX, STREAM_CHUNKS_MAX
 from holdfast.node.attempts import Attempts, Devices
+from holdfast.node.measuring import RequestMetrics
 from holdfast.node.message import Begin, Cancel, Chunk, Done, FromWorker, Submit
 from holdfast.node.serving import Served, Serving
 from holdfast.replica import Why
@@ -43,12 +44,12 @@ class Streaming:
 class Worker:
     """`send` is the channel to main."""
 
-    def __init__(self, attempts: Attempts, devices: Devices, send: Callable[[FromWorker], None]) -> None:
+    def __init__(self, attempts: Attempts, devices: Devices, metrics: RequestMetrics, send: Callable[[FromWorker], None]) -> None:
         self._send = send
         self._numbers = 0
         self._waiting: dict[int, asyncio.Future[Served]] = {}
         self._streams: dict[int, Streaming] = {}
-        self.serve = Serving(attempts, devices, self._submit, self._refuse).serve
+        self.serve = Serving(attempts, devices, metrics, self._submit, self._refuse).serve
 
     async def _submit(self, request: Request, to: Place, why: Why, memo: Memo) -> Served:
         if len(self._waiting) >= FORWARDS_MAX:

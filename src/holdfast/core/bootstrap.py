@@ -1,0 +1,28 @@
+"""What an initialised cluster begins with: its keys for names and states, its own name, two mounts and the root token."""
+from holdfast.core.cluster import CLUSTER, INFO, new_cluster
+from holdfast.core.mounts import MOUNTS, MountConfig, MountEntry
+from holdfast.core.secret_names import HASH_KEY, new_hash_key
+from holdfast.core.state_token import KEY, StateKey
+from holdfast.core.token_create import create_root
+from holdfast.crypto import Secret
+from holdfast.engine import Rng, TokenType, Txn
+from holdfast.ids import Millis
+
+STATE_KEY_BYTES = 32
+CUBBYHOLE, TOKEN = "cubbyhole/", "auth/token/"
+
+
+def write_first_state(txn: Txn, rng: Rng, now_ms: Millis, *, root_token: str = "") -> Secret:
+    """Into a Txn at the root of an empty store, on the lane. Gives the root token, which is stored only as a hash; `root_token` names one
+    for a node that is only tried out."""
+    cluster = new_cluster(rng)
+    HASH_KEY.put(txn, "", new_hash_key(rng))
+    KEY.put(txn, "", StateKey(cluster_id=cluster.id, key=rng.bytes(STATE_KEY_BYTES)))
+    CLUSTER.put(txn, INFO, cluster)
+    for path, type_, text in ((CUBBYHOLE, "cubbyhole", "per-token private secret storage"), (TOKEN, "token", "token based credentials")):
+        uuid, is_auth = rng.uuid(), path == TOKEN
+        accessor = f"{'auth_' if is_auth else ''}{type_}_{rng.bytes(4).hex()}"
+        config = MountConfig(token_type=TokenType.DEFAULT_SERVICE)
+        MOUNTS.put(txn, uuid, MountEntry(uuid=uuid, path=path, type=type_, accessor=accessor, description=text, is_auth=is_auth,
+                                         local=path == CUBBYHOLE, config=config))
+    return create_root(txn, rng, now_ms=now_ms, text=root_token).text

@@ -1,0 +1,45 @@
+"""What listeners need from the machine: their ports, held by main for as long as it lives, and their files."""
+import socket
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from holdfast.config.settings import TcpListener
+from holdfast.crypto import Secret
+from holdfast.http.tls import TlsConfig, make_tls
+from holdfast.node.message import TlsFiles
+
+
+def hold_ports(listeners: tuple[TcpListener, ...]) -> tuple[tuple[TcpListener, ...], list[socket.socket]]:
+    """Binds each address without listening on it, so that no other program takes it while workers come and go; a port of 0 becomes the one
+    that was given. Raises OSError that names the address."""
+    held, found = [], []
+    for listener in listeners:
+        host, _, port = listener.address.rpartition(":")
+        family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        held.append(sock)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind((host.strip("[]"), int(port)))
+        except OSError as error:
+            for one in held:
+                one.close()
+            raise OSError(error.errno, f"listener {listener.address}: {error.strerror}") from error
+        found.append(replace(listener, address=f"{host}:{sock.getsockname()[1]}"))
+    return tuple(found), held
+
+
+def read_tls(listener: TcpListener) -> TlsFiles | None:
+    """The files that the stanza names; None without TLS. Raises OSError."""
+    if listener.tls_disable:
+        return None
+    ca = Path(listener.tls_client_ca_file).read_bytes() if listener.tls_client_ca_file else b""
+    key = Secret(Path(listener.tls_key_file).read_bytes())
+    return TlsFiles(certificate=Path(listener.tls_cert_file).read_bytes(), key=key, client_ca=ca)
+
+
+def tls_config(listener: TcpListener, files: TlsFiles, ticket_key: Secret) -> TlsConfig:
+    """Checked as a whole, key against certificate too, before anything uses it. Raises ValueError."""
+    return make_tls(listener, certificate=files.certificate, key=files.key.value, client_ca=files.client_ca, ticket_key=ticket_key.value)

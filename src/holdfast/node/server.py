@@ -1,0 +1,207 @@
+"""`holdfast server`: one node from its configuration to its end. The only place that knows every room."""
+import asyncio
+import os
+import socket
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Coroutine
+
+from holdfast._native import Words
+from holdfast.config.settings import Settings, TcpListener, UnixListener
+from holdfast.core.access import Access
+from holdfast.core.mounts import Ttls
+from holdfast.crypto import Seal, Secret
+from holdfast.engine import Effect, Memo, NodeFacts, Place, Reply, Request
+from holdfast.errors import HoldfastError
+from holdfast.ha.gate import Word
+from holdfast.http import Listening, listen
+from holdfast.limits import DRAIN_WITHIN_S, MEASURE_WITHIN_S
+from holdfast.node import harden
+from holdfast.node.clock import SystemClock
+from holdfast.node.devices import AuditDevices, open_sink, try_device
+from holdfast.node.effects import Effects
+from holdfast.node.listeners import hold_ports, read_tls, tls_config
+from holdfast.node.main import Main
+from holdfast.node.measuring import RequestMetrics, new_metrics
+from holdfast.node.message import Start, TlsFiles
+from holdfast.node.process import RequestIds, draw, settle_memory
+from holdfast.node.registry import ENGINES
+from holdfast.node.seals import configured_seal
+from holdfast.node.serving import Served
+from holdfast.node.spawn import Pool
+from holdfast.node.store import Store, open_store
+from holdfast.node.tending import audit_trouble, tend_devices
+from holdfast.node.unsealing import Unsealing
+from holdfast.replica import Why
+from holdfast.system import build
+from holdfast.telemetry.collect import INTERVAL_S, Collector
+from holdfast.telemetry.exposition import Options
+from holdfast.telemetry.log import Format, Logs, level_named
+from holdfast.telemetry.metrics import Snapshot
+from holdfast.telemetry.monitor import monitor
+from holdfast.telemetry.setup import LogOptions
+from holdfast.version import VERSION
+
+TEND_EVERY_S = 1.0
+PROMETHEUS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Server:
+    """A node with its sockets, processes and timers."""
+
+    def __init__(self, settings: Settings, logs: Logs, log_options: LogOptions, reread: Callable[[], Settings]) -> None:
+        self.settings, self.logs, self._log_options, self._reread = settings, logs, log_options, reread
+        self.metrics = new_metrics()
+        self._collector = Collector(metrics_options(settings), now_s=time.time())
+        self.logger = logs.logger("core")
+        self.listening: list[Listening] = []
+        self.main: Main
+        self._store: Store
+        self._devices: AuditDevices
+        self._effects: Effects
+        self._pool: Pool
+        self._held: list[socket.socket] = []
+        self._ticket_key = Secret(draw(32))
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    @property
+    def workers(self) -> int:
+        """Processes that read. The storage of `-dev` is this process's own, and so are its reads."""
+        asked = self.settings.read_workers
+        return asked if asked is not None else max(1, (os.cpu_count() or 1) - 1)
+
+    async def start(self) -> None:
+        """Returns when the node answers. Raises HoldfastError or OSError, having started nothing that stays."""
+        settings = self.settings
+        self._store = store = await open_store(settings.storage)
+        words = Words.create(len(Word))
+        if not settings.disable_mlock:
+            harden.lock_memory([str(store.replica_path / "data.mdb")])
+        auto = configured_seal(settings, os.environ)
+        self._devices = AuditDevices(open_sink, audit_trouble(self.logger))
+        ttls = Ttls(default_s=settings.default_lease_ttl_s, max_s=settings.max_lease_ttl_s)
+        access = Access(ENGINES, build, ttls, try_device)
+        tcp = tuple(each for each in settings.listeners if isinstance(each, TcpListener))
+        tls = tuple(read_tls(each) for each in tcp)
+        tcp, self._held = hold_ports(tcp)
+        self.logger.info("core.starting", version=VERSION, storage=settings.storage.type, read_workers=self.workers)
+        facts = self._facts(auto)
+        first = Start(number=0, replica_path=str(store.replica_path), words_fd=words.fd, listeners=tcp, tls=tls,
+                      ticket_key=self._ticket_key, ttls=ttls, facts=facts, logs=self._log_options,
+                      lock_memory=not settings.disable_mlock, hostname_header=settings.enable_response_header_hostname)
+        self._pool = Pool(self.workers, first, (words.fd,), self._submit, self.logs.logger("worker"))
+        self.main = Main(access, store.log, store.replica, words, SystemClock(), self._devices, self._pool,
+                         Unsealing(auto, lambda: str(uuid.uuid4())), facts, draw, self._perform, RequestMetrics(self.metrics), self.logger)
+        self._effects = Effects(self.main, auto, reload=self.reload, reopen_audit=self._devices.reopen, metrics=self._metrics,
+                                monitor=self._monitor)
+        self.main.begin()
+        if auto is not None and self.main.facts.initialized:
+            await self.main.unseal_itself()
+        await self._pool.start()
+        await self._listen(tcp if not self.workers else (), tls)
+        self._spawn(tend_devices(self.main.attempts, self._devices, lambda broken: self.main.publish(audit_broken=broken)))
+        self._spawn(self._tend())
+        settle_memory()
+
+    async def _listen(self, tcp: tuple[TcpListener, ...], tls: tuple[TlsFiles | None, ...]) -> None:
+        """Unix sockets, and without workers everything."""
+        ids = RequestIds()
+        for settings, files in zip(tcp, tls, strict=False):
+            made = tls_config(settings, files, self._ticket_key) if files is not None else None
+            self.listening.append(await listen(settings, self.main.serve, tls=made, reuse_port=True, new_request_id=ids))
+        for unix in self.settings.listeners:
+            if isinstance(unix, UnixListener):
+                self.listening.append(await listen(unix, self.main.serve, tls=None, reuse_port=False, new_request_id=ids))
+
+    async def stop(self) -> None:
+        """Finishes what has begun, seals, and lets go of everything."""
+        self.logger.info("core.stopping")
+        for listening in self.listening:
+            listening.stop_accepting()
+        await asyncio.gather(self._pool.drain(DRAIN_WITHIN_S), *(listening.drain(DRAIN_WITHIN_S) for listening in self.listening))
+        for task in self._tasks:
+            task.cancel()
+        await self.main.seal()
+        self._devices.close()
+        self._store.close()
+        for held in self._held:
+            held.close()
+
+    def begin_reload(self) -> None:
+        """SIGHUP."""
+        self._spawn(self.reload())
+
+    async def reload(self) -> None:
+        """SIGHUP: certificates, the log's level, audit files. A certificate that does not fit is reported, and the old one stays."""
+        try:
+            settings = self._reread()
+            tcp = tuple(each for each in settings.listeners if isinstance(each, TcpListener))
+            tls = tuple(read_tls(each) for each in tcp)
+            for listening, files in zip(self.listening, tls, strict=False):
+                if files is not None and isinstance(listening.settings, TcpListener):
+                    listening.use_tls(tls_config(listening.settings, files, self._ticket_key))
+        except (HoldfastError, OSError, ValueError) as error:
+            self.logger.error("core.reload_failed", why=str(error))
+            return
+        self.logs.set_level(level_named(settings.log_level))
+        self._devices.reopen()
+        self._pool.reload(tls, settings.log_level)
+        self.logger.info("core.reloaded", log_level=settings.log_level)
+
+    def _facts(self, auto: Seal | None) -> NodeFacts:
+        settings = self.settings
+        return NodeFacts(
+            hostname=socket.gethostname(), active_api_address=settings.api_addr, active_cluster_address=settings.cluster_addr,
+            cluster_name=settings.cluster_name, seal_type=auto.type.value if auto else "shamir", recovery_seal=auto is not None,
+            storage_type=settings.storage.type, allow_forwarding_via_header=settings.replication.allow_forwarding_via_header,
+            default_ttl_s=settings.default_lease_ttl_s, max_ttl_s=settings.max_lease_ttl_s)
+
+    def _submit(self, request: Request, to: Place, why: Why, memo: Memo) -> Coroutine[None, None, Served]:
+        return self.main.submit(request, to, why, memo)
+
+    def _perform(self, effect: Effect) -> Coroutine[None, None, Served]:
+        return self._effects.perform(effect)
+
+    async def _metrics(self, prometheus: bool) -> Reply:
+        if prometheus and not self._collector.has_prometheus:
+            return Reply(status=400, body=b"prometheus is not enabled", content_type="text/plain; charset=utf-8")
+        snapshots = await self._snapshots()
+        if prometheus:
+            return Reply(status=200, body=self._collector.prometheus(snapshots, now_s=time.time()), content_type=PROMETHEUS_TYPE)
+        return Reply(status=200, body=self._collector.json(snapshots, now_s=time.time()))
+
+    async def _snapshots(self) -> tuple[Snapshot, ...]:
+        return (self.metrics.snapshot(), *await self._pool.measure(MEASURE_WITHIN_S))
+
+    def _monitor(self, level: str, as_json: bool) -> AsyncIterator[bytes]:
+        return monitor(self.logs, level_named(level), Format.JSON if as_json else Format.STANDARD)
+
+    async def _tend(self) -> None:
+        """What a node looks after by itself: readers that died, checkpoints, the interval of the metrics."""
+        measured_s = 0.0
+        while True:
+            await asyncio.sleep(TEND_EVERY_S)
+            await self._store.tend()
+            measured_s += TEND_EVERY_S
+            if measured_s >= INTERVAL_S:
+                measured_s = 0.0
+                self._collector.tick(await self._snapshots(), now_s=time.time())
+
+    def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None and not self.ended.done():
+            self.ended.set_exception(error)              # a node that cannot tend itself must not go on
+
+
+def metrics_options(settings: Settings) -> Options:
+    """The `telemetry` stanza, as far as names go."""
+    telemetry = settings.telemetry
+    return Options(prefix=telemetry.metrics_prefix, hostname=socket.gethostname(), disable_hostname=telemetry.disable_hostname,
+                   enable_hostname_label=telemetry.enable_hostname_label, filter_default=telemetry.filter_default,
+                   prefix_filter=telemetry.prefix_filter, prometheus_retention_s=telemetry.prometheus_retention_time_s)

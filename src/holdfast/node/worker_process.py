@@ -1,0 +1,161 @@
+"""The process of a worker: `python -m holdfast.node.worker_process FD`, started by main alone.
+
+It takes its orders from the inherited socket, and ends when that ends.
+"""
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import Coroutine
+
+import uvloop
+
+from holdfast._native import Words
+from holdfast.core.access import Access
+from holdfast.engine import Place
+from holdfast.errors import InvariantError
+from holdfast.http import Listening, listen
+from holdfast.node import harden
+from holdfast.node.attempts import Attempts
+from holdfast.node.clock import SystemClock
+from holdfast.node.devices import AuditDevices, open_sink, try_device
+from holdfast.node.listeners import tls_config
+from holdfast.node.measuring import RequestMetrics, new_metrics
+from holdfast.node.message import (
+    AuditBroken,
+    Begin,
+    Channel,
+    Chunk,
+    Done,
+    Drain,
+    Facts,
+    Keys,
+    Measure,
+    Measured,
+    Reload,
+    Start,
+    Started,
+    ToWorker,
+)
+from holdfast.node.process import RequestIds, draw_seed, settle_memory
+from holdfast.node.registry import ENGINES
+from holdfast.node.tending import audit_trouble, tend_devices
+from holdfast.node.worker import Worker
+from holdfast.replica.lmdb import LmdbReplica
+from holdfast.system import build
+from holdfast.telemetry.log import Logs, level_named
+from holdfast.telemetry.setup import capture_libraries, open_logs
+
+
+class WorkerProcess:
+    """What the socket says, done."""
+
+    def __init__(self, ending: "asyncio.Future[None]") -> None:
+        self._ending = ending
+        self.channel: Channel[ToWorker] = Channel(ToWorker, self._received, self._lost)
+        self._early: list[ToWorker] = []
+        self._metrics = new_metrics()
+        self._listening: list[Listening] = []
+        self._worker: Worker | None = None
+        self._attempts: Attempts
+        self._devices: AuditDevices
+        self._logs: Logs
+        self._start: Start
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def _lost(self) -> None:
+        if not self._ending.done():
+            self._ending.set_result(None)                # main has gone
+
+    def _received(self, message: ToWorker) -> None:
+        worker = self._worker
+        if worker is None:
+            if isinstance(message, Start):
+                self._spawn(self._begin(message))
+            else:
+                self._early.append(message)
+            return
+        match message:
+            case Done() | Begin() | Chunk():
+                worker.received(message)
+            case Facts(facts=facts):
+                self._attempts.facts = facts
+            case Keys(keyring=keyring):
+                self._attempts.use_keys(keyring)
+                if keyring is None:
+                    self._devices.close()
+            case Measure(number=number):
+                self.channel.send(Measured(number=number, snapshot=self._metrics.snapshot()))
+            case Reload(tls=files, log_level=level):
+                self._logs.set_level(level_named(level))
+                self._devices.reopen()
+                for listening, of in zip(self._listening, files, strict=True):
+                    if of is not None:
+                        listening.use_tls(tls_config(listening.settings, of, self._start.ticket_key))
+            case Drain(within_s=within_s):
+                self._spawn(self._drain(within_s))
+            case Start():
+                raise InvariantError("a worker is started once")
+
+    async def _begin(self, start: Start) -> None:
+        self._start = start
+        self._logs = open_logs(start.logs)
+        logger = self._logs.logger("worker").bind(number=start.number)
+        capture_libraries(logger)
+        replica = LmdbReplica(start.replica_path)
+        if start.lock_memory:
+            harden.lock_memory([os.path.join(start.replica_path, "data.mdb")])
+        access = Access(ENGINES, build, start.ttls, try_device)
+        self._attempts = attempts = Attempts(access, replica, Words.open(start.words_fd), SystemClock(), Place.WORKER, draw_seed)
+        attempts.facts = start.facts
+        self._devices = AuditDevices(open_sink, audit_trouble(logger))
+        worker = Worker(attempts, self._devices, RequestMetrics(self._metrics), self.channel.send)
+        ids = RequestIds()
+        for settings, files in zip(start.listeners, start.tls, strict=True):
+            tls = tls_config(settings, files, start.ticket_key) if files is not None else None
+            self._listening.append(await listen(settings, worker.serve, tls=tls, reuse_port=True, new_request_id=ids))
+        settle_memory()
+        self._worker = worker
+        for message in self._early:
+            self._received(message)
+        self._spawn(tend_devices(attempts, self._devices, lambda broken: self.channel.send(AuditBroken(broken=broken))))
+        self.channel.send(Started(addresses=tuple(address for each in self._listening for address in each.addresses)))
+
+    async def _drain(self, within_s: float) -> None:
+        for listening in self._listening:
+            listening.stop_accepting()
+        await asyncio.gather(*(listening.drain(within_s) for listening in self._listening))
+        self._lost()
+
+    def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None and not self._ending.done():
+            self._ending.set_exception(error)            # nothing here may fail: main starts another worker
+
+
+async def run(fd: int) -> None:
+    """Until main is gone or says so."""
+    loop = asyncio.get_running_loop()
+    ending: asyncio.Future[None] = loop.create_future()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, lambda: None)    # for the whole process group: main says what they mean
+    worker = WorkerProcess(ending)
+    await loop.create_unix_connection(lambda: worker.channel, sock=socket.socket(fileno=fd))
+    await ending
+
+
+def main() -> None:
+    harden.forbid_core_dumps()
+    harden.die_with(int(sys.argv[2]))
+    uvloop.run(run(int(sys.argv[1])))
+    os._exit(0)                                          # main has gone, or every client has its answer: nothing is left to tidy up
+
+
+if __name__ == "__main__":
+    main()
