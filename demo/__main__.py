@@ -82,14 +82,16 @@ def show(demo: Demo) -> str:
          lambda r: f"version {r['data']['version']}, by check-and-set")
     step("hvac reads KV v2", lambda: client.secrets.kv.v2.read_secret_version("app/db", raise_on_deleted_version=True),
          lambda r: f"password = {r['data']['data']['password']}, version {r['data']['metadata']['version']}")
-    step("hvac reads KV v1", lambda: client.secrets.kv.v1.read_secret("app", mount_point="old"), lambda r: f"colour = {r['data']['colour']}")
+    step("hvac reads KV v1", lambda: client.secrets.kv.v1.read_secret("app", mount_point="old"),
+         lambda r: f"colour = {r['data']['colour']}")
     step("outside the policy", lambda: refused(lambda: client.secrets.kv.v1.create_or_update_secret("app", {"a": "b"}, mount_point="old")),
          lambda why: f"refused: {why}")
     wrapped = step("wrap", lambda: command("read", "-wrap-ttl=60s", "-field=wrapping_token", "secret/data/app/db", token=token),
                    lambda t: f"the secret is behind a token of one use ({t[:10]}…)")
     step("unwrap", lambda: command("unwrap", wrapped), lambda out: "the secret comes out" if "n3w" in out else out)
     again = node.run("unwrap", wrapped)
-    step("unwrap again", lambda: again.returncode, lambda code: f"refused, exit {code}: {again.stderr.strip().splitlines()[-1].strip('* ')}")
+    why = again.stderr.strip().splitlines()[-1].strip("* ")
+    step("unwrap again", lambda: again.returncode, lambda code: f"refused, exit {code}: {why}")
     check(again.returncode == 2, "a wrapping token was taken twice")
 
     step("token revoke", lambda: command("token", "revoke", token, token=root), str)

@@ -11,7 +11,7 @@ import urllib.request
 from pathlib import Path
 from ssl import create_default_context
 
-from demo.certificate import write_certificates
+from holdfast.node.dev import DEV_CA, DEV_CERT, DEV_KEY, write_dev_certificate
 
 READY_WITHIN_S = 20.0
 CONFIG = """
@@ -36,7 +36,8 @@ class Node:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.port = folder, _free_port()
-        self.ca, certificate, key = write_certificates(folder)
+        write_dev_certificate(folder, ())
+        self.ca, certificate, key = folder / DEV_CA, folder / DEV_CERT, folder / DEV_KEY
         self.config = folder / "holdfast.hcl"
         self.config.write_text(CONFIG.format(folder=folder, port=self.port, certificate=certificate, key=key))
         self.address = f"https://127.0.0.1:{self.port}"

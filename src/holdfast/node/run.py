@@ -124,7 +124,8 @@ def _on_signals(loop: asyncio.AbstractEventLoop, server: Server) -> None:
 
 
 async def _begin_dev(options: ServerOptions, server: Server, folder: Path | None) -> None:
-    begun = await begin_dev(server.main, root_token=options.dev_root_token_id, kv="" if options.dev_no_kv else "1" if options.dev_kv_v1 else "2")
+    kv = "" if options.dev_no_kv else "1" if options.dev_kv_v1 else "2"
+    begun = await begin_dev(server.main, root_token=options.dev_root_token_id, kv=kv)
     notes = []
     if options.store_dev_token is not None:
         try:
@@ -132,8 +133,8 @@ async def _begin_dev(options: ServerOptions, server: Server, folder: Path | None
         except OSError as error:
             notes.append(f"The root token could not be stored for later commands: {error.strerror}")
     ca = str(folder / DEV_CA) if folder is not None and options.dev_tls else ""
-    text = banner.dev_banner(address=server.settings.api_addr, root_token=begun.root_token, unseal_key=begun.unseal_key, ca_cert=ca, notes=notes)
-    print(text, file=sys.stderr, flush=True)
+    print(banner.dev_banner(address=server.settings.api_addr, root_token=begun.root_token, unseal_key=begun.unseal_key, ca_cert=ca,
+                            notes=notes), file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager

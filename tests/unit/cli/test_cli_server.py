@@ -24,9 +24,9 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[ServerOptions]:
         options.append(asked)
         return 7
 
-    module = types.ModuleType("holdfast.node.main")
+    module = types.ModuleType("holdfast.node.run")
     module.run_server = run_server  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "holdfast.node.main", module)
+    monkeypatch.setitem(sys.modules, "holdfast.node.run", module)
     return options
 
 
