@@ -8,7 +8,7 @@ most V; (3) an append whose outcome is unknown stops the lane until its fate is 
 """
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Protocol, assert_never
+from typing import Protocol, TypeAlias, assert_never
 
 from msgspec.structs import replace
 
@@ -40,10 +40,8 @@ class Replica(attempts.Replica, Protocol):
     def apply(self, batches: Sequence[WriteBatch]) -> None: ...
 
 
-class Pool(Protocol):
-    """Threads for what would hold up the event loop."""
-
-    def __call__(self, call: Callable[[], object]) -> Awaitable[object]: ...
+Pool: TypeAlias = Callable[[Callable[[], object]], Awaitable[object]]
+"""Threads for what would hold up the event loop."""
 
 
 def requests_of(audit: Sequence[AuditEntry]) -> list[tuple[Device, bytes]]:

@@ -38,6 +38,11 @@ from holdfast.telemetry.log import Logger
 DERIVED_AT_INIT = 100                                # a handful of values are read once
 
 
+async def in_thread(call: Callable[[], object]) -> object:
+    """For what would hold up the event loop: waiting for the disk, bcrypt, an outside."""
+    return await asyncio.to_thread(call)
+
+
 class Workers(Protocol):
     """The other processes of this node."""
 
@@ -210,7 +215,7 @@ class Main:
         assert info is not None, "an initialised cluster has a name"
         lane = Lane(self.access, opened, usage, derived=Derived(DERIVED_ENTRIES_MAX), nonce=self._draw_nonce, time_ms=self._time.last_ms)
         self._committer = Committer(lane, self.log, fence, self.replica, self.words, self.clock, self._time, self.devices,
-                                    lambda: self._facts, asyncio.to_thread, self._perform, self._keys_changed, self.draw_seed)
+                                    lambda: self._facts, in_thread, self._perform, self._keys_changed, self.draw_seed)
         self._keys_changed(opened)
         self.words.store(LEASE_UNTIL_BOOT_MS, FOREVER_BOOT_MS)
         self.publish(sealed=False, is_active=True, active_since_ms=self._time.last_ms, cluster_name=self._facts.cluster_name or info.name,

@@ -92,7 +92,8 @@ class WorkerProcess:
     async def measure(self, within_s: float) -> Snapshot | None:
         """Its metrics; None if it does not answer in time."""
         number = len(self._measuring) + 1
-        waiting = self._measuring[number] = asyncio.get_running_loop().create_future()
+        waiting: asyncio.Future[Snapshot] = asyncio.get_running_loop().create_future()
+        self._measuring[number] = waiting
         self.channel.send(Measure(number=number))
         try:
             async with asyncio.timeout(within_s):
