@@ -46,6 +46,8 @@ def _check_keys(tree: Object, known: frozenset[str]) -> None:
 
 
 def _stanzas(labelled: Value) -> Iterator[PathRules]:
+    if isinstance(labelled, Array) and not labelled.values:
+        return                                       # JSON's way to say that there is none
     if not isinstance(labelled, Object):
         raise _Refused(f"path on line {labelled.at.line}: a block with a path in quotes is expected")
     for item in labelled.items:
