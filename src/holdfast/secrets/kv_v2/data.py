@@ -40,7 +40,7 @@ class ReadSubkeys(Read, frozen=True):
 
 def read(txn: Txn, args: Read, ctx: Context) -> Response:
     """Read a version of a secret."""
-    seen = txn.derive(store.view, args.path, args.version)
+    seen = store.seen(txn, args.path, args.version)
     if seen is None:
         raise NotFound
     if seen.gone_ms <= ctx.now_ms:
@@ -86,7 +86,7 @@ def delete_latest(txn: Txn, args: AtPath, ctx: Context) -> Response:
 
 def read_subkeys(txn: Txn, args: ReadSubkeys, ctx: Context) -> Response:
     """Read the names in a version of a secret, without the values."""
-    seen = txn.derive(store.view, args.path, args.version)
+    seen = store.seen(txn, args.path, args.version)
     if seen is None:
         raise NotFound
     if seen.gone_ms <= ctx.now_ms:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from holdfast.engine import Context, Job, Table, Txn
 from holdfast.engine.time import rfc3339
-from holdfast.limits import JOB_KEYS_MAX, KV_DISCARD_INLINE_MAX
+from holdfast.limits import JOB_KEYS_MAX, KV_DISCARD_INLINE_MAX, SECRET_PATH_CACHED_MAX
 from holdfast.secrets.kv_v1 import ENTRIES, Entry
 from holdfast.secrets.kv_v2.versions import Config, Metadata, Version
 from holdfast.secrets.paths import can_exist
@@ -61,6 +61,11 @@ def find(txn: Txn, path: str) -> Metadata | None:
             made = entry.written_ms
             return Metadata(created_ms=made, updated_ms=made, current_version=1, oldest_version=1, versions=(Version(made),))
     return meta
+
+
+def seen(txn: Txn, path: str, number: int) -> View | None:
+    """The view of a version, cached. `number` 0: the current one."""
+    return txn.derive(view, path, number) if len(path) <= SECRET_PATH_CACHED_MAX else view(txn, path, number)
 
 
 def view(txn: Txn, path: str, number: int) -> View | None:
