@@ -11,15 +11,15 @@ from holdfast.core import access, acl, audit, conditions, envelope, jobs, leases
 from holdfast.core.access import Access, Grant
 from holdfast.core.audit_device import standing
 from holdfast.core.outcome import Answer, AuditEntry, Commit, Do, Exchange, Forward, Heavy, Outcome
-from holdfast.engine import Attempt, Context, Perform, Raw, Request, Response, Result, Token
+from holdfast.engine import Attempt, Context, Perform, Raw, Request, Response, Result, Token, Txn
 from holdfast.errors import AuditError, HandlerError, HoldfastError, IntegrityError, InvariantError, PermissionDenied, RequestError
 from holdfast.limits import BATCH_CHANGES_MAX, BATCH_MAX_BYTES
-from holdfast.replica import Abandoned, HeavyCall, Need, OutsideCall, Why
+from holdfast.replica import Abandoned, HeavyCall, Need, OutsideCall, Place, Why
 
 
 def execute(engines: Access, request: Request, attempt: Attempt) -> Outcome:
     """Runs a request as far as it goes here. Raises only IntegrityError and InvariantError: then the process must not go on."""
-    txn, value = attempt.txn, request.token
+    txn = attempt.txn
     grant: Grant | None = None
     token: Token | None = None
     try:
@@ -30,8 +30,7 @@ def execute(engines: Access, request: Request, attempt: Attempt) -> Outcome:
         if local is not None and attempt.facts.sealed:
             grant = engines.local(local)
         else:
-            principal = tokens.principal(txn, value) if value is not None else None
-            grant = txn.derive(engines.grant, request.method, request.path, principal)   # mount, operation, token, policies: as one
+            grant = _granted(engines, request, txn)
             token = grant.token
             if token is not None:
                 token = tokens.admit(txn, grant.hit.op, token, request, attempt)   # expiry; spends a use, also of what is refused below
@@ -60,6 +59,23 @@ def execute(engines: Access, request: Request, attempt: Attempt) -> Outcome:
         jobs.hasten_undo(txn, attempt)
         failure = error if isinstance(error, HoldfastError) else HandlerError(f"{type(error).__name__} at {request.path}")
         return _failed(request, attempt, grant, token, failure)
+
+
+def _granted(engines: Access, request: Request, txn: Txn) -> Grant:
+    """Mount, operation, token and policies, as one cached value. A token that only a newer state knows is unknown here alone."""
+    value = request.token
+    if value is None:
+        return txn.derive(engines.grant, request.method, request.path, None)
+    principal = tokens.principal(txn, value)
+    try:
+        grant = txn.derive(engines.grant, request.method, request.path, principal)
+    except PermissionDenied:
+        if tokens.is_ahead(txn, value):
+            txn.need(Place.ACTIVE, Why.BEHIND)
+        raise
+    if grant.token is None and tokens.is_ahead(txn, value):
+        txn.need(Place.ACTIVE, Why.BEHIND)               # a public operation would do without it
+    return grant
 
 
 def _recorded(engines: Access, grant: Grant, ctx: Context, ignored: tuple[str, ...], result: Result) -> Result:

@@ -1,0 +1,51 @@
+"""Clearing away in steps: what a disabled mount leaves in core's own records, and all below a revoked path.
+
+Each step writes some JOB_KEYS_MAX keys and gives the cursor of the next. Two walks, one after the other: tokens by the path where they were
+made, then leases by their id. What is found is already dead for whoever asks.
+"""
+from holdfast.core import identity, leases, token_revoke, token_store
+from holdfast.core.marks import PrefixMark
+from holdfast.core.mounts import MountEntry
+from holdfast.core.token_store import ENTRIES, TokenEntry
+from holdfast.engine import Txn
+from holdfast.ids import Millis
+from holdfast.limits import JOB_KEYS_MAX
+
+STEP = 100                                           # tokens or leases looked at in one step: some 10 keys each
+TOKENS, LEASES = "tokens:", "leases:"
+
+
+def below(txn: Txn, mark: PrefixMark, cursor: str, now_ms: Millis) -> str | None:
+    """One step of revoking all below a marked prefix; None at the end."""
+    if not cursor.startswith(LEASES):
+        after = _revoke_tokens(txn, mark.prefix, cursor.removeprefix(TOKENS), now_ms, mark=mark)
+        return TOKENS + after if after else LEASES
+    _, after = leases.hasten_below(txn, mark.prefix, now_ms, after=cursor.removeprefix(LEASES), limit=STEP, mark=mark)
+    return LEASES + after if after else None
+
+
+def mount(txn: Txn, entry: MountEntry, cursor: str, now_ms: Millis) -> tuple[str | None, bool]:
+    """One step of ending what a disabled mount lent and let in. The cursor of the next one, None at the end; and whether this walk met
+    leases that are not revoked yet, for which the mount has to stay."""
+    if not cursor.startswith(LEASES):
+        after = _revoke_tokens(txn, entry.path, cursor.removeprefix(TOKENS), now_ms, mount=entry.uuid)
+        if after or not identity.forget_mount(txn, entry.accessor, STEP):
+            return TOKENS + after, True
+        return LEASES, True
+    met, after = leases.hasten_below(txn, entry.path, now_ms, after=cursor.removeprefix(LEASES), limit=STEP, mount=entry.uuid)
+    return (LEASES + after if after else None), met > 0
+
+
+def _revoke_tokens(txn: Txn, prefix: str, after: str, now_ms: Millis, *, mark: PrefixMark | None = None, mount: str = "") -> str:
+    folder = token_store.PATHS + prefix
+    names = txn.names(folder, after=after, limit=min(STEP, JOB_KEYS_MAX // token_revoke.KEYS_OF_ONE))
+    for name in names:
+        id = name.rpartition("/")[2]
+        entry = ENTRIES.get(txn, id)
+        if entry is not None and _is_meant(entry, mark, mount):
+            token_revoke.revoke(txn, id, now_ms)
+    return names[-1] if len(names) == min(STEP, JOB_KEYS_MAX // token_revoke.KEYS_OF_ONE) else ""
+
+
+def _is_meant(entry: TokenEntry, mark: PrefixMark | None, mount: str) -> bool:
+    return entry.mount == mount if mark is None else entry.index <= mark.index

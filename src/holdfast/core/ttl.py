@@ -1,0 +1,53 @@
+"""How long a token or a lease lives. Source: Vault, "Tokens" and "Lease, renew, and revoke"; all times here are whole seconds."""
+import msgspec
+
+from holdfast.engine.time import go_duration
+from holdfast.errors import BadRequest
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What applies where the thing was made: of the mount, else of the system."""
+
+    default_s: int
+    max_s: int
+
+
+class Life(msgspec.Struct, frozen=True, kw_only=True):
+    """How long from now on, and what was cut down for it."""
+
+    ttl_s: int
+    warnings: tuple[str, ...] = ()
+
+
+def life(limits: Limits, *, asked_s: int = 0, own_s: int = 0, period_s: int = 0, own_max_s: int = 0, explicit_max_s: int = 0,
+         age_s: int = 0) -> Life:
+    """0 is "none" everywhere.
+
+    `asked_s`: of the request; it goes before `own_s`, that of the role or user. `own_max_s`: likewise. `age_s`: since the thing was made.
+    A period starts anew at each renewal, and only an explicit maximum ends it. Raises BadRequest: the maximum has been reached.
+    """
+    max_s = min(bound for bound in (limits.max_s, own_max_s or limits.max_s, explicit_max_s or limits.max_s) if bound > 0)
+    warnings: tuple[str, ...] = ()
+    if period_s:
+        if period_s > max_s:
+            warnings = (f'period of "{short(period_s)}" exceeded the effective max_ttl of "{short(max_s)}"; period value is capped '
+                        "accordingly",)
+        ttl_s, ends_s = min(period_s, max_s), explicit_max_s
+    else:
+        ttl_s, ends_s = asked_s or own_s or limits.default_s, max_s
+    if ends_s:
+        left_s = ends_s - age_s
+        if left_s <= 0:
+            raise BadRequest("past the max TTL, cannot renew")
+        if ttl_s > left_s:
+            warnings += (f'TTL of "{short(ttl_s)}" exceeded the effective max_ttl of "{short(left_s)}"; TTL value is capped accordingly',)
+            ttl_s = left_s
+    return Life(ttl_s=ttl_s, warnings=warnings)
+
+
+def short(length_s: int) -> str:
+    """As Go prints it, without the parts that are zero: "1h", "25h30m", "1m5s"."""
+    text = go_duration(length_s)
+    if text.endswith("m0s"):
+        text = text[:-2]
+    return text.replace("h0m", "h") if text.endswith("h0m") or "h0m" in text else text

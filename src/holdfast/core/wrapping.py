@@ -1,0 +1,105 @@
+"""Response wrapping: the answer is kept for whoever holds a token of one use. Source: Vault, "Response wrapping".
+
+Invariants: (1) a wrapped answer is unwrapped once, by the lane's order, however many ask at once; (2) it is kept in the cubbyhole of its
+token, and goes with it; (3) its token has the policy `response-wrapping` alone, no parent, one use, and cannot be renewed.
+"""
+import msgspec
+from msgspec.structs import replace
+
+from holdfast.core import envelope, token_create, token_revoke, tokens
+from holdfast.core.mounts import load_mounts
+from holdfast.core.policy_store import RESPONSE_WRAPPING
+from holdfast.core.token_store import ENTRIES, TokenEntry
+from holdfast.crypto import Secret
+from holdfast.engine import Context, Place, Response, Txn, WrapInfo
+from holdfast.engine.time import rfc3339
+from holdfast.errors import BadRequest, InvariantError
+from holdfast.ids import Millis
+from holdfast.replica import Why
+
+INVALID = "wrapping token is not valid or does not exist"
+RESPONSE, INFO = "response", "wrapinfo"
+
+
+class KeptResponse(msgspec.Struct, frozen=True):
+    """In the cubbyhole, where its token may read it, too."""
+
+    response: str                                    # the body, as it would have been sent
+
+
+class KeptInfo(msgspec.Struct, frozen=True, kw_only=True):
+    creation_path: str
+    creation_time: str
+    creation_ttl: int
+
+
+class Wrapped(msgspec.Struct, frozen=True, kw_only=True):
+    """A wrapped answer that waits."""
+
+    token_id: str
+    body: bytes
+    info: KeptInfo
+    wrapped_accessor: str = ""
+
+
+def wrap(txn: Txn, ctx: Context, response: Response) -> Response:
+    """The response as it is shown when the client asked for wrapping. What has nothing to show, and what failed, is not wrapped."""
+    shows = response.data is not None or response.auth is not None or response.lease is not None or response.warnings
+    if response.wrap_info is not None or response.status >= 300 or not shows:
+        return response
+    ttl_s = ctx.request.wrap_ttl_s
+    assert ttl_s is not None, "only called where it was asked for"
+    accessor = response.auth.accessor if response.auth is not None else ""
+    body = envelope.full(ctx.request, response, ctx.mount)
+    return Response(wrap_info=keep(txn, ctx, body, path=ctx.request.path, ttl_s=ttl_s, wrapped_accessor=accessor))
+
+
+def keep(txn: Txn, ctx: Context, body: bytes, *, path: str, ttl_s: int, wrapped_accessor: str = "") -> WrapInfo:
+    """Keeps a body for `ttl_s` under a new token. `path`: of the request that it answered."""
+    made = token_create.create(txn, ctx.rng, TokenEntry(
+        accessor="", policies=(RESPONSE_WRAPPING,), path=ctx.request.path, created_ms=ctx.now_ms, index=token_create.UNSET, num_uses=1,
+        ttl_s=ttl_s, explicit_max_ttl_s=ttl_s, expires_ms=Millis(ctx.now_ms + ttl_s * 1000)))
+    info = KeptInfo(creation_path=path, creation_time=rfc3339(ctx.now_ms), creation_ttl=ttl_s)
+    own = _cubbyhole(txn, made.id)
+    own.put(RESPONSE, msgspec.json.encode(KeptResponse(body.decode())))
+    own.put(INFO, msgspec.json.encode(info))
+    return WrapInfo(token=made.text, accessor=made.entry.accessor, ttl=ttl_s, creation_time=info.creation_time, creation_path=path,
+                    wrapped_accessor=wrapped_accessor)
+
+
+def find(txn: Txn, text: Secret | None, now_ms: Millis) -> Wrapped:
+    """What a wrapping token stands for. Raises BadRequest: it is none, or no longer one."""
+    principal = tokens.principal(txn, text) if text is not None else None
+    entry = ENTRIES.get(txn, principal) if isinstance(principal, str) else None
+    if entry is None and text is not None and tokens.is_ahead(txn, text):
+        txn.need(Place.ACTIVE, Why.BEHIND)
+    if entry is None or not isinstance(principal, str) or entry.policies != (RESPONSE_WRAPPING,):
+        raise BadRequest(INVALID)
+    token = tokens.shown(txn, principal, entry)
+    if token is None or not tokens.is_valid(token, now_ms):
+        raise BadRequest(INVALID)
+    own = _cubbyhole(txn, principal)
+    body, info = own.get(RESPONSE), own.get(INFO)
+    if body is None or info is None:
+        raise BadRequest(INVALID)
+    kept = msgspec.json.decode(body, type=KeptResponse).response.encode()
+    return Wrapped(token_id=principal, body=kept, info=msgspec.json.decode(info, type=KeptInfo))
+
+
+def unwrap(txn: Txn, wrapped: Wrapped, now_ms: Millis) -> bytes:
+    """The body; from now on nobody gets it again."""
+    token_revoke.revoke(txn, wrapped.token_id, now_ms)
+    return wrapped.body
+
+
+def rewrap(txn: Txn, ctx: Context, wrapped: Wrapped) -> Response:
+    """The same answer under a new token, with a new life of the same length."""
+    token_revoke.revoke(txn, wrapped.token_id, ctx.now_ms)
+    return Response(wrap_info=replace(keep(txn, ctx, wrapped.body, path=wrapped.info.creation_path, ttl_s=wrapped.info.creation_ttl)))
+
+
+def _cubbyhole(txn: Txn, token_id: str) -> Txn:
+    mount = txn.derive(load_mounts).by_path.get(token_revoke.CUBBYHOLE_PATH)
+    if mount is None:
+        raise InvariantError("every cluster has a cubbyhole")
+    return txn.at(f"mount/{mount.uuid}/{token_id}/")
