@@ -56,9 +56,11 @@ def tail(mount: Mount) -> bytes:
 def answer(request: Request, response: Response, mount: Mount, tail: bytes, *, top_level: bool = False) -> Reply:
     """The reply to a request that was carried out. Nothing to show: 204."""
     data = response.data
-    if response.auth is None and response.lease is None and response.wrap_info is None and not response.warnings and not top_level:
+    if response.auth is None and response.lease is None and response.wrap_info is None and not response.warnings:
         if data is None:
             return Reply(status=response.status or 204)
+        if top_level:
+            return Reply(status=response.status or 200, body=full(request, response, mount, top_level=True))
         return Reply(status=response.status or 200, body=b"".join((HEAD, request.id.encode(), PLAIN, _encode(data), tail)))
     return Reply(status=response.status or 200, body=full(request, response, mount, top_level=top_level))
 

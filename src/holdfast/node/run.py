@@ -61,8 +61,8 @@ def read_settings(options: ServerOptions, env: Mapping[str, str], dev_folder: Pa
 
 def log_options(settings: Settings) -> LogOptions:
     """What of the settings concerns the log; the same for every process of the node."""
-    file = FileOptions(path=settings.log_file, rotate_bytes=settings.log_rotate_bytes, rotate_duration_s=settings.log_rotate_duration_s,
-                       rotate_max_files=settings.log_rotate_max_files) if settings.log_file else None
+    file = FileOptions(path=settings.log_file, rotate_bytes=settings.log_rotate_bytes, rotate_after_s=settings.log_rotate_duration_s,
+                       files_max=settings.log_rotate_max_files) if settings.log_file else None
     return LogOptions(level=settings.log_level, format=settings.log_format, file=file)
 
 

@@ -6,6 +6,8 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine
 
+from msgspec.structs import replace
+
 from holdfast._native import Words
 from holdfast.config.settings import Settings, TcpListener, UnixListener
 from holdfast.core.access import Access
@@ -88,7 +90,7 @@ class Server:
         self.logger.info("core.starting", version=VERSION, storage=settings.storage.type, read_workers=self.workers)
         facts = self._facts(auto)
         first = Start(number=0, replica_path=str(store.replica_path), words_fd=words.fd, listeners=tcp, tls=tls,
-                      ticket_key=self._ticket_key, ttls=ttls, facts=facts, logs=self._log_options,
+                      ticket_key=self._ticket_key, ttls=ttls, facts=facts, logs=_of_workers(self._log_options),
                       lock_memory=not settings.disable_mlock, hostname_header=settings.enable_response_header_hostname)
         self._pool = Pool(self.workers, first, (words.fd,), self._submit, self.logs.logger("worker"))
         self.main = Main(access, store.log, store.replica, words, SystemClock(), self._devices, self._pool,
@@ -197,6 +199,11 @@ class Server:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None and not self.ended.done():
             self.ended.set_exception(error)              # a node that cannot tend itself must not go on
+
+
+def _of_workers(logs: LogOptions) -> LogOptions:
+    """The same, but main alone begins new log files."""
+    return logs if logs.file is None else replace(logs, file=replace(logs.file, rotates=False))
 
 
 def metrics_options(settings: Settings) -> Options:
