@@ -21,10 +21,9 @@ SUBJECT = Subject(id="e-1", name="ann", metadata={"team": "blue"})
 def check(data: bytes) -> None:
     """One input: a text, a NUL byte, a path."""
     text, _, path = data.decode(errors="replace").partition("\0")
-    try:
-        policy = parse(text)
-    except BadRequest as refused:
-        assert refused.messages[0].startswith("failed to parse policy: ")
+    policy = parsed(text)
+    if isinstance(policy, str):
+        assert policy.startswith("failed to parse policy: ")
         return
     assert msgspec.json.decode(msgspec.json.encode(policy), type=Policy) == policy
     matcher = Matcher([rendered(policy, SUBJECT)])
@@ -34,6 +33,14 @@ def check(data: bytes) -> None:
             assert found.capabilities == {Capability.DENY}
             assert not found.allowed
     matcher.reaches(path.strip("/") + "/")
+
+
+def parsed(text: str) -> Policy | str:
+    """The policy, or the refusal."""
+    try:
+        return parse(text)
+    except BadRequest as refused:
+        return refused.messages[0]
 
 
 def main() -> None:
