@@ -5,12 +5,12 @@ but cannot make one. Source: Vault, "Eventual consistency".
 """
 import base64
 import binascii
-import hmac
 
 import msgspec
 
+from holdfast.crypto import HmacSha256, Secret
 from holdfast.engine import Table, Txn
-from holdfast.errors import BadRequest
+from holdfast.errors import BadRequest, InvariantError
 from holdfast.ids import Index
 
 
@@ -21,28 +21,45 @@ class StateKey(msgspec.Struct, frozen=True):
     key: bytes
 
 
-KEY = Table("core/index-header-hmac-key", StateKey, cached=True)
+KEY = Table("core/index-header-hmac-key", StateKey)
 STATE_MAX_LENGTH = 512                               # a genuine one has about 160 characters
+
+
+class Signer(msgspec.Struct, frozen=True, eq=False):
+    """Makes and reads the states of one cluster."""
+
+    cluster_id: str
+    mac: HmacSha256
+
+    def show(self, index: Index) -> str:
+        text = f"v1:{self.cluster_id}:{index}:0"
+        return base64.b64encode(f"{text}:{self.mac.hex(text.encode())}".encode()).decode()
+
+    def read(self, state: str) -> Index:
+        try:
+            text, _, tag = base64.b64decode(state[:STATE_MAX_LENGTH], validate=True).decode().rpartition(":")
+            version, cluster, local, _ = text.split(":")
+            genuine = self.mac.proves(text.encode(), bytes.fromhex(tag))
+            if version == "v1" and genuine and cluster == self.cluster_id:
+                return Index(int(local))
+        except (binascii.Error, ValueError):
+            pass                                         # refused below, with the forged ones
+        raise BadRequest("X-Vault-Index: not a state of this cluster")
+
+
+def load_signer(txn: Txn) -> Signer:
+    """For `txn.derive`."""
+    known = KEY.get(txn)
+    if known is None:
+        raise InvariantError("an initialised store has a state key")
+    return Signer(known.cluster_id, HmacSha256(Secret(known.key)))
 
 
 def show(txn: Txn, index: Index) -> str:
     """The header's value for a response that left the cluster at `index`."""
-    known = KEY.get(txn)
-    assert known is not None, "an unsealed node has its keys"
-    text = f"v1:{known.cluster_id}:{index}:0"
-    return base64.b64encode(f"{text}:{hmac.digest(known.key, text.encode(), 'sha256').hex()}".encode()).decode()
+    return txn.derive(load_signer).show(index)
 
 
 def read(txn: Txn, state: str) -> Index:
     """The index that a client names. Raises BadRequest where it is not one that this cluster gave."""
-    known = KEY.get(txn)
-    assert known is not None, "an unsealed node has its keys"
-    try:
-        text, _, mac = base64.b64decode(state[:STATE_MAX_LENGTH], validate=True).decode().rpartition(":")
-        version, cluster, local, _ = text.split(":")
-        genuine = hmac.compare_digest(mac, hmac.digest(known.key, text.encode(), "sha256").hex())
-        if version == "v1" and genuine and cluster == known.cluster_id:
-            return Index(int(local))
-    except (binascii.Error, ValueError):
-        pass                                         # refused below, with the forged ones
-    raise BadRequest("X-Vault-Index: not a state of this cluster")
+    return txn.derive(load_signer).read(state)

@@ -1,12 +1,19 @@
 """Times as Vault's API writes them."""
 from datetime import UTC, datetime
+from functools import lru_cache
 
 
 def rfc3339(time_ms: int) -> str:
     """RFC 3339 in UTC, as Go prints it: the fraction without zeros at its end, and none if it is zero."""
     seconds, millis = divmod(time_ms, 1000)
-    text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    text = _to_the_second(seconds)
     return f"{text}.{millis:03d}".rstrip("0") + "Z" if millis else text + "Z"
+
+
+@lru_cache(maxsize=256)
+def _to_the_second(seconds: int) -> str:
+    """Most times that are shown are of this second, or of a few others."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def go_duration(length_s: int) -> str:

@@ -1,7 +1,6 @@
 """What every process of a node does at its start, and a few things that only a process knows."""
 import gc
 import os
-import secrets
 
 from holdfast.ids import RequestId
 
@@ -15,28 +14,31 @@ def settle_memory() -> None:
     gc.set_threshold(*GC_THRESHOLDS)
 
 
-class RequestIds:
-    """Random UUIDs (RFC 9562, version 4) from a pool: a system call for each would cost more than the rest of a read's bookkeeping."""
+class RandomPool:
+    """Random bytes of the operating system, drawn many at once: a system call costs more than the rest of a read's bookkeeping."""
 
-    POOL_IDS = 256
+    POOL_BYTES = 4_096
 
     def __init__(self) -> None:
         self._pool, self._at = b"", 0
 
-    def __call__(self) -> RequestId:
+    def draw(self, size: int) -> bytes:
+        """`size` bytes that are given to nobody else."""
         at = self._at
-        if at >= len(self._pool):
-            self._pool, at = os.urandom(16 * self.POOL_IDS), 0
-        self._at = at + 16
-        h = self._pool[at:at + 16].hex()
+        if at + size > len(self._pool):
+            self._pool, at = os.urandom(max(size, self.POOL_BYTES)), 0
+        self._at = at + size
+        return self._pool[at:at + size]
+
+    def seed(self) -> bytes:
+        """32 bytes: of one request's random stream."""
+        return self.draw(32)
+
+    def request_id(self) -> RequestId:
+        """A random UUID (RFC 9562, version 4)."""
+        h = self.draw(16).hex()
         return f"{h[:8]}-{h[8:12]}-4{h[13:16]}-{'89ab'[int(h[16], 16) & 3]}{h[17:20]}-{h[20:]}"  # type: ignore[return-value]  # a NewType call costs
 
 
-def draw(size: int) -> bytes:
-    """Random bytes of the operating system."""
-    return secrets.token_bytes(size)
-
-
-def draw_seed() -> bytes:
-    """32 random bytes: the seed of one request's random stream."""
-    return secrets.token_bytes(32)
+RANDOM = RandomPool()
+"""Of this process; not for several threads."""

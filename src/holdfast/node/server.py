@@ -26,7 +26,7 @@ from holdfast.node.listeners import hold_ports, read_tls, tls_config
 from holdfast.node.main import Main
 from holdfast.node.measuring import RequestMetrics, new_metrics
 from holdfast.node.message import Start, TlsFiles
-from holdfast.node.process import RequestIds, draw, settle_memory
+from holdfast.node.process import RANDOM, settle_memory
 from holdfast.node.registry import ENGINES
 from holdfast.node.seals import configured_seal
 from holdfast.node.serving import Served
@@ -63,7 +63,7 @@ class Server:
         self._effects: Effects
         self._pool: Pool
         self._held: list[socket.socket] = []
-        self._ticket_key = Secret(draw(32))
+        self._ticket_key = Secret(RANDOM.draw(32))
         self._tasks: set[asyncio.Task[None]] = set()
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -94,7 +94,8 @@ class Server:
                       lock_memory=not settings.disable_mlock, hostname_header=settings.enable_response_header_hostname)
         self._pool = Pool(self.workers, first, (words.fd,), self._submit, self.logs.logger("worker"))
         self.main = Main(access, store.log, store.replica, words, SystemClock(), self._devices, self._pool,
-                         Unsealing(auto, lambda: str(uuid.uuid4())), facts, draw, self._perform, RequestMetrics(self.metrics), self.logger)
+                         Unsealing(auto, lambda: str(uuid.uuid4())), facts, RANDOM.draw, self._perform, RequestMetrics(self.metrics),
+                         self.logger)
         self._effects = Effects(self.main, auto, reload=self.reload, reopen_audit=self._devices.reopen, metrics=self._metrics,
                                 monitor=self._monitor)
         self.main.begin()
@@ -108,13 +109,12 @@ class Server:
 
     async def _listen(self, tcp: tuple[TcpListener, ...], tls: tuple[TlsFiles | None, ...]) -> None:
         """Unix sockets, and without workers everything."""
-        ids = RequestIds()
         for settings, files in zip(tcp, tls, strict=False):
             made = tls_config(settings, files, self._ticket_key) if files is not None else None
-            self.listening.append(await listen(settings, self.main.serve, tls=made, reuse_port=True, new_request_id=ids))
+            self.listening.append(await listen(settings, self.main.serve, tls=made, reuse_port=True, new_request_id=RANDOM.request_id))
         for unix in self.settings.listeners:
             if isinstance(unix, UnixListener):
-                self.listening.append(await listen(unix, self.main.serve, tls=None, reuse_port=False, new_request_id=ids))
+                self.listening.append(await listen(unix, self.main.serve, tls=None, reuse_port=False, new_request_id=RANDOM.request_id))
 
     async def stop(self) -> None:
         """Finishes what has begun, seals, and lets go of everything."""

@@ -38,7 +38,7 @@ from holdfast.node.message import (
     Started,
     ToWorker,
 )
-from holdfast.node.process import RequestIds, draw_seed, settle_memory
+from holdfast.node.process import RANDOM, settle_memory
 from holdfast.node.registry import ENGINES
 from holdfast.node.tending import audit_trouble, tend_devices
 from holdfast.node.worker import Worker
@@ -107,14 +107,13 @@ class WorkerProcess:
         if start.lock_memory:
             harden.lock_memory([os.path.join(start.replica_path, "data.mdb")])
         access = Access(ENGINES, build, start.ttls, try_device)
-        self._attempts = attempts = Attempts(access, replica, Words.open(start.words_fd), SystemClock(), Place.WORKER, draw_seed)
+        self._attempts = attempts = Attempts(access, replica, Words.open(start.words_fd), SystemClock(), Place.WORKER, RANDOM.seed)
         attempts.facts = start.facts
         self._devices = AuditDevices(open_sink, audit_trouble(logger))
         worker = Worker(attempts, self._devices, RequestMetrics(self._metrics), self.channel.send)
-        ids = RequestIds()
         for settings, files in zip(start.listeners, start.tls, strict=True):
             tls = tls_config(settings, files, start.ticket_key) if files is not None else None
-            self._listening.append(await listen(settings, worker.serve, tls=tls, reuse_port=True, new_request_id=ids))
+            self._listening.append(await listen(settings, worker.serve, tls=tls, reuse_port=True, new_request_id=RANDOM.request_id))
         settle_memory()
         self._worker = worker
         for message in self._early:
