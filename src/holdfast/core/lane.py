@@ -85,6 +85,7 @@ class Lane:
         self._group: deque[tuple[int, WriteBatch]] = deque()
         self._waiting: deque[tuple[Index, Ready]] = deque()
         self._txn: Txn
+        self._signer: state_token.Signer
 
     @property
     def opened(self) -> Opened:
@@ -102,6 +103,7 @@ class Lane:
         self._derived.catch_up(state)
         work.rng.rewind()
         self._txn = txn = Txn(Run(state, self._barrier, Place.ACTIVE, self._derived, Reads()))
+        self._signer = txn.derive(state_token.load_signer)   # before anything is written, or it could not be kept
         outcome = self._execute(work, Attempt(txn=txn, now_ms=self._time_ms, rng=work.rng, facts=facts, has_lease=True,
                                               active=self._active, memo=work.memo))
         if isinstance(outcome, Forward):
@@ -114,7 +116,7 @@ class Lane:
         txn = self._txn
         index = txn.run.reader.index if isinstance(outcome, Answer) or not outcome.changes else self._number(outcome.changes)
         if isinstance(outcome, Commit) and outcome.changes and isinstance(work.task, Request):
-            header = ("X-Vault-Index", state_token.show(txn, index))
+            header = ("X-Vault-Index", self._signer.show(index))
             outcome = replace(outcome, reply=replace(outcome.reply, headers=(*outcome.reply.headers, header)))
         self._waiting.append((index, Ready(work, outcome)))
 

@@ -55,11 +55,6 @@ def load_signer(txn: Txn) -> Signer:
     return Signer(known.cluster_id, HmacSha256(Secret(known.key)))
 
 
-def show(txn: Txn, index: Index) -> str:
-    """The header's value for a response that left the cluster at `index`."""
-    return txn.derive(load_signer).show(index)
-
-
 def read(txn: Txn, state: str) -> Index:
     """The index that a client names. Raises BadRequest where it is not one that this cluster gave."""
     return txn.derive(load_signer).read(state)
