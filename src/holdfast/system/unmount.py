@@ -11,19 +11,18 @@ from typing import TypeAlias
 import msgspec
 from msgspec.structs import replace
 
-from holdfast.core import due, identity, lease_store, marks
+from holdfast.core import drain, lease_store
 from holdfast.core.mounts import MOUNTS, MountEntry
 from holdfast.engine import Context, Job, Txn
+from holdfast.ids import Millis
 from holdfast.limits import JOB_KEYS_MAX, UNMOUNT_WAIT_MS
 
 KIND = "unmount"
 
 
 def unmount(txn: Txn, ctx: Context, entry: MountEntry) -> None:
-    """From now on nothing is routed to the mount, and all that it lent is dead."""
+    """From now on nothing is routed to the mount, and all that it lent and let in is dead."""
     MOUNTS.put(txn, entry.uuid, replace(entry, draining=True))
-    marks.PREFIXES.put(txn, entry.uuid, marks.PrefixMark(prefix=entry.path, index=txn.own_index))
-    due.put(txn, ctx.now_ms, due.Kind.PREFIX, entry.uuid)
     ctx.job(Job(kind=KIND, record=entry.uuid.encode()))
 
 
@@ -35,7 +34,7 @@ def step(txn: Txn, job: Job, ctx: Context) -> Job | None:
     name, _, at = job.cursor.partition(":")
     stages = tuple(STAGES)
     number = stages.index(name) if name else 0
-    after = STAGES[stages[number]](txn, entry, at)
+    after = STAGES[stages[number]](txn, entry, at, ctx.now_ms)
     if after is None:
         if stages[number] == stages[-1]:
             MOUNTS.delete(txn, entry.uuid)
@@ -51,10 +50,16 @@ class _After(msgspec.Struct, frozen=True):
     wait_ms: int = 0
 
 
-_Stage: TypeAlias = Callable[[Txn, MountEntry, str], _After | None]
+_Stage: TypeAlias = Callable[[Txn, MountEntry, str, Millis], _After | None]
 
 
-def _leases(txn: Txn, entry: MountEntry, at: str) -> _After | None:
+def _lent(txn: Txn, entry: MountEntry, at: str, now_ms: Millis) -> _After | None:
+    """Tokens end, leases become due."""
+    after, _ = drain.mount(txn, entry, at, now_ms)
+    return None if after is None else _After(after)
+
+
+def _revoked(txn: Txn, entry: MountEntry, at: str, now_ms: Millis) -> _After | None:
     """Waits for the leases to be revoked; what cannot be revoked is an operator's, and not waited for.
 
     A new mount on the same path may have leases of its own between them. Of the old one none are added, so what was passed stays passed.
@@ -68,16 +73,11 @@ def _leases(txn: Txn, entry: MountEntry, at: str) -> _After | None:
     return _After(at) if len(names) == JOB_KEYS_MAX else None
 
 
-def _aliases(txn: Txn, entry: MountEntry, at: str) -> _After | None:
-    done = not entry.is_auth or identity.forget_mount(txn, entry.accessor, JOB_KEYS_MAX // 2)
-    return None if done else _After("")
-
-
-def _keys(txn: Txn, entry: MountEntry, at: str) -> _After | None:
+def _keys(txn: Txn, entry: MountEntry, at: str, now_ms: Millis) -> _After | None:
     return _delete(txn.at(f"mount/{entry.uuid}/"), at)
 
 
-def _locks(txn: Txn, entry: MountEntry, at: str) -> _After | None:
+def _locks(txn: Txn, entry: MountEntry, at: str, now_ms: Millis) -> _After | None:
     return _delete(txn.at(f"core/lock/{entry.uuid}/"), at)
 
 
@@ -89,5 +89,5 @@ def _delete(keys: Txn, at: str) -> _After | None:
     return _After(names[-1]) if len(names) == JOB_KEYS_MAX else None
 
 
-STAGES: Mapping[str, _Stage] = {"leases": _leases, "aliases": _aliases, "keys": _keys, "locks": _locks}
+STAGES: Mapping[str, _Stage] = {"lent": _lent, "revoked": _revoked, "keys": _keys, "locks": _locks}
 """In their order."""
