@@ -86,6 +86,10 @@ class ProxyProtocol(StrEnum):
     DENY_UNAUTHORIZED = "deny_unauthorized"
 
 
+DEFAULT_HEADERS: Mapping[str, Mapping[str, str]] = {"default": {"Strict-Transport-Security": "max-age=31536000; includeSubDomains"}}
+"""Headers of every answer, by "default", class of statuses ("2xx") or status ("200"): where several fit, the most exact one wins."""
+
+
 class ListenerTelemetry(msgspec.Struct, frozen=True, kw_only=True):
     unauthenticated_metrics_access: bool = False
 
@@ -123,7 +127,7 @@ class Listener(msgspec.Struct, frozen=True, kw_only=True):
     redact_version: bool = False
     disable_replication_status_endpoints: bool = False
     chroot_namespace: str = ""
-    custom_response_headers: Mapping[str, Mapping[str, str]] = {}    # by "default", "2xx" or "200"; the most exact one wins
+    custom_response_headers: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: dict(DEFAULT_HEADERS))    # see there
     telemetry: ListenerTelemetry = ListenerTelemetry()
     profiling: ListenerProfiling = ListenerProfiling()
     inflight_requests_logging: ListenerInFlight = ListenerInFlight()
