@@ -49,26 +49,25 @@ class BatchClaims(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
 
 Principal: TypeAlias = str | BatchClaims
 """The id of a service token, which need not exist; or the claims of a genuine batch token."""
+NOT_OURS = ""                                        # the id of what no token of this cluster looks like
 
 _claims = msgspec.msgpack.Decoder(BatchClaims).decode
 _BATCH = token_format.BATCH.encode()
 
 
-def principal(txn: Txn, value: Secret) -> Principal | None:
-    """Whom a token stands for. None: it cannot be one of ours."""
+def principal(txn: Txn, value: Secret) -> Principal:
+    """Whom a token stands for; nothing is refused here."""
     text = value.value
     if len(text) > TOKEN_MAX_BYTES:
-        return None
+        return NOT_OURS
     names = txn.derive(load_names)
     if not text.startswith(_BATCH):
         return names.token.of(text).hex()
     body = token_format.batch_body(text)
-    if body is None:
-        return None
     try:
-        return _claims(names.batch.open(body))
+        return NOT_OURS if body is None else _claims(names.batch.open(body))
     except IntegrityError:
-        return None                                  # forged, or of another cluster: refused like any unknown token
+        return NOT_OURS                              # forged, or of another cluster: refused like any unknown token
 
 
 def token_id(txn: Txn, text: str) -> str:

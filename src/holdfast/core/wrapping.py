@@ -69,7 +69,7 @@ def keep(txn: Txn, ctx: Context, body: bytes, *, path: str, ttl_s: int, wrapped_
 
 def find(txn: Txn, text: Secret | None, now_ms: Millis) -> Wrapped:
     """What a wrapping token stands for. Raises BadRequest: it is none, or no longer one."""
-    principal = tokens.principal(txn, text) if text is not None else None
+    principal = tokens.principal(txn, text) if text is not None else tokens.NOT_OURS
     entry = ENTRIES.get(txn, principal) if isinstance(principal, str) else None
     if entry is None and text is not None and tokens.is_ahead(txn, text):
         txn.need(Place.ACTIVE, Why.BEHIND)

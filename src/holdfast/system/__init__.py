@@ -3,7 +3,7 @@ from collections.abc import Iterable
 
 from holdfast.core.access import Access
 from holdfast.engine import Engine
-from holdfast.system import audit, auth_mounts, capabilities, keys, mounts, node, policies, seal, status, ui, unmount
+from holdfast.system import audit, auth_mounts, capabilities, keys, leases, mounts, node, policies, seal, status, tokens, ui, unmount, wrapping
 
 
 def build(access: Access) -> tuple[Engine, Iterable[Engine]]:
@@ -19,8 +19,10 @@ def build(access: Access) -> tuple[Engine, Iterable[Engine]]:
         *auth_mounts.routes(access),
         *policies.ROUTES,
         *capabilities.ROUTES,
+        *leases.routes(access),
+        *wrapping.ROUTES,
         *ui.routes(access),
     ), jobs={
         unmount.KIND: unmount.step,
     })
-    return below_sys, ()
+    return below_sys, (tokens.build(access),)

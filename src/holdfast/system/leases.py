@@ -1,0 +1,201 @@
+"""sys/leases and its old names: looking leases up, renewing and revoking them. Source: Vault API, "/sys/leases".
+
+A token that expires has a lease id as well: the path of the request that made it, and its hash. It is shown and revoked by it, and by the
+prefixes of it.
+"""
+from typing import Annotated
+
+from msgspec import UNSET, UnsetType
+
+from holdfast.core import due, leases, token_revoke, token_store, tokens
+from holdfast.core.access import Access
+from holdfast.core.due import Kind
+from holdfast.core.lease_store import IRREVOCABLE, LEASES, LeaseEntry
+from holdfast.core.token_store import ENTRIES, TokenEntry
+from holdfast.engine import Context, Duration, Input, Method, Output, Response, Route, Txn, doc, on, seconds
+from holdfast.engine.time import rfc3339
+from holdfast.errors import BadRequest, NotFound
+from holdfast.ids import Millis
+from holdfast.limits import LEASES_COUNTED_MAX
+from holdfast.system.status import Nothing
+
+
+class LeaseInput(Input, frozen=True):
+    lease_id: Annotated[str, doc("Id of the lease.")] = ""
+    url_lease_id: Annotated[str, doc("The id, in the path.")] = ""
+
+
+class RenewInput(LeaseInput, frozen=True):
+    increment: Annotated[Duration, doc("How long it is to live from now on.")] = None
+
+
+class RevokeInput(LeaseInput, frozen=True):
+    sync: Annotated[bool, doc("Answer only when the engine has revoked it.")] = False
+
+
+class PrefixInput(Input, frozen=True):
+    prefix: Annotated[str, doc("Beginning of lease ids.")] = ""
+    sync: Annotated[bool, doc("Kept for clients: the leases are dead when it is answered, in any case.")] = False
+
+
+class ListInput(Input, frozen=True):
+    type: Annotated[str, doc("\"irrevocable\": the leases that their engines could not revoke.")] = ""
+    include_child_namespaces: Annotated[bool, doc("Of Vault Enterprise; without effect.")] = False
+    limit: Annotated[str, doc("How many at most; \"none\": all.")] = ""
+
+
+class LeaseOut(Output, frozen=True, kw_only=True):
+    expire_time: str | None
+    id: str
+    issue_time: str
+    last_renewal: str | None
+    path: str
+    renewable: bool
+    revoke_error: str | UnsetType = UNSET
+    ttl: int
+
+
+class Keys(Output, frozen=True):
+    keys: tuple[str, ...]
+
+
+def lookup(txn: Txn, args: LeaseInput, ctx: Context) -> Response:
+    """Show a lease."""
+    id = asked_id(args)
+    lease = leases.find(txn, id, ctx.now_ms)
+    if lease is None:
+        kept = LEASES.get(txn, id)
+        lease = kept if kept is not None and kept.irrevocable else None
+    if lease is not None:
+        return Response(data=_shown(id, lease, ctx.now_ms))
+    found = _token(txn, id, ctx.now_ms)
+    if found is None:
+        raise BadRequest("invalid lease")
+    return Response(data=_token_shown(id, found[1], ctx.now_ms))
+
+
+def list_below(txn: Txn, args: PrefixInput, ctx: Context) -> Response:
+    """List the leases below a prefix, folder by folder."""
+    prefix = args.prefix.strip("/") + "/" if args.prefix.strip("/") else ""
+    keys = sorted({*(LEASES.list(txn, prefix)), *(txn.list(token_store.PATHS + prefix))})
+    if not keys:
+        raise NotFound
+    return Response(data=Keys(keys=tuple(keys)))
+
+
+def list_leases(txn: Txn, args: ListInput, ctx: Context) -> Response:
+    """List the leases that could not be revoked."""
+    if args.type != "irrevocable":
+        raise BadRequest("unknown lease type")
+    names = txn.names(IRREVOCABLE, limit=LEASES_COUNTED_MAX)
+    shown = [{"lease_id": id, "error": lease.irrevocable} for id in names if (lease := LEASES.get(txn, id)) is not None]
+    return Response(data={"lease_count": len(shown), "counts": _by_mount(txn, names), "leases": shown})
+
+
+def count_leases(txn: Txn, args: ListInput, ctx: Context) -> Response:
+    """Count the leases that could not be revoked."""
+    if args.type != "irrevocable":
+        raise BadRequest("unknown lease type")
+    names = txn.names(IRREVOCABLE, limit=LEASES_COUNTED_MAX)
+    return Response(data={"lease_count": len(names), "counts": _by_mount(txn, names)})
+
+
+def tidy(txn: Txn, args: Nothing, ctx: Context) -> Response:
+    """Look for remains of leases: there are none, for a lease and what finds it change together."""
+    return Response(status=202, warnings=(
+        "Tidy operation successfully started. Any information from the operation will be printed to Vault's server logs.",))
+
+
+def routes(access: Access) -> tuple[Route, ...]:
+    """The routes below sys/."""
+
+    def renew(txn: Txn, args: RenewInput, ctx: Context) -> Response:
+        """Let a lease live on."""
+        return leases.renew(txn, ctx, access, asked_id(args), increment_s=seconds(args.increment, "increment"))
+
+    def revoke(txn: Txn, args: RevokeInput, ctx: Context) -> Response:
+        """Revoke a lease."""
+        id = asked_id(args)
+        token = _token(txn, id, ctx.now_ms)
+        if token is not None:
+            token_revoke.revoke(txn, token[0], ctx.now_ms)
+        elif not LEASES.exists(txn, id):
+            return Response()
+        else:
+            leases.revoke(txn, ctx, access, id, sync=args.sync)
+        return Response(status=204 if args.sync else 202)
+
+    def revoke_below(txn: Txn, ctx: Context, args: PrefixInput, *, force: bool) -> Response:
+        prefix = args.prefix.strip("/")
+        if not prefix:
+            raise BadRequest("a prefix must be specified")
+        leases.revoke(txn, ctx, access, prefix, sync=False)          # it may be the id of one
+        mark = leases.revoke_below(txn, ctx, prefix + "/", force=force)
+        due.put(txn, ctx.now_ms, Kind.PREFIX, mark)
+        return Response(status=204 if args.sync or force else 202)
+
+    def revoke_prefix(txn: Txn, args: PrefixInput, ctx: Context) -> Response:
+        """Revoke all leases below a prefix."""
+        return revoke_below(txn, ctx, args, force=False)
+
+    def revoke_force(txn: Txn, args: PrefixInput, ctx: Context) -> Response:
+        """Revoke all leases below a prefix; those that their engine cannot revoke are forgotten."""
+        return revoke_below(txn, ctx, args, force=True)
+
+    by_id = {"renew": on(RenewInput, renew), "revoke": on(RevokeInput, revoke), "lookup": on(LeaseInput, lookup)}
+    by_prefix = {"revoke-prefix": on(PrefixInput, revoke_prefix, sudo=True), "revoke-force": on(PrefixInput, revoke_force, sudo=True)}
+    return (
+        Route("leases", "Leases that could not be revoked.", {Method.GET: on(ListInput, list_leases, sudo=True)}),
+        Route("leases/count", "How many leases could not be revoked.", {Method.GET: on(ListInput, count_leases)}),
+        Route("leases/tidy", "Looks for remains of leases.", {Method.POST: on(Nothing, tidy)}),
+        Route("leases/lookup", "One lease, or those below a prefix.", {
+            Method.POST: by_id["lookup"], Method.LIST: on(PrefixInput, list_below, sudo=True)}),
+        Route("leases/lookup/*prefix", "Leases below a prefix.", {Method.LIST: on(PrefixInput, list_below, sudo=True)}),
+        *(Route(f"{folder}{name}{tail}", "Renews or revokes a lease.", {Method.POST: by_id[name]})
+          for folder in ("leases/", "") for name in ("renew", "revoke") for tail in ("", "/*url_lease_id")),
+        *(Route(f"{folder}{name}/*prefix", "Revokes all leases below a prefix.", {Method.POST: op})
+          for folder in ("leases/", "") for name, op in by_prefix.items()),
+    )
+
+
+def asked_id(args: LeaseInput) -> str:
+    """The id, from the body or the path. Raises BadRequest: there is none."""
+    id = args.lease_id or args.url_lease_id
+    if not id:
+        raise BadRequest("lease_id must be specified")
+    return id
+
+
+def _token(txn: Txn, id: str, now_ms: Millis) -> tuple[str, TokenEntry] | None:
+    """The living token that this lease id is about."""
+    path, _, name = id.rpartition("/")
+    entry = ENTRIES.get(txn, name) if name else None
+    if entry is None or entry.path != path or entry.expires_ms is None:
+        return None
+    token = tokens.shown(txn, name, entry)
+    return (name, entry) if token is not None and tokens.is_valid(token, now_ms) else None
+
+
+def _shown(id: str, lease: LeaseEntry, now_ms: Millis) -> LeaseOut:
+    return LeaseOut(
+        expire_time=rfc3339(lease.expires_ms), id=id, issue_time=rfc3339(lease.issued_ms),
+        last_renewal=rfc3339(lease.renewed_ms) if lease.renewed_ms else None, path=lease.path,
+        renewable=lease.renewable and not lease.irrevocable, revoke_error=lease.irrevocable or UNSET,
+        ttl=max((lease.expires_ms - now_ms + 500) // 1000, 0))
+
+
+def _token_shown(id: str, entry: TokenEntry, now_ms: Millis) -> LeaseOut:
+    assert entry.expires_ms is not None, "it has a lease id"
+    return LeaseOut(
+        expire_time=rfc3339(entry.expires_ms), id=id, issue_time=rfc3339(entry.created_ms),
+        last_renewal=rfc3339(entry.renewed_ms) if entry.renewed_ms else None, path=entry.path, renewable=entry.renewable,
+        ttl=max((entry.expires_ms - now_ms + 500) // 1000, 0))
+
+
+def _by_mount(txn: Txn, ids: tuple[str, ...]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for id in ids:
+        lease = LEASES.get(txn, id)
+        if lease is not None:
+            counts[lease.mount_path] = counts.get(lease.mount_path, 0) + 1
+    return counts
