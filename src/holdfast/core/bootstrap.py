@@ -1,4 +1,4 @@
-"""What an initialised cluster begins with: its keys for names and states, its own name, two mounts and the root token."""
+"""What an initialised cluster begins with: its keys for names and states, its own name, the mounts that cannot be changed and the root token."""
 from holdfast.core.cluster import CLUSTER, INFO, new_cluster
 from holdfast.core.mounts import MOUNTS, MountConfig, MountEntry
 from holdfast.core.secret_names import HASH_KEY, new_hash_key
@@ -10,6 +10,12 @@ from holdfast.ids import Millis
 
 STATE_KEY_BYTES = 32
 CUBBYHOLE, TOKEN = "cubbyhole/", "auth/token/"
+FIRST_MOUNTS = (
+    (CUBBYHOLE, "cubbyhole", "per-token private secret storage"),
+    (TOKEN, "token", "token based credentials"),
+    # Never routed by the table; there to be seen, and so that nothing else can be mounted there.
+    ("sys/", "system", "system endpoints used for control, policy and debugging"),
+)
 
 
 def write_first_state(txn: Txn, rng: Rng, now_ms: Millis, *, root_token: str = "") -> Secret:
@@ -19,7 +25,7 @@ def write_first_state(txn: Txn, rng: Rng, now_ms: Millis, *, root_token: str = "
     HASH_KEY.put(txn, "", new_hash_key(rng))
     KEY.put(txn, "", StateKey(cluster_id=cluster.id, key=rng.bytes(STATE_KEY_BYTES)))
     CLUSTER.put(txn, INFO, cluster)
-    for path, type_, text in ((CUBBYHOLE, "cubbyhole", "per-token private secret storage"), (TOKEN, "token", "token based credentials")):
+    for path, type_, text in FIRST_MOUNTS:
         uuid, is_auth = rng.uuid(), path == TOKEN
         accessor = f"{'auth_' if is_auth else ''}{type_}_{rng.bytes(4).hex()}"
         config = MountConfig(token_type=TokenType.DEFAULT_SERVICE)

@@ -37,7 +37,7 @@ def enable(txn: Txn, ctx: Context, access: Access, entry: MountEntry) -> None:
     other = known.conflict(entry.path)
     if other is not None:
         raise BadRequest(f"path is already in use at {other.removeprefix('auth/') if entry.is_auth else other}")
-    entry = replace(entry, uuid=ctx.rng.uuid(), accessor=_accessor(ctx, known, entry.type))
+    entry = replace(entry, uuid=ctx.rng.uuid(), accessor=_accessor(ctx, known, f"auth_{entry.type}" if entry.is_auth else entry.type))
     MOUNTS.put(txn, entry.uuid, entry)
     if engine.start is not None:
         mount = as_mount(entry, access.ttls)

@@ -191,6 +191,7 @@ class TestAuthMethods:
         table = node.call(GET, "sys/auth").json
         assert table["team/"] == table["data"]["team/"] == node.call(GET, "sys/auth/team").json["data"]
         assert table["team/"]["config"]["token_type"] == "default-batch"
+        assert re.fullmatch("auth_userpass_[0-9a-f]{8}", table["team/"]["accessor"])
         assert node.call(POST, "auth/team/users/ann", {"password": "x"}).status == 204
 
     def test_the_token_type_has_a_default(self, node: OneNode) -> None:
