@@ -9,8 +9,9 @@ from holdfast.core.audit_device import Standing, standing
 from holdfast.core.mounts import Ttls
 from holdfast.core.router import Hit, Registry, Router
 from holdfast.engine import Bound, Engine, Given, Method, Request, Token, Txn
-from holdfast.errors import PermissionDenied, RequestError
+from holdfast.errors import BadRequest, PermissionDenied, RequestError
 
+WRITES = frozenset((Method.POST, Method.PATCH))
 NO_QUERY: Mapping[str, str] = {}
 
 
@@ -51,6 +52,8 @@ class Access:
                      standing=Standing(()))
 
     def _grant(self, txn: Txn, method: Method, path: str, principal: tokens.Principal | None) -> Grant:
+        if path.endswith("/") and method in WRITES:
+            raise BadRequest("cannot write to a path ending in '/'")
         hit = self.router.find(txn, method, path)
         token = tokens.find(txn, principal) if principal is not None else None
         rules = None
@@ -68,6 +71,14 @@ def bind(grant: Grant, request: Request) -> Bound:
     if grant.bound is not None and not request.body and not request.query:
         return grant.bound
     return grant.hit.op.bind(Given(grant.hit.path, request.query, request.body))
+
+
+def creates(txn: Txn, grant: Grant, request: Request) -> bool:
+    """Whether a write is of something that is not there yet. Asked before the handler runs."""
+    exists = grant.hit.op.exists
+    if exists is None or request.method is not Method.POST:
+        return False
+    return not exists(txn.at(grant.prefix) if grant.prefix else txn, Given(grant.hit.path, request.query, request.body))
 
 
 def _bind_path(hit: Hit) -> Bound | None:

@@ -210,8 +210,9 @@ def _parts(device: Device, exchange: Exchange) -> Parts:
     accessor = _accessor(device, token.accessor) if token is not None else ""
     results = PolicyResults(allowed=exchange.permitted, granting_policies=tuple(PolicyInfo(name=name) for name in exchange.granting))
     where = _mount_out(mount)
+    operation = "create" if exchange.creates else OPERATIONS[request.method]
     head = RequestHead(
-        client_id=_client_id(token), operation=OPERATIONS[request.method], mount_point=where.mount_point, mount_type=where.mount_type,
+        client_id=_client_id(token), operation=operation, mount_point=where.mount_point, mount_type=where.mount_type,
         mount_accessor=where.mount_accessor, mount_running_version=where.mount_running_plugin_version, mount_class=where.mount_class,
         client_token=client_token, client_token_accessor=accessor, namespace=Namespace())
     return Parts(

@@ -22,6 +22,7 @@ def execute(engines: Access, request: Request, attempt: Attempt) -> Outcome:
     txn = attempt.txn
     grant: Grant | None = None
     token: Token | None = None
+    creates = False
     try:
         local = None
         if not conditions.hold(request, attempt):
@@ -36,6 +37,8 @@ def execute(engines: Access, request: Request, attempt: Attempt) -> Outcome:
                 token = tokens.admit(txn, grant.hit.op, token, request, attempt)   # expiry; spends a use, also of what is refused below
         if not grant.permitted:
             acl.permit(txn, grant.rules, grant.hit, grant.prefix, request)   # parameter rules, with query and body
+        if grant.standing.devices:
+            creates = access.creates(txn, grant, request)
         ctx = Context(request, grant.hit.mount, token, attempt.now_ms, attempt)
         bound = access.bind(grant, request)
         inner = txn.at(grant.prefix) if grant.prefix else txn
@@ -46,19 +49,26 @@ def execute(engines: Access, request: Request, attempt: Attempt) -> Outcome:
         if txn.run.stop is not None:
             raise Abandoned                                              # whatever the engine made of it
         result = _recorded(engines, grant, ctx, bound.ignored, result)
-        return _outcome(engines, request, attempt, grant, token, result)
-    except Abandoned:
-        return _stopped(engines, request, attempt, grant, token)
+        return _outcome(request, attempt, grant, token, result, creates=creates)
+    except Abandoned as error:
+        if txn.run.stop is None:                                         # an engine's own idea
+            return _refused(request, attempt, grant, token, error)
+        return _stopped(request, attempt, grant, token)
     except (IntegrityError, InvariantError):
         raise                                                            # fail-stop: the process must not go on
-    except Exception as error:  # noqa: BLE001 — the one boundary around engines
+    except (Exception, SystemExit, GeneratorExit) as error:  # noqa: BLE001 — the one boundary around engines
         if txn.run.stop is not None:
-            return _stopped(engines, request, attempt, grant, token)
-        txn.drop_writes()
-        attempt.effects, attempt.jobs = (), ()
-        jobs.hasten_undo(txn, attempt)
-        failure = error if isinstance(error, HoldfastError) else HandlerError(f"{type(error).__name__} at {request.path}")
-        return _failed(request, attempt, grant, token, failure)
+            return _stopped(request, attempt, grant, token)
+        return _refused(request, attempt, grant, token, error)
+
+
+def _refused(request: Request, attempt: Attempt, grant: Grant | None, token: Token | None, error: BaseException) -> Outcome:
+    """The handler's writes are gone, its spends stay; an outside call that it made is undone at once."""
+    attempt.txn.drop_writes()
+    attempt.effects, attempt.jobs = (), ()
+    jobs.hasten_undo(attempt.txn, attempt)
+    failure = error if isinstance(error, HoldfastError) else HandlerError(f"{type(error).__name__} at {request.path}")
+    return _failed(request, attempt, grant, token, failure)
 
 
 def _granted(engines: Access, request: Request, txn: Txn) -> Grant:
@@ -98,20 +108,21 @@ def _recorded(engines: Access, grant: Grant, ctx: Context, ignored: tuple[str, .
     return result
 
 
-def _outcome(engines: Access, request: Request, attempt: Attempt, grant: Grant, token: Token | None, result: Result) -> Outcome:
+def _outcome(request: Request, attempt: Attempt, grant: Grant, token: Token | None, result: Result, *, creates: bool) -> Outcome:
     txn, run = attempt.txn, attempt.txn.run
     if isinstance(result, Response):
         reply = envelope.answer(request, result, grant.hit.mount, grant.tail, top_level=grant.hit.op.top_level)
     elif isinstance(result, Raw):
         reply = envelope.raw(result)
     else:
-        return Do(effect=result.effect, changes=txn.changes(), audit=_audited(request, attempt, grant, token, result=None))
+        return Do(effect=result.effect, changes=txn.changes(), audit=_audited(request, attempt, grant, token))
+    entries = _audited(request, attempt, grant, token, result=result, creates=creates)
     if not (run.writes or run.spends or attempt.effects):
-        return Answer(reply=reply, index=run.reader.index, reads=run.reads, audit=_audited(request, attempt, grant, token, result=result))
+        return Answer(reply=reply, index=run.reader.index, reads=run.reads, audit=entries)
     changes = txn.changes()
     if len(changes) > BATCH_CHANGES_MAX or sum(len(value) for value in changes.values() if value is not None) > BATCH_MAX_BYTES:
         raise HandlerError(f"a batch of more than {BATCH_CHANGES_MAX} changes or {BATCH_MAX_BYTES} bytes: this is work for a job")
-    return Commit(reply=reply, changes=changes, effects=attempt.effects, audit=_audited(request, attempt, grant, token, result=result))
+    return Commit(reply=reply, changes=changes, effects=attempt.effects, audit=entries)
 
 
 def _failed(request: Request, attempt: Attempt, grant: Grant | None, token: Token | None, failure: HoldfastError) -> Outcome:
@@ -129,16 +140,16 @@ def _failed(request: Request, attempt: Attempt, grant: Grant | None, token: Toke
 
 
 def _audited(request: Request, attempt: Attempt, grant: Grant | None, token: Token | None, *, result: Result | None = None,
-             errors: tuple[str, ...] = (), permitted: bool = True) -> tuple[AuditEntry, ...]:
+             errors: tuple[str, ...] = (), permitted: bool = True, creates: bool = False) -> tuple[AuditEntry, ...]:
     if attempt.facts.sealed or (grant is not None and not grant.standing.devices):
         return ()
     hit = grant.hit if grant else None
     return audit.entries(grant.standing if grant else standing(attempt.txn), Exchange(
         request=request, now_ms=attempt.now_ms, mount=hit.mount if hit else None, entry=hit.entry if hit else None, token=token,
-        permitted=permitted, granting=grant.rules.granting if grant and grant.rules else (), result=result, errors=errors))
+        creates=creates, permitted=permitted, granting=grant.rules.granting if grant and grant.rules else (), result=result, errors=errors))
 
 
-def _stopped(engines: Access, request: Request, attempt: Attempt, grant: Grant | None, token: Token | None) -> Outcome:
+def _stopped(request: Request, attempt: Attempt, grant: Grant | None, token: Token | None) -> Outcome:
     match attempt.txn.run.stop:
         case Need(place, why):
             return Forward(to=place, why=why, memo=attempt.memo)

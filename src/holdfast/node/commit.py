@@ -102,7 +102,7 @@ class Committer:
             if isinstance(outcome, Heavy):
                 self._spawn(self._compute(work, outcome, answer))
                 return
-            if outcome.audit and not isinstance(outcome, Answer):
+            if outcome.audit and not isinstance(outcome, Answer) and not work.memo.audited:
                 outcome = self._audited(outcome)
             self._lane.accept(work, outcome)
         except BaseException as error:
@@ -180,7 +180,7 @@ class Committer:
             answer = self._answers.pop(id(ready.work))
             match ready.outcome:
                 case Answer(reply=reply, audit=audit):
-                    self._answer(answer, reply, both_of(audit))
+                    self._answer(answer, reply, responses_of(audit) if ready.work.memo.audited else both_of(audit))
                 case Commit(reply=reply, effects=(), audit=audit):
                     self._answer(answer, reply, responses_of(audit))
                 case Commit() as commit:
@@ -223,7 +223,7 @@ class Committer:
             result = Failed(f"no answer within {outside.within_ms} ms")
         except Exception as error:  # noqa: BLE001 — whatever the outside raises is a result of the call
             result = Failed(str(error) or type(error).__name__)
-        memo = replace(ready.work.memo.having(outside.key, result), spent=True, undo_key=outside.undo_key)
+        memo = replace(ready.work.memo.having(outside.key, result), spent=True, undo_key=outside.undo_key, audited=True)
         self._run(replace(ready.work, memo=memo), answer)
 
     def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
