@@ -1,4 +1,4 @@
-"""What an initialised cluster begins with: its keys for names and states, its own name, the mounts that cannot be changed and the root token."""
+"""What an initialised cluster begins with: its keys for names and states, its name, the mounts that always are, the root token."""
 from holdfast.core.cluster import CLUSTER, INFO, new_cluster
 from holdfast.core.mounts import MOUNTS, MountConfig, MountEntry
 from holdfast.core.secret_names import HASH_KEY, new_hash_key
