@@ -3,7 +3,22 @@ from collections.abc import Iterable
 
 from holdfast.core.access import Access
 from holdfast.engine import Engine
-from holdfast.system import audit, auth_mounts, capabilities, keys, leases, mounts, node, policies, seal, status, tokens, ui, unmount, wrapping
+from holdfast.system import (
+    audit,
+    auth_mounts,
+    capabilities,
+    keys,
+    leases,
+    mounts,
+    node,
+    policies,
+    seal,
+    status,
+    tokens,
+    ui,
+    unmount,
+    wrapping,
+)
 
 
 def build(access: Access) -> tuple[Engine, Iterable[Engine]]:

@@ -13,7 +13,7 @@ from holdfast.errors import BadRequest, NotFound
 from holdfast.system.status import Nothing
 
 T = TypeVar("T")
-_SUFFIX = re.compile(r"\w[\w-.]+\w")
+_SUFFIX = re.compile(r"\w[\w.-]+\w")
 TYPES = {kind.value: kind for kind in (TokenType.SERVICE, TokenType.BATCH, TokenType.DEFAULT_SERVICE, TokenType.DEFAULT_BATCH)}
 OLD_NAMES = {"period": "token_period", "explicit_max_ttl": "token_explicit_max_ttl", "bound_cidrs": "token_bound_cidrs"}
 
