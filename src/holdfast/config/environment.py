@@ -16,7 +16,8 @@ from holdfast.config.tree import Literal, Position
 
 VARIABLES = {
     "VAULT_API_ADDR": "api_addr", "VAULT_REDIRECT_ADDR": "api_addr", "VAULT_ADVERTISE_ADDR": "api_addr",
-    "VAULT_CLUSTER_ADDR": "cluster_addr", "VAULT_LOG_LEVEL": "log_level", "VAULT_LOG_FORMAT": "log_format", "VAULT_DISABLE_MLOCK": "disable_mlock", "VAULT_UI": "ui",
+    "VAULT_CLUSTER_ADDR": "cluster_addr", "VAULT_LOG_LEVEL": "log_level", "VAULT_LOG_FORMAT": "log_format",
+    "VAULT_DISABLE_MLOCK": "disable_mlock", "VAULT_UI": "ui",
     "VAULT_LICENSE_PATH": "license_path",
 }
 """By variable, the key; of several for one key, the first that is set."""

@@ -49,7 +49,7 @@ def whole(value: Value) -> int:
     """`7` or `"7"`; an empty string is 0."""
     found = scalar(value)
     if isinstance(found, str) and (not found or _WHOLE.fullmatch(found)):
-        found = int(found) if len(found) < 40 else _INT_MAX + 1
+        found = int(found or "0") if len(found) < 40 else _INT_MAX + 1
     if isinstance(found, bool | str | float):
         raise ValueError(f"{_shown(found)} is no whole number")
     if not _INT_MIN <= found <= _INT_MAX:
@@ -77,10 +77,10 @@ def seconds(value: Value) -> float:
     found = scalar(value)
     if isinstance(found, bool):
         raise ValueError(f"{_shown(found)} is no length of time")
-    total = duration_s(found) if isinstance(found, str) else float(found)
-    if abs(total) > _DURATION_MAX_S:
+    total = duration_s(found) if isinstance(found, str) else found
+    if not abs(total) <= _DURATION_MAX_S:
         raise ValueError(f"{_shown(found)} is longer than {_DURATION_MAX_S} seconds")
-    return total
+    return float(total)
 
 
 def duration_s(written: str) -> float:
