@@ -75,7 +75,8 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, tag=9):
     ttls: Ttls
     facts: NodeFacts
     logs: LogOptions
-    hostname_header: bool
+    hostname: str                                    # for X-Vault-Hostname; "": no such header
+    max_duration_s: float                            # of a request, where the listener names none
     lock_memory: bool
 
 

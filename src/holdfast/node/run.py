@@ -16,7 +16,7 @@ from holdfast import config
 from holdfast.config.settings import Settings, TcpListener, UnixListener
 from holdfast.errors import HoldfastError
 from holdfast.node import banner, harden
-from holdfast.node.dev import DEV_CA, begin_dev, write_dev_certificate
+from holdfast.node.dev import DEV_CA, DEV_CERT, DEV_KEY, begin_dev, write_dev_certificate
 from holdfast.node.options import ServerOptions
 from holdfast.node.server import Server
 from holdfast.telemetry.setup import LogOptions, capture_libraries, open_logs
@@ -47,8 +47,9 @@ def read_settings(options: ServerOptions, env: Mapping[str, str], dev_folder: Pa
     """What files, environment and flags say together, and what deserves a warning. Raises ConfigError, OSError."""
     paths = [Path(path) for path in options.config_paths]
     if options.dev:
-        loaded = config.dev_settings(paths, env, listen_address=options.dev_listen_address,
-                                     tls_folder=dev_folder if options.dev_tls else None)
+        certificate, key = (str(dev_folder / DEV_CERT), str(dev_folder / DEV_KEY)) if dev_folder is not None else ("", "")
+        loaded = config.dev_settings(listen_address=options.dev_listen_address, tls_cert_file=certificate, tls_key_file=key, paths=paths,
+                                     env=env)
     else:
         loaded = config.load(paths, env)
     settings = loaded.settings

@@ -16,7 +16,7 @@ from holdfast.crypto import Seal, Secret
 from holdfast.engine import Effect, Memo, NodeFacts, Place, Reply, Request
 from holdfast.errors import HoldfastError
 from holdfast.ha.gate import Word
-from holdfast.http import Listening, listen
+from holdfast.http import Listening, TlsConfig, listen
 from holdfast.limits import DRAIN_WITHIN_S, MEASURE_WITHIN_S
 from holdfast.node import harden
 from holdfast.node.clock import SystemClock
@@ -89,9 +89,11 @@ class Server:
         tcp, self._held = hold_ports(tcp)
         self.logger.info("core.starting", version=VERSION, storage=settings.storage.type, read_workers=self.workers)
         facts = self._facts(auto)
+        self._hostname = socket.gethostname() if settings.enable_response_header_hostname else ""
         first = Start(number=0, replica_path=str(store.replica_path), words_fd=words.fd, listeners=tcp, tls=tls,
                       ticket_key=self._ticket_key, ttls=ttls, facts=facts, logs=_of_workers(self._log_options),
-                      lock_memory=not settings.disable_mlock, hostname_header=settings.enable_response_header_hostname)
+                      lock_memory=not settings.disable_mlock, hostname=self._hostname,
+                      max_duration_s=settings.default_max_request_duration_s)
         self._pool = Pool(self.workers, first, (words.fd,), self._submit, self.logs.logger("worker"))
         self.main = Main(access, store.log, store.replica, words, SystemClock(), self._devices, self._pool,
                          Unsealing(auto, lambda: str(uuid.uuid4())), facts, RANDOM.draw, self._perform, RequestMetrics(self.metrics),
@@ -111,10 +113,15 @@ class Server:
         """Unix sockets, and without workers everything."""
         for settings, files in zip(tcp, tls, strict=False):
             made = tls_config(settings, files, self._ticket_key) if files is not None else None
-            self.listening.append(await listen(settings, self.main.serve, tls=made, reuse_port=True, new_request_id=RANDOM.request_id))
+            await self._listen_on(settings, made)
         for unix in self.settings.listeners:
             if isinstance(unix, UnixListener):
-                self.listening.append(await listen(unix, self.main.serve, tls=None, reuse_port=False, new_request_id=RANDOM.request_id))
+                await self._listen_on(unix, None)
+
+    async def _listen_on(self, settings: TcpListener | UnixListener, tls: TlsConfig | None) -> None:
+        self.listening.append(await listen(
+            settings, self.main.serve, tls=tls, reuse_port=isinstance(settings, TcpListener), new_request_id=RANDOM.request_id,
+            hostname=self._hostname, default_duration_s=self.settings.default_max_request_duration_s))
 
     async def stop(self) -> None:
         """Finishes what has begun, seals, and lets go of everything."""

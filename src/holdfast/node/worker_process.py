@@ -90,9 +90,9 @@ class WorkerProcess:
             case Reload(tls=files, log_level=level):
                 self._logs.set_level(level_named(level))
                 self._devices.reopen()
-                for listening, of in zip(self._listening, files, strict=True):
+                for listening, settings, of in zip(self._listening, self._start.listeners, files, strict=True):
                     if of is not None:
-                        listening.use_tls(tls_config(listening.settings, of, self._start.ticket_key))
+                        listening.use_tls(tls_config(settings, of, self._start.ticket_key))
             case Drain(within_s=within_s):
                 self._spawn(self._drain(within_s))
             case Start():
@@ -113,7 +113,9 @@ class WorkerProcess:
         worker = Worker(attempts, self._devices, RequestMetrics(self._metrics), self.channel.send)
         for settings, files in zip(start.listeners, start.tls, strict=True):
             tls = tls_config(settings, files, start.ticket_key) if files is not None else None
-            self._listening.append(await listen(settings, worker.serve, tls=tls, reuse_port=True, new_request_id=RANDOM.request_id))
+            self._listening.append(await listen(
+                settings, worker.serve, tls=tls, reuse_port=True, new_request_id=RANDOM.request_id, hostname=start.hostname,
+                default_duration_s=start.max_duration_s))
         settle_memory()
         self._worker = worker
         for message in self._early:
