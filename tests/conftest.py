@@ -1,0 +1,92 @@
+"""Real nodes as fixtures. `node` is shared by the tests of one module; `make_node` gives nodes of a test's own."""
+from __future__ import annotations
+
+import itertools
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+from tests.client import Client
+from tests.node import Node, mount
+
+MakeNode: TypeAlias = Callable[..., Node]
+_names = itertools.count(1)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """What the nodes of a failed test have logged stands in its report."""
+    report: Any = yield
+    if report.failed:
+        for name, value in getattr(item, "funcargs", {}).items():
+            for each in [value] if isinstance(value, Node) else getattr(value, "made", []):
+                report.sections.append((f"log of {name}", each.tail))
+    return report  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A folder whose name leaves room for the path of a unix socket."""
+    folder = Path(tempfile.mkdtemp(prefix="hf-"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def make_node(short_path: Path) -> Iterator[MakeNode]:
+    """Nodes that end with the test: `make_node(workers=2, static=False, …)`, not started."""
+    made: list[Node] = []
+
+    def make(**options: Any) -> Node:
+        made.append(Node(short_path / f"n{len(made)}", **options))
+        return made[-1]
+
+    make.made = made  # type: ignore[attr-defined]
+    yield make
+    for node in made:
+        node.end()
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[Node]:
+    """Durable, unsealed, with one worker; shared by the tests of a module."""
+    folder = Path(tempfile.mkdtemp(prefix="hf-"))
+    found = Node(folder)
+    try:
+        yield found.begin()
+    finally:
+        found.end()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def client(node: Node) -> Iterator[Client]:
+    """Root, through a worker of the shared node."""
+    found = node.client()
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def main(node: Node) -> Iterator[Client]:
+    """Root, at the main process of the shared node."""
+    found = node.main()
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def new_name() -> Callable[[str], str]:
+    """Names that no other test has: `new_name("kv")`."""
+    return lambda prefix: f"{prefix}-{next(_names)}"
+
+
+@pytest.fixture
+def kv(client: Client, new_name: Callable[[str], str]) -> str:
+    """The path of a fresh KV version 2."""
+    path = new_name("kv")
+    mount(client, path)
+    return path

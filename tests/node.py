@@ -1,0 +1,297 @@
+"""A real node for tests: started as an operator starts it, talked to over TLS and over its unix socket, ended without leaving anything.
+
+The test process holds the node's port (bound, never listening, SO_REUSEPORT as the node itself), so that no other program takes it between
+two starts.
+"""
+from __future__ import annotations
+
+import base64
+import json
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from tests.client import Answer, Client
+from tests.processes import POLL_S, command_line, wait_until, workers_of
+
+import holdfast
+from holdfast.node.dev import DEV_CA, DEV_CERT, DEV_KEY, write_dev_certificate
+
+SOURCES = Path(holdfast.__file__).parents[1]
+REPOSITORY = Path(__file__).parents[1]
+STARTS_WITHIN_S = 30.0
+ENDS_WITHIN_S = 20.0
+STATIC_KEY = base64.b64encode(bytes(range(32))).decode()
+STATIC = f"""
+seal "static" {{
+  current_key_id = "test"
+  current_key    = "{STATIC_KEY}"
+}}
+"""
+TCP = """
+listener "tcp" {{
+  address       = "127.0.0.1:{port}"
+  tls_cert_file = "{certificate}"
+  tls_key_file  = "{key}"
+  {more}
+}}
+"""
+UNIX = """
+listener "unix" {{
+  address = "{path}"
+  {more}
+}}
+"""
+
+
+class Node:
+    """`workers`: read_workers; `static`: unseals itself; `more`: further lines of the configuration, `listener` of its TCP stanza;
+    `limits`: bounds of holdfast.limits that main is started with."""
+
+    def __init__(self, folder: Path, *, workers: int = 1, storage: str = "file", static: bool = True, more: str = "", listener: str = "",
+                 limits: Mapping[str, int] | None = None, env: Mapping[str, str] | None = None, command: tuple[str, ...] = ()) -> None:
+        self.folder, self.workers, self.static, self.command = folder, workers, static, command
+        self.more, self.listener, self.storage = more, listener, storage
+        self.limits, self.env = dict(limits or {}), dict(env or {})
+        folder.mkdir(parents=True, exist_ok=True)
+        self.data, self.log, self.config = folder / "data", folder / "holdfast.log", folder / "holdfast.hcl"
+        self.unix = folder / "main.sock"                 # a path of at most 107 bytes: tests keep their folders short
+        self.process: subprocess.Popen[bytes] | None = None
+        self.root_token = ""
+        self.shares: list[str] = []                      # of the unseal key, or with `static` of the recovery key
+        self._clients: list[Client] = []
+        self._hold = socket.socket()
+        self._hold.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        self._hold.bind(("127.0.0.1", 0))
+        self.port: int = self._hold.getsockname()[1]
+        write_dev_certificate(folder, ())
+        self.write_config()
+
+    @property
+    def address(self) -> str:
+        return f"https://127.0.0.1:{self.port}"
+
+    @property
+    def ca(self) -> Path:
+        return self.folder / DEV_CA
+
+    @property
+    def certificate(self) -> Path:
+        return self.folder / DEV_CERT
+
+    @property
+    def key(self) -> Path:
+        return self.folder / DEV_KEY
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None, "the node has not been started"
+        return self.process.pid
+
+    @property
+    def log_text(self) -> str:
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+    def write_config(self) -> None:
+        storage = f'storage "file" {{\n  path = "{self.data}"\n}}\n' if self.storage == "file" else f'storage "{self.storage}" {{}}\n'
+        self.config.write_text(
+            storage + TCP.format(port=self.port, certificate=self.certificate, key=self.key, more=self.listener)
+            + UNIX.format(path=self.unix, more="") + (STATIC if self.static else "")
+            + f'api_addr = "{self.address}"\nread_workers = {self.workers}\n{self.more}\n'
+            + ("" if "disable_mlock" in self.more else "disable_mlock = true\n"))
+
+    def launch(self) -> None:
+        """Starts the process, and waits for nothing."""
+        program = ["-m", "tests.lowered", json.dumps(self.limits)] if self.limits else ["-m", "holdfast.cli"]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen([*self.command, sys.executable, *program, "server", f"-config={self.config}"],
+                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment, cwd=self.folder)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("VAULT_", "HOLDFAST_", "BAO_"))}
+        return {**inherited, "PYTHONPATH": f"{SOURCES}{os.pathsep}{REPOSITORY}", "HOME": str(self.folder), **self.env}
+
+    def start(self) -> float:
+        """Until it answers over TCP; gives the seconds that took."""
+        began = time.monotonic()
+        self.launch()
+        self.wait_answering()
+        return time.monotonic() - began
+
+    def wait_answering(self, within_s: float = STARTS_WITHIN_S) -> None:
+        """Until both listeners answer."""
+        deadline = time.monotonic() + within_s
+        for connect in (self.connect, self.connect_unix):
+            while True:
+                client = Client(connect)
+                try:
+                    client.get("sys/seal-status")
+                    break
+                except OSError:
+                    assert self.process is None or self.process.poll() is None, f"exit {self.process and self.process.poll()}:\n{self.tail}"
+                    assert time.monotonic() < deadline, f"no answer within {within_s} s:\n{self.tail}"
+                    time.sleep(POLL_S)
+                finally:
+                    client.close()
+
+    @property
+    def tail(self) -> str:
+        return self.log_text[-4000:]
+
+    def begin(self) -> Node:
+        """Starts, initialises and unseals."""
+        self.start()
+        self.initialise()
+        if not self.static:
+            self.unseal()
+        return self
+
+    def initialise(self, shares: int = 1, threshold: int = 1) -> Any:
+        kind = "recovery" if self.static else "secret"
+        made = self.client("").post("sys/init", {f"{kind}_shares": shares, f"{kind}_threshold": threshold}).ok().json
+        self.root_token = made["root_token"]
+        self.shares = made["recovery_keys_base64" if self.static else "keys_base64"]
+        if self.static:
+            self.wait_unsealed()
+        return made
+
+    def unseal(self) -> None:
+        """By shares, until it is open and every worker knows."""
+        for share in self.shares:
+            if not self.client("").post("sys/unseal", {"key": share}).ok().json["sealed"]:
+                break
+        self.wait_unsealed()
+
+    def wait_unsealed(self) -> None:
+        for client in (self.client(""), self.main("")):
+            wait_until(lambda client=client: client.get("sys/health").status == 200, "unsealed")  # type: ignore[misc]
+
+    def connect(self) -> ssl.SSLSocket:
+        """A TLS connection; which worker has it, the kernel chooses."""
+        sock = socket.create_connection(("127.0.0.1", self.port), timeout=5)
+        try:
+            return self.tls.wrap_socket(sock, server_hostname="localhost")
+        except BaseException:
+            sock.close()
+            raise
+
+    @cached_property
+    def tls(self) -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=str(self.ca))
+
+    def connect_unix(self) -> socket.socket:
+        sock = socket.socket(socket.AF_UNIX)
+        try:
+            sock.settimeout(5)
+            sock.connect(str(self.unix))
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    def client(self, token: str | None = None) -> Client:
+        """Over TLS, so through a worker where there is one. None: the root token."""
+        return self._known(Client(self.connect, self.root_token if token is None else token))
+
+    def main(self, token: str | None = None) -> Client:
+        """Over the unix socket: answered by the main process alone."""
+        return self._known(Client(self.connect_unix, self.root_token if token is None else token))
+
+    def _known(self, client: Client) -> Client:
+        self._clients.append(client)
+        return client
+
+    def stop(self) -> int:
+        """SIGTERM; gives the exit code, and nothing is left."""
+        if self.process is None:
+            return 0
+        if self.process.poll() is None:
+            self.process.terminate()
+        return self.wait_ended()
+
+    def kill(self) -> None:
+        """kill -9 of main, as the machine would; its workers go with it."""
+        if self.process is not None:
+            self.process.kill()
+            self.wait_ended()
+
+    def wait_ended(self) -> int:
+        assert self.process is not None
+        process, self.process = self.process, None
+        try:
+            code = process.wait(ENDS_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise AssertionError(f"did not end within {ENDS_WITHIN_S} s:\n{self.tail}") from None
+        finally:
+            self.close_clients()
+            self._assert_no_process(process.pid)
+        return code
+
+    def _assert_no_process(self, main: int) -> None:
+        try:
+            wait_until(lambda: not workers_of(main), f"the workers of {main} have ended", within_s=2.0)
+        except AssertionError:
+            for pid in workers_of(main):
+                os.kill(pid, signal.SIGKILL)
+            raise
+
+    def end(self) -> None:
+        """However the test ended: nothing of the node stays."""
+        try:
+            if self.process is not None:
+                if self.process.poll() is None:
+                    self.process.send_signal(signal.SIGCONT)     # a test may have stopped it
+                self.stop()
+        finally:
+            self.close_clients()
+            self._hold.close()
+
+    def let_go_of_port(self) -> None:
+        """From now on the port is the node's alone."""
+        self._hold.close()
+
+    def close_clients(self) -> None:
+        for client in self._clients:
+            client.close()
+        self._clients.clear()
+
+    def worker_pids(self) -> list[int]:
+        return workers_of(self.pid)
+
+    def is_ours(self, pid: int) -> bool:
+        return bool(command_line(pid))
+
+    def cli(self, *words: str, token: str | None = None, stdin: str = "", env: Mapping[str, str] | None = None,
+            ) -> subprocess.CompletedProcess[str]:
+        """The command line, pointed at this node."""
+        given = {**self.environment, "VAULT_ADDR": self.address, "VAULT_CACERT": str(self.ca), **(env or {})}
+        if (value := self.root_token if token is None else token):
+            given["VAULT_TOKEN"] = value
+        return subprocess.run([sys.executable, "-m", "holdfast.cli", *words], env=given, input=stdin, capture_output=True, text=True,
+                              timeout=60, check=False)
+
+
+def mount(client: Client, path: str, type_: str = "kv", **body: object) -> Answer:
+    """A secrets engine at `path`; kv is version 2 unless `options` say otherwise."""
+    return client.post(f"sys/mounts/{path}", {"type": type_, **({"options": {"version": "2"}} if type_ == "kv" else {}), **body}).ok()
+
+
+def policy(client: Client, name: str, text: str) -> Answer:
+    return client.post(f"sys/policies/acl/{name}", {"policy": text}).ok()
+
+
+def new_token(client: Client, *policies: str, **fields: object) -> str:
+    """A child of the client's token."""
+    made: str = client.post("auth/token/create", {"policies": list(policies), **fields}).ok().auth["client_token"]
+    return made

@@ -1,0 +1,61 @@
+"""What the kernel says of processes, and waiting for a condition with an end."""
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+POLL_S = 0.003
+
+
+def wait_until(holds: Callable[[], object], what: str, within_s: float = 10.0) -> None:
+    """Returns as soon as it holds; fails with `what` when it does not in time."""
+    deadline = time.monotonic() + within_s
+    while not holds():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {within_s} s: {what}")
+        time.sleep(POLL_S)
+
+
+def command_line(pid: int) -> list[str]:
+    """Empty once the process has ended, also while nobody has waited for it."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return []
+
+
+def workers_of(main: int) -> list[int]:
+    """The read workers that this main process has started, also those that have outlived it: their command line names it."""
+    found = []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            words = command_line(int(entry))
+            if "holdfast.node.worker_process" in words and str(main) in words:
+                found.append(int(entry))
+    return sorted(found)
+
+
+def state(pid: int) -> str:
+    """One letter, as `ps` shows it."""
+    return _stat(pid)[0]
+
+
+def cpu_s(pid: int) -> float:
+    """Processor time that the process has used, in user and kernel mode."""
+    fields = _stat(pid)
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def memory_bytes(pid: int) -> int:
+    """Anonymous memory, private and shared, that is resident."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("RssAnon:"):
+            return int(line.split()[1]) * 1024
+    raise AssertionError(f"process {pid} has ended")
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields after the command's name, which may hold anything."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
