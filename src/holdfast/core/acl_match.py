@@ -3,7 +3,7 @@
 Invariants: (1) stanzas on the same path are merged first, and `deny` among them leaves nothing else; (2) of different paths that match
 the one with the highest rank decides alone; (3) an exact path decides before any pattern. Source: Vault, "Policies", priority matching.
 """
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -108,8 +108,8 @@ class _Node:
     def __init__(self) -> None:
         self.below: dict[str, _Node] = {}
         self.any: _Node | None = None
-        self.whole: tuple[Rank, Permissions] | None = None
-        self.prefixes: list[tuple[str, Rank, Permissions]] = []
+        self.whole: str | None = None                # the pattern that ends with this segment
+        self.prefixes: list[tuple[str, str]] = []    # beginnings of the next segment, and the patterns that end with them
 
     def next(self, segment: str) -> "_Node":
         if segment != "+":
@@ -131,11 +131,11 @@ class Matcher:
         self.exact: dict[str, Permissions] = {}
         self.prefixes: dict[str, Permissions] = {}
         self.segmented: dict[str, Permissions] = {}
-        self._root: _Node | None = None
+        self._root = _Node()
         for path, found in merged.items():
             if has_segment_wildcards(path):
                 self.segmented[path] = found
-                self._add(path, found)
+                self._add(path)
             elif path.endswith("*"):
                 self.prefixes[path[:-1]] = found
             else:
@@ -160,27 +160,29 @@ class Matcher:
 
     def _find_pattern(self, path: str) -> Permissions | None:
         prefix = next((path[:n] for n in self._lengths if n <= len(path) and path[:n] in self.prefixes), None)
-        if self._root is None:
-            return None if prefix is None else self.prefixes[prefix]
-        matches: list[tuple[Rank, Permissions]] = [] if prefix is None else [(rank(prefix + "*"), self.prefixes[prefix])]
-        nodes = [self._root]
+        matches = [pattern for pattern in self._walk(path) if prefix is None or rank(pattern) > rank(prefix + "*")]
+        if matches:
+            return self.segmented[max(matches, key=rank) if len(matches) > 1 else matches[0]]
+        return None if prefix is None else self.prefixes[prefix]
+
+    def _walk(self, path: str) -> Iterator[str]:
+        """The patterns with `+` that fit."""
+        nodes = [self._root] if self.segmented else []
         for segment in path.split("/"):
             for node in nodes:
-                matches += [(order, found) for text, order, found in node.prefixes if segment.startswith(text)]
+                for text, pattern in node.prefixes:
+                    if segment.startswith(text):
+                        yield pattern
             nodes = [after for node in nodes for after in (node.below.get(segment), node.any) if after is not None]
-        matches += [node.whole for node in nodes if node.whole is not None]
-        return max(matches, key=_rank_of)[1] if matches else None
+        for node in nodes:
+            if node.whole is not None:
+                yield node.whole
 
-    def _add(self, path: str, found: Permissions) -> None:
-        if self._root is None:
-            self._root = _Node()
-        node, segments = self._root, path.removesuffix("*").split("/")
+    def _add(self, pattern: str) -> None:
+        node, segments = self._root, pattern.removesuffix("*").split("/")
         for segment in segments[:-1]:
             node = node.next(segment)
-        if path.endswith("*"):
-            node.prefixes.append((segments[-1], rank(path), found))
+        if pattern.endswith("*"):
+            node.prefixes.append((segments[-1], pattern))
         else:
-            node.next(segments[-1]).whole = (rank(path), found)
-
-
-_rank_of: Callable[[tuple[Rank, Permissions]], Rank] = lambda match: match[0]  # noqa: E731
+            node.next(segments[-1]).whole = pattern
