@@ -20,6 +20,8 @@ const CONTINUE: u8 = 4;
 const PLAIN: u8 = 8;
 /// `X-Vault-Request: true`.
 const MARKED: u8 = 16;
+/// HTTP/1.0.
+const OLD: u8 = 32;
 
 type Others<'py> = Option<Bound<'py, PyList>>;
 /// end, method, path, query, token, content type, length (-1: none given), flags, the other headers
@@ -50,12 +52,13 @@ struct Known<'a> {
     content_type: Option<&'a [u8]>,
 }
 
-/// Parses the head that `data` starts with. `scanned`: so many bytes were seen before, without an end in them.
+/// Parses the head at `start`. What stands before `scanned` was seen in an earlier call, without an end in it.
 /// None: it has not ended yet. Raises HeadError.
 #[pyfunction]
-#[pyo3(signature = (data, scanned=0, /))]
-pub fn parse_head<'py>(py: Python<'py>, data: &[u8], scanned: usize) -> PyResult<Option<Head<'py>>> {
-    let Some(end) = find_end(data, scanned)? else {
+#[pyo3(signature = (data, start=0, scanned=0, /))]
+pub fn parse_head<'py>(py: Python<'py>, data: &[u8], start: usize, scanned: usize) -> PyResult<Option<Head<'py>>> {
+    let data = data.get(start..).unwrap_or_default();
+    let Some(end) = find_end(data, scanned.saturating_sub(start))? else {
         return Ok(None);
     };
     let mut headers = [const { MaybeUninit::<Header<'_>>::uninit() }; HEADERS_MAX];
@@ -92,7 +95,7 @@ pub fn parse_head<'py>(py: Python<'py>, data: &[u8], scanned: usize) -> PyResult
         None => path,
     };
     Ok(Some((
-        end,
+        start + end,
         PyString::intern(py, method_name(method)),
         PyString::new(py, path),
         query,
@@ -135,7 +138,7 @@ fn reason(error: httparse::Error) -> &'static str {
     }
 }
 
-/// Methods that we know are interned; any other name is refused later, so it needs not live for ever.
+/// Methods that we know are interned; any other name is refused later, and must not live for ever.
 fn method_name(method: &str) -> &'static str {
     match method {
         "GET" => "GET",
@@ -145,7 +148,7 @@ fn method_name(method: &str) -> &'static str {
         "PUT" => "PUT",
         "PATCH" => "PATCH",
         "DELETE" => "DELETE",
-        "OPTIONS" => "OPTIONS",
+        "HELP" => "HELP",
         _ => "",
     }
 }
@@ -222,7 +225,13 @@ impl<'a> Known<'a> {
         }
         let keeps = if version == 1 { !self.close } else { self.keep_alive && !self.close };
         let mut flags = 0;
-        for (set, flag) in [(keeps, KEEP_ALIVE), (self.chunked, CHUNKED), (self.expect && version == 1, CONTINUE), (self.marked, MARKED)] {
+        for (set, flag) in [
+            (keeps, KEEP_ALIVE),
+            (self.chunked, CHUNKED),
+            (self.expect && version == 1, CONTINUE),
+            (self.marked, MARKED),
+            (version == 0, OLD),
+        ] {
             if set {
                 flags |= flag;
             }

@@ -41,11 +41,11 @@ pub fn check_json(data: &[u8], depth: usize, string: usize, entries: usize, elem
                 }
             }
             b'"' => {
-                let length = string_length(&data[i + 1..]);
+                let (end, length) = read_string(data, i + 1);
                 if length > string {
                     return Some("string");
                 }
-                i += length + 1;
+                i = end;
             }
             _ => {}
         }
@@ -54,13 +54,28 @@ pub fn check_json(data: &[u8], depth: usize, string: usize, entries: usize, elem
     None
 }
 
-/// Bytes up to the closing quote, as they are written.
-fn string_length(data: &[u8]) -> usize {
-    let mut i = 0;
+/// Where the string's closing quote stands, and how many bytes of UTF-8 the string is, escapes undone.
+fn read_string(data: &[u8], from: usize) -> (usize, usize) {
+    let (mut i, mut length) = (from, 0);
     while i < data.len() && data[i] != b'"' {
-        i += if data[i] == b'\\' { 2 } else { 1 };
+        if data[i] != b'\\' {
+            i += 1;
+            length += 1;
+        } else if data.get(i + 1) == Some(&b'u') {
+            length += match data.get(i + 2..i + 6).unwrap_or_default() {
+                [b'0', b'0', b'0'..=b'7', _] => 1,
+                [b'0', b'0'..=b'7', _, _] => 2,
+                // Each half of a surrogate pair is half of four bytes.
+                [b'd' | b'D', b'8' | b'9' | b'a'..=b'f' | b'A'..=b'F', _, _] => 2,
+                _ => 3,
+            };
+            i += 6;
+        } else {
+            i += 2;
+            length += 1;
+        }
     }
-    i.min(data.len())
+    (i, length)
 }
 
 fn count(open: &mut [(bool, usize)], entries: usize, elements: usize) -> Option<&'static str> {

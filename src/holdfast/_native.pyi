@@ -2,10 +2,8 @@
 from collections.abc import Sequence
 from typing import Literal, TypeAlias, final
 
-Head: TypeAlias = tuple[int, str, str, str | None, bytes | None, bytes | None, int, int, list[tuple[str, bytes]] | None]
-"""End of the head, method ("": one we do not know), path, query, token, content type, Content-Length (-1: none given), flags, the other
-headers (names in lower case). Flags: 1 keep-alive, 2 chunked, 4 `Expect: 100-continue`, 8 path plain and without `/v1/`, 16
-`X-Vault-Request: true`."""
+_Head: TypeAlias = tuple[int, str, str, str | None, bytes | None, bytes | None, int, int, list[tuple[str, bytes]] | None]
+"""`http/head.py` says what stands where."""
 
 class HeadError(ValueError):
     """A request head that is not understood; the message names the rule and shows nothing of the head."""
@@ -13,10 +11,10 @@ class HeadError(ValueError):
 class TlsError(ValueError):
     """A TLS configuration that cannot be used."""
 
-def parse_head(data: bytes, scanned: int = 0, /) -> Head | None:
-    """The head that `data` starts with, all of whose lines must end in CR LF; None: it has not ended yet.
+def parse_head(data: bytes, start: int = 0, scanned: int = 0, /) -> _Head | None:
+    """The head at `start`, all of whose lines must end in CR LF; None: it has not ended yet.
 
-    `scanned`: so many bytes were seen before, without an end in them. Raises HeadError. 0.35 us.
+    What stands before `scanned` was seen in an earlier call, without an end in it. Raises HeadError. 0.35 us.
     """
 
 def check_json(

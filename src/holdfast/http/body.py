@@ -1,0 +1,140 @@
+"""The body of one request, as its bytes come in.
+
+Invariants: (1) what is kept never exceeds the limit, whatever was announced; (2) every line of a chunked body ends in CR LF, is bounded,
+and is a size or a trailer and nothing else; (3) trailers are checked and thrown away: nothing in them can change a request.
+"""
+import re
+from enum import Enum, auto
+from typing import Protocol
+
+from holdfast.limits import HTTP_CHUNK_LINE_MAX_BYTES, HTTP_CHUNKS_MAX, HTTP_TRAILERS_MAX_BYTES
+
+_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?")
+_TRAILER = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*")
+
+
+class Refused(Exception):
+    """The bytes of this connection cannot be understood, or not be taken: answered with `status`, then the connection ends."""
+
+    def __init__(self, status: int, why: str) -> None:
+        super().__init__(why)
+        self.status, self.why = status, why
+
+
+def too_large(limit: int) -> Refused:
+    return Refused(413, f"http: request body too large: max_request_size is {limit} bytes")
+
+
+class Body(Protocol):
+    """Takes bytes of the connection from `at` on."""
+
+    def take(self, data: bytes, at: int) -> int:
+        """Where the body's own bytes end in `data`. Raises Refused."""
+
+    @property
+    def done(self) -> bool: ...
+
+    def content(self) -> bytes:
+        """All of it, once it is done."""
+
+
+class Counted:
+    """A body of a length that the head gives."""
+
+    def __init__(self, length: int) -> None:
+        self._missing = length
+        self._pieces: list[bytes] = []
+
+    @property
+    def done(self) -> bool:
+        return self._missing == 0
+
+    def take(self, data: bytes, at: int) -> int:
+        piece = data[at:at + self._missing]
+        self._missing -= len(piece)
+        self._pieces.append(piece)
+        return at + len(piece)
+
+    def content(self) -> bytes:
+        return self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+
+
+class _At(Enum):
+    SIZE = auto()
+    DATA = auto()
+    DATA_END = auto()
+    TRAILERS = auto()
+    DONE = auto()
+
+
+class Chunked:
+    """A body in chunks. Extensions of a chunk are skipped, as RFC 9112 asks."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._at = _At.SIZE
+        self._line = b""                             # the beginning of a line whose end has not come
+        self._missing = 0                            # of the current chunk
+        self._chunks = self._trailers = 0
+        self._content = bytearray()
+
+    @property
+    def done(self) -> bool:
+        return self._at is _At.DONE
+
+    def content(self) -> bytes:
+        return bytes(self._content)
+
+    def take(self, data: bytes, at: int) -> int:
+        while at < len(data) and self._at is not _At.DONE:
+            if self._at is _At.DATA:
+                piece = data[at:at + self._missing]
+                self._content += piece
+                self._missing -= len(piece)
+                at += len(piece)
+                if not self._missing:
+                    self._at = _At.DATA_END
+            else:
+                at = self._take_line(data, at)
+        return at
+
+    def _take_line(self, data: bytes, at: int) -> int:
+        end = data.find(b"\n", at)
+        line = self._line + (data[at:] if end < 0 else data[at:end + 1])
+        if len(line) > HTTP_CHUNK_LINE_MAX_BYTES:
+            raise Refused(400, f"a line of a chunked body is at most {HTTP_CHUNK_LINE_MAX_BYTES} bytes")
+        if end < 0:
+            self._line = line
+            return len(data)
+        if not line.endswith(b"\r\n"):
+            raise Refused(400, "line feed without carriage return in a chunked body")
+        self._line = b""
+        self._read(line[:-2])
+        return end + 1
+
+    def _read(self, line: bytes) -> None:
+        match self._at:
+            case _At.SIZE:
+                self._begin_chunk(line)
+            case _At.DATA_END if line:
+                raise Refused(400, "a chunk is longer than its size")
+            case _At.DATA_END:
+                self._at = _At.SIZE
+            case _ if line:
+                self._trailers += len(line)
+                if self._trailers > HTTP_TRAILERS_MAX_BYTES or not _TRAILER.fullmatch(line):
+                    raise Refused(400, "malformed trailer")
+            case _:
+                self._at = _At.DONE
+
+    def _begin_chunk(self, line: bytes) -> None:
+        size = _SIZE.fullmatch(line)
+        if size is None:
+            raise Refused(400, "malformed chunk size")
+        self._missing = int(size[1], 16)
+        self._chunks += 1
+        if self._chunks > HTTP_CHUNKS_MAX:
+            raise Refused(400, f"a body has at most {HTTP_CHUNKS_MAX} chunks")
+        if len(self._content) + self._missing > self._limit:
+            raise too_large(self._limit)
+        self._at = _At.DATA if self._missing else _At.TRAILERS

@@ -1,0 +1,372 @@
+"""One connection: from bytes to requests, to the handler, and back, in order.
+
+A reply that the handler gives at once is written at once, with all others of the same read, in one write, and no task is made. What the
+handler has to wait for runs as a task, and nothing behind it begins before its answer is on its way.
+
+Invariants: (1) answers leave in the order of their requests; (2) whatever the client does, each thing it can make us wait for has a
+deadline, and what it can make us keep is bounded; (3) what is refused as malformed ends the connection, and nothing behind it is read;
+(4) a request that has begun runs to its end, whether its client still waits or not.
+"""
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
+from enum import Enum, auto
+from typing import Final, cast
+
+from holdfast._native import TlsConnection
+from holdfast.engine import Client, Reply, Stream
+from holdfast.errors import RequestError
+from holdfast.http import proxy_protocol
+from holdfast.http.body import Refused
+from holdfast.http.framing import Framing, Waits
+from holdfast.http.head import FLAGS, KEEP_ALIVE, METHOD, OLD, QUERY, Elsewhere, Head
+from holdfast.http.networks import peer_of
+from holdfast.http.place import NEVER, Place
+from holdfast.http.reply import CONTINUE, LAST_CHUNK, chunk, errors
+from holdfast.http.request import NotServed
+from holdfast.limits import HTTP_AHEAD_MAX_BYTES, HTTP_BURST_MAX, HTTP_LINGER_S, HTTP_WRITE_BYTES
+
+_NOT_FOUND: Final = Reply(status=404, body=b"404 page not found\n", content_type="text/plain; charset=utf-8",
+                          headers=(("X-Content-Type-Options", "nosniff"),))
+_NO_TLS: Final = b"HTTP/1.0 400 Bad Request\r\nConnection: close\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"
+_PLAIN_HTTP: Final = (b"GET ", b"HEAD", b"LIST", b"POST", b"PUT ", b"PATC", b"DELE", b"OPTI")
+
+
+class Phase(Enum):
+    OPENING = auto()                                 # PROXY header, TLS handshake, or nothing yet
+    IDLE = auto()                                    # between two requests
+    READING = auto()                                 # a request has begun to come
+    ANSWERING = auto()                               # the handler is at work
+    LINGERING = auto()                               # all is said; until the client has read it
+    CLOSED = auto()
+
+
+OPENING, IDLE, READING, ANSWERING, LINGERING, CLOSED = Phase
+
+
+class Connection(asyncio.Protocol):
+    """`place` is where it came in. `deadline`: on the place's clock, when to stop waiting for whatever is waited for."""
+
+    __slots__ = ("_client", "_framing", "_linger_until", "_paused", "_place", "_proxy", "_reads_on", "_resumed", "_session",
+                 "_started", "_stream", "_transport", "deadline", "phase")
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._framing = Framing(place.times.body_max_bytes)
+        self._transport = cast("asyncio.Transport", None)    # set before anything else is called, as is the client
+        self._client = cast("Client", None)
+        self._session: TlsConnection | None = None
+        self._proxy: bytes | None = None             # what has come of a PROXY header; None: none is expected any more
+        self._paused = False                         # reading
+        self._reads_on = True                        # the client has not said its last word
+        self._resumed: asyncio.Future[None] | None = None    # there while the client does not take what we write
+        self._stream: asyncio.Task[None] | None = None
+        self._started = self._linger_until = 0.0
+        self.phase = OPENING
+        self.deadline = NEVER
+
+    # The transport's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        place = self._place
+        address, port = peer_of(transport)
+        if not place.admits(self, address):
+            self._transport.abort()
+            return
+        self._client = Client(address=address, port=port)
+        if place.tls is not None:
+            self._session = TlsConnection(place.tls)
+        if place.proxy is not None:
+            self._proxy = b""
+        self.deadline = place.now + place.times.head_s
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.phase = CLOSED
+        self.deadline = NEVER
+        self._place.forget(self)
+        if self._stream is not None:
+            self._stream.cancel()
+
+    def eof_received(self) -> bool:
+        """A client that has said all may still read: what has begun is answered."""
+        self._reads_on = False
+        return self.phase is ANSWERING
+
+    def pause_writing(self) -> None:
+        self._resumed = asyncio.get_running_loop().create_future()
+        if self.phase is not LINGERING:
+            self._pause()
+        if self.phase is not ANSWERING or self._stream is not None:
+            self.deadline = self._place.now + self._place.times.write_s
+
+    def resume_writing(self) -> None:
+        resumed, self._resumed = self._resumed, None
+        if resumed is not None and not resumed.done():
+            resumed.set_result(None)
+        self._continue()
+
+    def data_received(self, data: bytes) -> None:
+        if self._proxy is not None:
+            rest = self._after_proxy(self._proxy + data)
+            if rest is None:
+                return
+            data = rest
+        session = self._session
+        if session is None:
+            self._take(data)
+        elif self.phase is not LINGERING:
+            plain, out, ended = session.receive(data)
+            if out is not None:
+                self._transport.write(out)
+            if plain is not None:
+                self._take(plain)
+            if ended:
+                self._session_ended(session, data)
+
+    def _session_ended(self, session: TlsConnection, data: bytes) -> None:
+        self._reads_on = False
+        if session.error is None and self.phase is ANSWERING:
+            return
+        if session.error is not None:
+            if self.phase is OPENING and data.startswith(_PLAIN_HTTP):
+                self._transport.write(_NO_TLS)
+            self._session = None                     # its own alert has been written, nothing more can be
+        self._linger()
+
+    def _after_proxy(self, data: bytes) -> bytes | None:
+        """What follows the PROXY header; None: more bytes are needed, or the connection has ended."""
+        try:
+            found = proxy_protocol.read(data)
+        except proxy_protocol.Malformed:
+            self._transport.abort()
+            return None
+        self._proxy = data if found is None else None
+        if found is None:
+            return None
+        if found.address and self._place.believes(self._client.address):
+            self._client = Client(address=found.address, port=found.port)
+        return data[found.size:] or None
+
+    # From bytes to answers
+
+    def _take(self, data: bytes) -> None:
+        phase = self.phase
+        if phase is IDLE or phase is READING:
+            self._framing.receive(data)
+            self._advance()
+        elif phase is OPENING:
+            if self._session is not None and (certificate := self._session.peer_certificate) is not None:
+                self._client = Client(address=self._client.address, port=self._client.port, certificate=certificate)
+            self.phase = IDLE
+            self._framing.receive(data)
+            self._advance()
+        elif phase is ANSWERING:
+            self._framing.receive(data)
+            if self._framing.kept_bytes > HTTP_AHEAD_MAX_BYTES:
+                self._pause()
+
+    def _continue(self) -> None:
+        if self.phase is IDLE or self.phase is READING:
+            self._advance()
+
+    def _advance(self) -> None:
+        """Answers what is there, as far as that goes at once. Called only while nothing is being answered."""
+        place, out = self._place, b""
+        for _ in range(HTTP_BURST_MAX):
+            if self._resumed is not None:            # the client does not take what it is sent: resume_writing goes on
+                return
+            try:
+                message = self._framing.next()
+            except Refused as refused:
+                self._write(out + place.replies.any_bytes_of(errors(refused.status, refused.why), connection="close"))
+                self._linger()
+                return
+            if message is None:
+                if out:
+                    self._write(out)
+                self._await_bytes()
+                return
+            head, body = message
+            answer = self._answer(head, body)
+            if type(answer) is not Reply:
+                self._write(out)
+                self._begin(cast("Stream | Awaitable[Reply | Stream]", answer), head)
+                return
+            if head[FLAGS] & (KEEP_ALIVE | OLD) == KEEP_ALIVE and head[METHOD] != "HEAD" and not place.draining:
+                out += place.replies.bytes_of(answer)
+            else:
+                out += self._rendered(answer, head)
+                if not self._keeps(head):
+                    self._write(out)
+                    self._linger()
+                    return
+            if len(out) > HTTP_WRITE_BYTES:
+                self._write(out)
+                out = b""
+        self._write(out)
+        self._pause()                                # others have a turn before the rest of this read
+        asyncio.get_running_loop().call_soon(self._continue)
+
+    def _await_bytes(self) -> None:
+        """Nothing whole is there any more: what is waited for next, and how long."""
+        framing, place = self._framing, self._place
+        waits = framing.waits
+        if waits is Waits.REQUEST:
+            self.phase = IDLE
+            self.deadline = place.now + place.times.idle_s
+            if place.draining or not self._reads_on:
+                self._linger()
+                return
+        else:
+            if self.phase is not READING:
+                self.phase = READING
+                self._started = place.now
+            self.deadline = self._started + (place.times.head_s if waits is Waits.HEAD else place.times.read_s)
+            if not self._reads_on:                   # the rest will never come
+                self._linger()
+                return
+            if framing.owes_continue:
+                framing.owes_continue = False
+                self._write(CONTINUE)
+        if self._paused:
+            self._paused = False
+            self._transport.resume_reading()
+
+    def _answer(self, head: Head, body: bytes) -> Reply | Stream | Awaitable[Reply | Stream]:
+        try:
+            return self._place.serve(self._place.requests.make(head, body, self._client))
+        except RequestError as error:
+            return errors(error.status, *error.messages)
+        except NotServed:
+            return _NOT_FOUND
+        except Elsewhere as elsewhere:
+            query = f"?{head[QUERY]}" if head[QUERY] else ""
+            return Reply(status=301, content_type="", headers=(("Location", elsewhere.location + query),))
+        except Exception as error:  # noqa: BLE001 -- one bad request must not take others with it; the loop is told
+            return self._place.failed(error)
+
+    # Answers that are waited for
+
+    def _begin(self, answer: Stream | Awaitable[Reply | Stream], head: Head) -> None:
+        self.phase = ANSWERING
+        self.deadline = self._place.now + self._place.times.answer_s
+        self._place.spawn(self._finish(answer, head))
+
+    async def _finish(self, answer: Stream | Awaitable[Reply | Stream], head: Head) -> None:
+        try:
+            served = answer if isinstance(answer, Stream) else await answer
+        except Exception as error:  # noqa: BLE001 -- as in `_answer`
+            served = self._place.failed(error)
+        if isinstance(served, Stream):
+            await self._send(served, head)
+        elif self.phase is ANSWERING:                # else nobody waits for it any more
+            self._write(self._rendered(served, head))
+            self._after(head)
+
+    async def _send(self, stream: Stream, head: Head) -> None:
+        """A stream, as fast as the client takes it. One that fails half way ends the connection, so that nobody takes it for whole."""
+        chunks = stream.chunks
+        try:
+            if self.phase is not ANSWERING:
+                return
+            self._stream, self.deadline = asyncio.current_task(), NEVER
+            chunked = not head[FLAGS] & OLD
+            self._write(self._place.replies.start_of(stream, chunked=chunked, connection=self._said(head) if chunked else "close"))
+            if head[METHOD] != "HEAD":
+                await self._send_chunks(chunks, chunked=chunked)
+            self._stream = None
+            if chunked:
+                self._after(head)
+            else:
+                self._linger()
+        except Exception as error:  # noqa: BLE001 -- as in `_answer`
+            self._place.failed(error)
+            self._transport.abort()
+        finally:
+            if isinstance(chunks, AsyncGenerator):
+                await chunks.aclose()
+
+    async def _send_chunks(self, chunks: AsyncIterator[bytes], *, chunked: bool) -> None:
+        async for data in chunks:
+            if data:
+                self._write(chunk(data) if chunked else data)
+            if self._resumed is not None:
+                await self._resumed
+                self.deadline = NEVER
+        if chunked:
+            self._write(LAST_CHUNK)
+
+    def _after(self, head: Head) -> None:
+        if self._keeps(head):
+            self.phase = IDLE
+            self._advance()
+        else:
+            self._linger()
+
+    # To bytes, and the end
+
+    def _keeps(self, head: Head) -> bool:
+        return bool(head[FLAGS] & KEEP_ALIVE) and not self._place.draining
+
+    def _said(self, head: Head) -> str:
+        """The answer's Connection header: only where its version's custom is not meant."""
+        if not self._keeps(head):
+            return "close"
+        return "keep-alive" if head[FLAGS] & OLD else ""
+
+    def _rendered(self, reply: Reply, head: Head) -> bytes:
+        return self._place.replies.any_bytes_of(reply, head_only=head[METHOD] == "HEAD", connection=self._said(head))
+
+    def _write(self, data: bytes) -> None:
+        if data:
+            out = data if self._session is None else self._session.send(data)
+            if out is not None:
+                self._transport.write(out)
+
+    def _pause(self) -> None:
+        if not self._paused and not self._transport.is_closing():
+            self._paused = True
+            self._transport.pause_reading()
+
+    def _linger(self) -> None:
+        """All is said. What the client still sends is thrown away for a moment, or the answer would be lost with it."""
+        if self.phase is LINGERING or self.phase is CLOSED or self._transport.is_closing():
+            return
+        self.phase = LINGERING
+        self.deadline, self._linger_until = self._place.now + HTTP_LINGER_S, self._place.now + self._place.times.write_s
+        if self._session is not None and (out := self._session.close()) is not None:
+            self._transport.write(out)
+        if not self._reads_on:
+            self._transport.close()
+            return
+        self._transport.write_eof()
+        if self._paused:
+            self._paused = False
+            self._transport.resume_reading()
+
+    def expire(self) -> None:
+        """The deadline has passed."""
+        phase = self.phase
+        if (self._resumed is not None and phase is not LINGERING) or phase is OPENING or self._stream is not None:
+            self._transport.abort()
+        elif phase is IDLE:
+            self._linger()
+        elif phase is READING:
+            self._write(self._place.replies.any_bytes_of(errors(408, "the request did not come in time"), connection="close"))
+            self._linger()
+        elif phase is ANSWERING:
+            why = f"request timed out: max_request_duration is {self._place.times.answer_s:g} s"
+            self._write(self._place.replies.any_bytes_of(errors(503, why), connection="close"))
+            self._linger()
+        elif self._transport.get_write_buffer_size() and self._place.now < self._linger_until:
+            self.deadline = self._place.now + HTTP_LINGER_S
+        else:
+            self._transport.abort()
+
+    def drain(self) -> None:
+        """The node ends: an idle connection too; what has begun is answered."""
+        if self.phase is IDLE or self.phase is OPENING:
+            self._linger()
+
+    def abort(self) -> None:
+        self._transport.abort()

@@ -1,0 +1,101 @@
+"""From the bytes of one connection to its requests, without I/O.
+
+Invariants: (1) what cannot be understood in one way alone is refused, and nothing behind it is read; (2) what is kept is bounded by one
+head, one body, and what the last read brought; (3) nothing of one request reaches the next.
+"""
+from enum import Enum, auto
+from typing import TypeAlias
+
+from holdfast._native import HeadError, parse_head
+from holdfast.http.body import Body, Chunked, Counted, Refused, too_large
+from holdfast.http.head import CHUNKED, CONTINUE, END, FLAGS, LENGTH, Head
+from holdfast.limits import HTTP_HEAD_MAX_BYTES
+
+Message: TypeAlias = tuple[Head, bytes]
+
+
+class Waits(Enum):
+    """For what the connection waits."""
+
+    REQUEST = auto()                                 # nothing of the next one is there
+    HEAD = auto()
+    BODY = auto()
+
+
+class Framing:
+    """`receive` bytes, then take messages until there is none. After Refused no further call."""
+
+    __slots__ = ("_at", "_body", "_body_max", "_data", "_head", "_scanned", "owes_continue")
+
+    def __init__(self, body_max_bytes: int) -> None:
+        self._body_max = body_max_bytes
+        self._data = b""
+        self._at = 0                                 # what stands before has been taken
+        self._scanned = 0                            # no head ends before
+        self._head: Head | None = None               # of the request whose body is coming
+        self._body: Body | None = None
+        self.owes_continue = False                   # the client waits for 100 before it sends the body
+
+    @property
+    def waits(self) -> Waits:
+        if self._head is not None:
+            return Waits.BODY
+        return Waits.HEAD if self._at < len(self._data) else Waits.REQUEST
+
+    @property
+    def kept_bytes(self) -> int:
+        """What came in and has not been taken yet."""
+        return len(self._data) - self._at
+
+    def receive(self, data: bytes) -> None:
+        if self._at == len(self._data):
+            self._data, self._at, self._scanned = data, 0, 0
+        else:
+            self._scanned -= self._at
+            self._data, self._at = self._data[self._at:] + data, 0
+
+    def next(self) -> Message | None:
+        """The next whole request; None: more bytes are needed. Raises Refused."""
+        if self._head is not None:
+            return self._go_on(self._head)
+        data, at = self._data, self._at
+        if at == len(data):
+            return None
+        try:
+            head = parse_head(data, at, self._scanned)
+        except HeadError as error:
+            raise Refused(400, str(error)) from error
+        if (len(data) if head is None else head[END]) - at > HTTP_HEAD_MAX_BYTES:
+            raise Refused(400, f"a request head is at most {HTTP_HEAD_MAX_BYTES} bytes")
+        if head is None:
+            self._scanned = len(data)
+            return None
+        self._at = self._scanned = head[END]
+        if head[LENGTH] <= 0 and not head[FLAGS] & CHUNKED:
+            return head, b""
+        return self._begin_body(head)
+
+    def _begin_body(self, head: Head) -> Message | None:
+        length = head[LENGTH]
+        if length > self._body_max:
+            raise too_large(self._body_max)
+        end = self._at + length
+        if length >= 0 and end <= len(self._data):
+            body = self._data[self._at:end]
+            self._at = self._scanned = end
+            return head, body
+        self._head = head
+        self._body = Chunked(self._body_max) if length < 0 else Counted(length)
+        self.owes_continue = bool(head[FLAGS] & CONTINUE) and self._at == len(self._data)
+        return self._go_on(head)
+
+    def _go_on(self, head: Head) -> Message | None:
+        body = self._body
+        assert body is not None
+        if self._at < len(self._data):
+            self._at = self._scanned = body.take(self._data, self._at)
+        if not body.done:
+            return None
+        self._head = self._body = None
+        self.owes_continue = False
+        return head, body.content()

@@ -1,0 +1,132 @@
+"""Sockets that listen, TCP and unix, and the life of what came in through them."""
+import asyncio
+import grp
+import os
+import pwd
+import socket
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+from holdfast._native import TlsConfig
+from holdfast.config.settings import TcpListener, UnixListener
+from holdfast.http.connection import Connection
+from holdfast.http.place import Handler, Place
+from holdfast.ids import RequestId
+from holdfast.limits import HTTP_BACKLOG
+
+
+class Listening:
+    """One listener at work. `settings` is its stanza, `addresses` where it can be reached: `host:port`, or the path of a socket."""
+
+    def __init__(self, settings: TcpListener | UnixListener, place: Place, server: asyncio.Server, sock: socket.socket) -> None:
+        self.settings, self._place, self._server = settings, place, server
+        self._path = settings.address if isinstance(settings, UnixListener) else None
+        self.addresses: tuple[str, ...] = (self._path or _shown(sock.getsockname()),)
+
+    def use_tls(self, config: TlsConfig) -> None:
+        """For connections from now on; those that are open keep what they have."""
+        self._place.tls = config
+
+    def stop_accepting(self) -> None:
+        """Nobody comes in any more; who is in, stays."""
+        self._server.close()
+        if self._path is not None:
+            Path(self._path).unlink(missing_ok=True)
+            self._path = None
+
+    async def drain(self, within_s: float) -> None:
+        """Ends every connection once it has its answer, and all that are left after `within_s`."""
+        self.stop_accepting()
+        await self._place.drain(within_s)
+        self._place.close()
+
+    def close(self) -> None:
+        """Ends everything now."""
+        self.stop_accepting()
+        self._place.close()
+
+
+async def listen(settings: TcpListener | UnixListener, serve: Handler, *, tls: TlsConfig | None, reuse_port: bool,
+                 new_request_id: Callable[[], RequestId], sock: socket.socket | None = None, hostname: str = "",
+                 default_duration_s: float = 90.0) -> Listening:
+    """Takes connections from now on. `sock`: already bound, instead of the address of `settings`. Raises OSError."""
+    bound = sock if sock is not None else _bind(settings, reuse_port=reuse_port)
+    place = Place(settings, serve, tls=tls, new_request_id=new_request_id, hostname=hostname, default_duration_s=default_duration_s)
+    loop = asyncio.get_running_loop()
+
+    def connect() -> Connection:
+        return Connection(place)
+
+    if isinstance(settings, UnixListener):
+        server = await loop.create_unix_server(connect, sock=bound, backlog=HTTP_BACKLOG)
+    else:
+        server = await loop.create_server(connect, sock=bound, backlog=HTTP_BACKLOG)
+    return Listening(settings, place, server, bound)
+
+
+def _bind(settings: TcpListener | UnixListener, *, reuse_port: bool) -> socket.socket:
+    try:
+        return _bind_unix(settings) if isinstance(settings, UnixListener) else _bind_tcp(settings.address, reuse_port=reuse_port)
+    except (OSError, LookupError, ValueError) as error:
+        number = error.errno if isinstance(error, OSError) else None
+        raise OSError(number, f"listener {settings.address}: {error}") from error
+
+
+def _bind_tcp(address: str, *, reuse_port: bool) -> socket.socket:
+    """An empty host is every address, of both kinds where the machine has both."""
+    host, _, port = address.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    both = not host and socket.has_dualstack_ipv6()
+    family, *_, where = socket.getaddrinfo(host or ("::" if both else "0.0.0.0"), int(port), type=socket.SOCK_STREAM,
+                                           flags=socket.AI_PASSIVE)[0]
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if family is socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if both else 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.bind(where)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _bind_unix(settings: UnixListener) -> socket.socket:
+    """Owner and mode are set before anybody can connect: a socket that does not listen yet refuses."""
+    path = settings.address
+    if os.path.lexists(path) and stat.S_ISSOCK(os.lstat(path).st_mode):
+        os.unlink(path)                                  # of a process that was killed
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.bind(path)
+        if settings.socket_user or settings.socket_group:
+            os.chown(path, _number(settings.socket_user, _user), _number(settings.socket_group, _group))
+        if settings.socket_mode:
+            os.chmod(path, int(settings.socket_mode, 8))
+    except (OSError, LookupError, ValueError):
+        sock.close()
+        raise
+    return sock
+
+
+def _user(name: str) -> int:
+    return pwd.getpwnam(name).pw_uid
+
+
+def _group(name: str) -> int:
+    return grp.getgrnam(name).gr_gid
+
+
+def _number(name: str, find: Callable[[str], int]) -> int:
+    """By number, or by name; empty: as it is."""
+    if not name:
+        return -1
+    return int(name) if name.isdigit() else find(name)
+
+
+def _shown(address: tuple[str, int] | tuple[str, int, int, int]) -> str:
+    host, port = address[0], address[1]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,148 @@
+"""What the connections of one listener share: its rules, its clock, and the list of them.
+
+One timer serves all deadlines, so no request makes one: twice a second it moves the clock on, and looks who is late.
+"""
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Final, Protocol, TypeAlias
+
+import msgspec
+
+from holdfast._native import TlsConfig
+from holdfast.config.settings import Listener as Settings
+from holdfast.config.settings import ProxyProtocol, TcpListener
+from holdfast.engine import Reply, Request, Stream
+from holdfast.http.proxy_protocol import ProxyRules
+from holdfast.http.reply import Replies, errors
+from holdfast.http.request import Requests
+from holdfast.ids import RequestId
+from holdfast.limits import HTTP_BODY_MAX_BYTES, HTTP_CONNECTIONS_MAX, HTTP_STALL_S, HTTP_TICK_S
+
+Handler: TypeAlias = Callable[[Request], Reply | Stream | Awaitable[Reply | Stream]]
+"""Answers at once where it can; then no task is made. Never raises for a request's fault."""
+NEVER: Final = float("inf")
+
+
+class Waiting(Protocol):
+    """A connection, as its place sees it."""
+
+    deadline: float
+
+    def expire(self) -> None: ...
+    def drain(self) -> None: ...
+    def abort(self) -> None: ...
+
+
+class Times(msgspec.Struct, frozen=True, kw_only=True):
+    """What a connection is given, in seconds, and the largest body. In the settings 0 means no bound; to us, one of our own."""
+
+    head_s: float
+    read_s: float
+    idle_s: float
+    write_s: float
+    answer_s: float
+    body_max_bytes: int
+
+
+def times_of(settings: Settings, default_duration_s: float) -> Times:
+    """As Go's server: without an idle timeout the read timeout counts, and without one for the head, too."""
+    read_s = settings.http_read_timeout_s or NEVER
+    duration_s = settings.max_request_duration_s
+    size = settings.max_request_size_bytes
+    return Times(
+        head_s=settings.http_read_header_timeout_s or read_s, read_s=read_s, idle_s=settings.http_idle_timeout_s or read_s,
+        write_s=settings.http_write_timeout_s or HTTP_STALL_S, answer_s=(default_duration_s if duration_s is None else duration_s) or NEVER,
+        body_max_bytes=min(size, HTTP_BODY_MAX_BYTES) if size > 0 else HTTP_BODY_MAX_BYTES)
+
+
+class Place:
+    """One listener's share in every connection. `hostname`: shown in X-Vault-Hostname; empty: not shown."""
+
+    def __init__(self, settings: Settings, serve: Handler, *, tls: TlsConfig | None, new_request_id: Callable[[], RequestId],
+                 hostname: str = "", default_duration_s: float = 90.0) -> None:
+        self.serve, self.tls = serve, tls
+        self.times = times_of(settings, default_duration_s)
+        self.requests = Requests(settings, new_request_id)
+        self.replies = Replies(settings.custom_response_headers, (("X-Vault-Hostname", hostname),) if hostname else ())
+        self.proxy = _proxy_rules(settings)
+        self.draining = False
+        self._loop = asyncio.get_running_loop()
+        self.now = self._loop.time()
+        self._connections: set[Waiting] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self._timer = self._loop.call_later(HTTP_TICK_S, self._tick)
+
+    def admits(self, connection: Waiting, peer: str) -> bool:
+        """Takes it in, unless its peer may not come or there are too many."""
+        if self.draining or len(self._connections) >= HTTP_CONNECTIONS_MAX or (self.proxy is not None and self.proxy.refuses(peer)):
+            return False
+        self._connections.add(connection)
+        self._empty.clear()
+        return True
+
+    def believes(self, peer: str) -> bool:
+        """Whether the PROXY header of this peer counts."""
+        return self.proxy is not None and self.proxy.believes(peer)
+
+    def forget(self, connection: Waiting) -> None:
+        self._connections.discard(connection)
+        self._note_empty()
+
+    def spawn(self, coroutine: Coroutine[None, None, None]) -> None:
+        """Runs to its end, even if its connection does not last."""
+        task = self._loop.create_task(coroutine)
+        self._tasks.add(task)
+        self._empty.clear()
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        self._note_empty()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.failed(error)
+
+    def _note_empty(self) -> None:
+        if not self._connections and not self._tasks:
+            self._empty.set()
+
+    def failed(self, error: BaseException) -> Reply:
+        """A defect of ours: the loop's handler is told, the client learns nothing of it."""
+        self._loop.call_exception_handler({"message": "a request ended in an unexpected error", "exception": error})
+        return errors(500, "internal error")
+
+    def _tick(self) -> None:
+        self.now = now = self._loop.time()
+        self.replies.tick()
+        for connection in [each for each in self._connections if each.deadline <= now]:
+            connection.expire()
+        self._timer = self._loop.call_later(HTTP_TICK_S, self._tick)
+
+    async def drain(self, within_s: float) -> None:
+        """Ends every connection once it has its answer, all of them after `within_s`; waits for what has begun."""
+        self.draining = True
+        for connection in list(self._connections):
+            connection.drain()
+        try:
+            await asyncio.wait_for(self._empty.wait(), within_s)
+        except TimeoutError:
+            self.abort()
+
+    def abort(self) -> None:
+        """Ends every connection now."""
+        self.draining = True
+        for connection in list(self._connections):
+            connection.abort()
+
+    def close(self) -> None:
+        self.abort()
+        self._timer.cancel()
+        for task in list(self._tasks):
+            task.cancel()
+
+
+def _proxy_rules(settings: Settings) -> ProxyRules | None:
+    if not isinstance(settings, TcpListener) or settings.proxy_protocol_behavior is ProxyProtocol.OFF:
+        return None
+    return ProxyRules(settings.proxy_protocol_behavior, settings.proxy_protocol_authorized_addrs)
