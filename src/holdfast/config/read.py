@@ -73,7 +73,7 @@ def _load(paths: Sequence[Path], env: Mapping[str, str], *, first: tuple[Object,
     files = tuple(_files(paths, findings))
     trees = [*first, *(tree for file in files if (tree := _parsed(file, must_be_ours, findings)) is not None)]
     findings.check()
-    settings = _settings(merge(trees, findings), env, findings)
+    settings = settings_of(merge(trees, findings), env, findings)
     findings.check()
     return Loaded(settings=settings, warnings=tuple(findings.warnings), files=tuple(str(file) for file in files))
 
@@ -120,7 +120,8 @@ def _check_owner(file: Path, found: os.stat_result) -> None:
         raise OSError(f"{_PERMISSIONS} is set, and others than the owner may write the file")
 
 
-def _settings(tree: Object, env: Mapping[str, str], findings: Findings) -> Settings:
+def settings_of(tree: Object, env: Mapping[str, str], findings: Findings) -> Settings:
+    """The settings of a merged tree, where `findings` has no error. Raises ConfigError where reading cannot go on."""
     own = {name: tuple(item for item in tree.items if key_name(item) == name) for name in _OWN_FORM}
     plain = _without_refused(tuple(item for item in tree.items if key_name(item) not in _OWN_FORM), findings)
     moved = _moved(own, {item.name.lower() for item in plain}, findings)
