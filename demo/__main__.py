@@ -95,13 +95,16 @@ def show(demo: Demo) -> str:
     check(again.returncode == 2, "a wrapping token was taken twice")
 
     step("token revoke", lambda: command("token", "revoke", token, token=root), str)
-    step("the revoked token", lambda: refused(lambda: client.secrets.kv.v2.read_secret_version("app/db")), lambda why: f"refused: {why}")
+    def read_again() -> str:
+        return refused(lambda: client.secrets.kv.v2.read_secret_version("app/db", raise_on_deleted_version=True))
+
+    step("the revoked token", read_again, lambda why: f"refused: {why}")
     command("kv", "put", "-mount=secret", "app/last", "written=just before the kill", token=root)
     step("kill -9", node.kill, lambda _: "the node is gone, right after an acknowledged write")
     step("start again", node.start, lambda s: f"answers after {s * 1000:.0f} ms, sealed")
     step("unseal again", lambda: [command("operator", "unseal", key) for key in keys[1:]][-1], lambda _: "unsealed with two other keys")
     step("read it back", lambda: command("kv", "get", "-mount=secret", "-field=written", "app/last", token=root), lambda out: f"“{out}”")
-    step("still revoked", lambda: refused(lambda: client.secrets.kv.v2.read_secret_version("app/db")), lambda why: f"refused: {why}")
+    step("still revoked", read_again, lambda why: f"refused: {why}")
     return root
 
 

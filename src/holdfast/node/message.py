@@ -5,7 +5,7 @@ connection, and with it the worker.
 """
 import asyncio
 from collections.abc import Callable
-from typing import Generic, TypeAlias, TypeVar
+from typing import Generic, TypeAlias, TypeVar, cast
 
 import msgspec
 
@@ -148,8 +148,7 @@ class Channel(asyncio.Protocol, Generic[In]):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)     # uvloop's is one in all but its bases
 
     def data_received(self, data: bytes) -> None:
         buffer = self._buffer
