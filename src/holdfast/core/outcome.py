@@ -28,7 +28,7 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     mount: Mount | None                              # None: refused before a mount was found
     entry: MountEntry | None                         # None: below sys/, or no mount
     token: Token | None                              # None: asked for none, or refused
-    creates: bool                                    # a write of what was not there
+    creates: bool = False                            # a write of what was not there
     permitted: bool                                  # by the policies; False also where the token was refused
     granting: tuple[str, ...]                        # names of the policies that allow it
     result: Result | None                            # None: it was refused, or its answer comes from an effect
