@@ -13,6 +13,8 @@ from holdfast.errors import BadRequest
 from holdfast.limits import MOUNT_TEXT_MAX, MOUNTS_MAX
 from holdfast.system import mount_fields as fields
 
+PROTECTED = ("audit/", "auth/", "sys/", "cubbyhole/", "identity/")
+"""Paths where no secrets engine can be mounted, and from which none can be taken."""
 LOCKABLE = frozenset({"approle", "ldap", "userpass"})
 """Auth methods whose logins can be locked."""
 

@@ -8,8 +8,6 @@ from holdfast.system import mount_table
 from holdfast.system.status import Nothing
 from holdfast.system.unmount import unmount
 
-PROTECTED = ("audit/", "auth/", "sys/", "cubbyhole/", "identity/")
-"""Paths where nothing can be mounted, and from which nothing can be taken."""
 UNTUNABLE = ("cubbyhole/", "sys/", "audit/", "identity/")
 SINGLETONS = frozenset({"cubbyhole", "identity", "system", "token"})
 
@@ -24,7 +22,7 @@ def routes(access: Access) -> tuple[Route, ...]:
             kind, options = "kv", {**options, "version": kind[-1]}
         if kind != "kv" and options.get("version"):
             raise BadRequest(f'secrets engine "{kind[:80]}" does not allow setting a version')
-        if path.startswith(PROTECTED):
+        if path.startswith(mount_table.PROTECTED):
             raise BadRequest(f'cannot mount "{path}"')
         if kind in SINGLETONS:
             raise BadRequest(f'mount type of "{kind}" is not mountable')
@@ -78,7 +76,7 @@ def disable(txn: Txn, args: fields.MountPath, ctx: Context) -> Response:
     entry = mount_table.table(txn).by_path.get(path)
     if entry is None:
         return Response()                            # Vault says nothing of what does not exist
-    if path.startswith(PROTECTED):
+    if path.startswith(mount_table.PROTECTED):
         raise BadRequest(f'cannot unmount "{path}"')
     unmount(txn, ctx, entry)
     return Response()

@@ -16,6 +16,7 @@ from holdfast.core.mounts import MOUNTS, MountEntry
 from holdfast.engine import Context, Job, Txn
 from holdfast.ids import Millis
 from holdfast.limits import JOB_KEYS_MAX, UNMOUNT_WAIT_MS
+from holdfast.system import remount
 
 KIND = "unmount"
 
@@ -63,14 +64,20 @@ def _revoked(txn: Txn, entry: MountEntry, at: str, now_ms: Millis) -> _After | N
     """Waits for the leases to be revoked; what cannot be revoked is an operator's, and not waited for.
 
     A new mount on the same path may have leases of its own between them. Of the old one none are added, so what was passed stays passed.
+    `at`: which of the paths that the mount has had, and how far on it.
     """
-    names = lease_store.LEASES.names(txn, entry.path, after=at, limit=JOB_KEYS_MAX)
+    number, _, after = at.partition(":")
+    paths = (entry.path, *remount.former_paths(txn, entry))
+    if int(number or 0) >= len(paths):
+        return None
+    path = paths[int(number or 0)]
+    names = lease_store.LEASES.names(txn, path, after=after, limit=JOB_KEYS_MAX)
     for name in names:
-        lease = lease_store.LEASES.get(txn, entry.path + name)
+        lease = lease_store.LEASES.get(txn, path + name)
         if lease is not None and lease.mount == entry.uuid and not lease.irrevocable:
-            return _After(at, UNMOUNT_WAIT_MS)
-        at = name
-    return _After(at) if len(names) == JOB_KEYS_MAX else None
+            return _After(f"{number or 0}:{after}", UNMOUNT_WAIT_MS)
+        after = name
+    return _After(f"{number or 0}:{after}" if len(names) == JOB_KEYS_MAX else f"{int(number or 0) + 1}:")
 
 
 def _keys(txn: Txn, entry: MountEntry, at: str, now_ms: Millis) -> _After | None:
