@@ -50,11 +50,7 @@ def plans(record: type[msgspec.Struct]) -> Mapping[str, Plan]:
 
 
 def _plan(record: type[msgspec.Struct], attribute: str, hint: object) -> Plan | None:
-    marks: tuple[object, ...] = ()
-    hint = _without_none(hint)
-    if get_origin(hint) is Annotated:
-        hint, *rest = get_args(hint)
-        marks = tuple(rest)
+    hint, marks = _unwrapped(hint)
     rule = next((RULES[base, attribute] for base in record.__mro__ if (base, attribute) in RULES), None)
     use = next((mark for mark in marks if isinstance(mark, Use)), None)
     if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
@@ -63,12 +59,16 @@ def _plan(record: type[msgspec.Struct], attribute: str, hint: object) -> Plan | 
     return Plan(attribute, convert, rule, use, None) if convert is not None else None
 
 
-def _without_none(hint: object) -> object:
-    """`T` of `T | None`."""
+def _unwrapped(hint: object) -> tuple[object, tuple[object, ...]]:
+    """`T` and the marks of `Annotated[T, mark] | None`, in either order."""
+    if get_origin(hint) is Annotated:
+        inner, *marks = get_args(hint)
+        found, more = _unwrapped(inner)
+        return found, (*marks, *more)
     if get_origin(hint) in (Union, types.UnionType):
         others = [each for each in get_args(hint) if each is not type(None)]
-        return others[0] if len(others) == 1 else hint
-    return hint
+        return _unwrapped(others[0]) if len(others) == 1 else (hint, ())
+    return hint, ()
 
 
 def _converter(hint: object, marks: Sequence[object], *, has_rule: bool) -> Callable[[Value], object] | None:
@@ -144,6 +144,14 @@ def _grouped(items: Sequence[Item]) -> Iterator[tuple[str, list[Item]]]:
     for item in items:
         by_key.setdefault(item.name.lower(), []).append(item)
     yield from by_key.items()
+
+
+def without_refused(block: Block, refused: Mapping[str, str], findings: Findings) -> Block:
+    """The same without the keys that are refused by name; they are errors."""
+    for item in block.items:
+        if item.name.lower() in refused:
+            findings.error(f"{_path(block, item)}: {refused[item.name.lower()]}", item.at)
+    return block.without(*refused)
 
 
 def _twice(plan: Plan, block: Block, items: Sequence[Item], findings: Findings) -> None:

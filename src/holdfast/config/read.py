@@ -16,13 +16,13 @@ import msgspec
 
 from holdfast.config import environment, stanzas
 from holdfast.config.check import checked, checked_listener
-from holdfast.config.decode import Block, fields
+from holdfast.config.decode import Block, fields, plans, without_refused
 from holdfast.config.finding import ConfigError, Finding, Findings
 from holdfast.config.hcl import parse
 from holdfast.config.hcl_print import quote
 from holdfast.config.merge import key_name, merge
 from holdfast.config.rules import REFUSED, WITHOUT_EFFECT
-from holdfast.config.settings import Settings, TcpListener, UnixListener
+from holdfast.config.settings import Settings, TcpListener, UnixListener, Use
 from holdfast.config.tree import HclError, Item, Object, Position
 from holdfast.limits import HCL_SIZE_MAX_BYTES
 
@@ -123,9 +123,11 @@ def _check_owner(file: Path, found: os.stat_result) -> None:
 def settings_of(tree: Object, env: Mapping[str, str], findings: Findings) -> Settings:
     """The settings of a merged tree, where `findings` has no error. Raises ConfigError where reading cannot go on."""
     own = {name: tuple(item for item in tree.items if key_name(item) == name) for name in _OWN_FORM}
-    plain = _without_refused(tuple(item for item in tree.items if key_name(item) not in _OWN_FORM), findings)
+    block = Block(tuple(item for item in tree.items if key_name(item) not in _OWN_FORM), tree.at)
+    plain = _without_effect(without_refused(block, REFUSED, findings), findings).items
     moved = _moved(own, {item.name.lower() for item in plain}, findings)
     found = fields(Settings, Block((*plain, *moved), tree.at), findings)
+    _warn_of_idle(own, findings)
     found.update(environment.values_of(env, findings))
     storage = stanzas.one_of(own["storage"], stanzas.storage, findings)
     ha_storage = stanzas.one_of(own["ha_storage"], stanzas.storage, findings)
@@ -152,17 +154,21 @@ def _moved(own: Mapping[str, tuple[Item, ...]], given: Set[str], findings: Findi
     return tuple(item for item in found if item.name not in given)
 
 
-def _without_refused(items: tuple[Item, ...], findings: Findings) -> tuple[Item, ...]:
-    kept: list[Item] = []
-    for item in items:
-        name = item.name.lower()
-        if name in REFUSED:
-            findings.error(f"{item.name!r}: {REFUSED[name]}", item.at)
-        elif name in WITHOUT_EFFECT:
+def _without_effect(block: Block, findings: Findings) -> Block:
+    """Without the stanzas that nothing here is configured by."""
+    for item in block.items:
+        if item.name.lower() in WITHOUT_EFFECT:
             findings.warn(f"{item.name!r} is accepted, and has no effect", item.at)
-        else:
-            kept.append(item)
-    return tuple(kept)
+    return block.without(*WITHOUT_EFFECT)
+
+
+def _warn_of_idle(own: Mapping[str, tuple[Item, ...]], findings: Findings) -> None:
+    """Stanzas with a form of their own that are checked only."""
+    for name, items in own.items():
+        plan = plans(Settings).get(name)
+        if plan is not None and plan.use is Use.CHECKED:
+            for item in items:
+                findings.warn(f"{item.name!r} is accepted, and has no effect", item.at)
 
 
 def _listeners(items: Sequence[Item], findings: Findings) -> tuple[TcpListener | UnixListener, ...]:

@@ -34,8 +34,16 @@ REFUSED: Mapping[str, str] = {
     "kms_library": "seals by PKCS#11 libraries are not supported",
     "hsm": "seals by PKCS#11 libraries are not supported",
     "recovery_mode": "recovery mode is not supported",
+    "administrative_namespace_path": "namespaces are not supported",
 }
 """Top-level keys that would promise what there is not; each with the reason."""
+
+REFUSED_OF_LISTENERS: Mapping[str, str] = {
+    "chroot_namespace": "namespaces are not supported",
+    "agent_api": "this is a key of agents",
+    "proxy_api": "this is a key of proxies",
+}
+"""The same, of `listener`."""
 
 WITHOUT_EFFECT = frozenset({"sentinel", "reporting", "adaptive_overload_protection"})
 """Top-level stanzas that are accepted as they are: what they configure does not exist here, and nobody is the worse for it."""

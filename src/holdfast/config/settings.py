@@ -99,7 +99,7 @@ class ListenerProfiling(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ListenerInFlight(msgspec.Struct, frozen=True, kw_only=True):
-    unauthenticated_in_flight_requests_access: bool = False
+    unauthenticated_in_flight_requests_access: Annotated[bool, Use.CHECKED] = False
 
 
 class Listener(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,8 +125,7 @@ class Listener(msgspec.Struct, frozen=True, kw_only=True):
     redact_addresses: bool = False
     redact_cluster_name: bool = False
     redact_version: bool = False
-    disable_replication_status_endpoints: bool = False
-    chroot_namespace: str = ""
+    disable_replication_status_endpoints: Annotated[bool, Use.CHECKED] = False
     custom_response_headers: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: dict(DEFAULT_HEADERS))    # see there
     telemetry: ListenerTelemetry = ListenerTelemetry()
     profiling: ListenerProfiling = ListenerProfiling()
@@ -137,7 +136,7 @@ class TcpListener(Listener, frozen=True, kw_only=True):
     """`listener "tcp"`. Unless `tls_disable`, certificate and key are there."""
 
     address: str = "127.0.0.1:8200"
-    cluster_address: str = ""          # filled when read: the same host, the next port
+    cluster_address: Annotated[str, Use.CHECKED] = ""          # filled when read: the same host, the next port
     proxy_protocol_behavior: ProxyProtocol = ProxyProtocol.OFF
     proxy_protocol_authorized_addrs: tuple[str, ...] = ()
     tls_disable: bool = False
@@ -203,8 +202,8 @@ class Telemetry(msgspec.Struct, frozen=True, kw_only=True):
     metrics_prefix: str = "vault"
     filter_default: bool = True
     prefix_filter: tuple[str, ...] = ()            # `+vault.token`, `-vault.expire`; the longest prefix decides
-    maximum_gauge_cardinality: int = 500
-    usage_gauge_period_s: Seconds = field(default=600.0, name="usage_gauge_period")      # 0, or "none" in the file: not gathered
+    maximum_gauge_cardinality: Annotated[int, Use.CHECKED] = 500
+    usage_gauge_period_s: Annotated[float, Unit.SECONDS, Use.CHECKED] = field(default=600.0, name="usage_gauge_period")
     lease_metrics_epsilon_s: Annotated[float, Unit.SECONDS, Use.CHECKED] = field(default=3_600.0, name="lease_metrics_epsilon")
     num_lease_metrics_buckets: Annotated[int, Use.CHECKED] = 168
     add_lease_metrics_namespace_labels: Annotated[bool, Use.CHECKED] = False
@@ -239,8 +238,8 @@ class Replication(msgspec.Struct, frozen=True, kw_only=True):
     """`replication`: what a client may ask about consistency, and the stream to performance standbys."""
 
     allow_forwarding_via_header: bool = False
-    allow_forwarding_via_token: str = ""           # "" or `new_token`
-    best_effort_wal_wait_duration_s: Seconds = field(default=2.0, name="best_effort_wal_wait_duration")
+    allow_forwarding_via_token: Annotated[str, Use.CHECKED] = ""           # "" or `new_token`
+    best_effort_wal_wait_duration_s: Annotated[float, Unit.SECONDS, Use.CHECKED] = field(default=2.0, name="best_effort_wal_wait_duration")
     logshipper_buffer_length: Annotated[int, Use.CHECKED] = 16_384
     logshipper_buffer_size_bytes: Annotated[int, Unit.BYTES, Use.CHECKED] = field(default=0, name="logshipper_buffer_size")
     resolver_discover_servers: Annotated[bool, Use.CHECKED] = True
@@ -255,36 +254,36 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """All that the configuration says. Made by `load` or `dev_settings`, and by tests."""
 
     storage: StorageStanza
-    ha_storage: StorageStanza | None = None
+    ha_storage: Annotated[StorageStanza | None, Use.CHECKED] = None
     listeners: tuple[TcpListener | UnixListener, ...] = field(default=(), name="listener")
     seals: tuple[SealStanza, ...] = field(default=(), name="seal")                 # empty: Shamir
     telemetry: Telemetry = Telemetry()
-    service_registration: ServiceRegistration | None = None
+    service_registration: Annotated[ServiceRegistration | None, Use.CHECKED] = None
     replication: Replication = Replication()
     user_lockouts: tuple[UserLockout, ...] = field(default=(UserLockout(),), name="user_lockout")    # `all` is always there
     request_limiter: RequestLimiter = RequestLimiter()
 
     read_workers: int | None = None                # our own: processes that answer reads; None: cores - 1, at least 1
-    consistency: Consistency = Consistency.STRONG  # our own
+    consistency: Annotated[Consistency, Use.CHECKED] = Consistency.STRONG  # our own
 
     api_addr: str = ""
     cluster_addr: str = ""
     cluster_name: str = ""
-    cluster_cipher_suites: tuple[str, ...] = ()
-    disable_clustering: bool = False
-    disable_performance_standby: bool = False
+    cluster_cipher_suites: Annotated[tuple[str, ...], Use.CHECKED] = ()
+    disable_clustering: Annotated[bool, Use.CHECKED] = False
+    disable_performance_standby: Annotated[bool, Use.CHECKED] = False
     enable_response_header_hostname: bool = False
-    enable_response_header_raft_node_id: bool = False
+    enable_response_header_raft_node_id: Annotated[bool, Use.CHECKED] = False
 
     default_lease_ttl_s: WholeSeconds = field(default=2_764_800, name="default_lease_ttl")
     max_lease_ttl_s: WholeSeconds = field(default=2_764_800, name="max_lease_ttl")
     default_max_request_duration_s: Seconds = field(default=90.0, name="default_max_request_duration")
-    raw_storage_endpoint: bool = False
-    introspection_endpoint: bool = False
+    raw_storage_endpoint: Annotated[bool, Use.CHECKED] = False
+    introspection_endpoint: Annotated[bool, Use.CHECKED] = False
     ui: bool = False
     disable_mlock: bool = False
-    imprecise_lease_role_tracking: bool = False
-    enable_unauthenticated_access: tuple[str, ...] = ()
+    imprecise_lease_role_tracking: Annotated[bool, Use.CHECKED] = False
+    enable_unauthenticated_access: Annotated[tuple[str, ...], Use.CHECKED] = ()
 
     log_level: LogLevel = LogLevel.INFO
     log_format: LogFormat = LogFormat.STANDARD
@@ -292,7 +291,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_rotate_bytes: Bytes = 0                    # 0: no bound
     log_rotate_duration_s: Seconds = field(default=86_400.0, name="log_rotate_duration")
     log_rotate_max_files: int = 0                  # 0: all are kept; -1: none is
-    log_requests_level: LogRequestsLevel = LogRequestsLevel.OFF
+    log_requests_level: Annotated[LogRequestsLevel, Use.CHECKED] = LogRequestsLevel.OFF
     pid_file: str = ""
 
     cache_size: Annotated[int, Use.CHECKED] = 131_072
@@ -305,4 +304,3 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     enable_multiseal: Annotated[bool, Use.CHECKED] = False
     experiments: Annotated[tuple[str, ...], Use.CHECKED] = ()
     license_path: Annotated[str, Use.CHECKED] = ""
-    administrative_namespace_path: Annotated[str, Use.CHECKED] = ""

@@ -14,10 +14,11 @@ from typing import TypeVar
 import msgspec
 
 from holdfast.config import units
-from holdfast.config.decode import Block, block_of, fields, options_of
+from holdfast.config.decode import Block, block_of, fields, options_of, without_refused
 from holdfast.config.finding import Findings
 from holdfast.config.headers import response_headers
 from holdfast.config.options import check_options
+from holdfast.config.rules import REFUSED_OF_LISTENERS
 from holdfast.config.settings import SealStanza, ServiceRegistration, StorageStanza, TcpListener, UnixListener, UserLockout
 from holdfast.config.tree import Item, Object
 
@@ -62,7 +63,7 @@ def one_of(items: Sequence[Item], read: Callable[[str, Block, Findings], R], fin
 
 def listener(kind: str, block: Block, findings: Findings) -> TcpListener | UnixListener:
     headers = block.under("custom_response_headers")
-    plain = block.without("custom_response_headers")
+    plain = without_refused(block.without("custom_response_headers"), REFUSED_OF_LISTENERS, findings)
     if kind not in ("tcp", "unix"):
         raise ValueError(f'unsupported listener type "{kind[:40]}": there are "tcp" and "unix"')
     found = fields(TcpListener if kind == "tcp" else UnixListener, plain, findings)
