@@ -24,7 +24,7 @@ from holdfast.node.devices import AuditDevices, open_sink, try_device
 from holdfast.node.effects import Effects
 from holdfast.node.listeners import hold_ports, read_tls, tls_config
 from holdfast.node.main import Main
-from holdfast.node.measuring import RequestMetrics, new_metrics
+from holdfast.node.measuring import RequestMetrics, add_node_gauges, new_metrics
 from holdfast.node.message import Start, TlsFiles
 from holdfast.node.process import RANDOM, settle_memory
 from holdfast.node.registry import ENGINES
@@ -98,6 +98,7 @@ class Server:
         self.main = Main(access, store.log, store.replica, words, SystemClock(), self._devices, self._pool,
                          Unsealing(auto, lambda: str(uuid.uuid4())), facts, RANDOM.draw, self._perform, RequestMetrics(self.metrics),
                          self.logger)
+        add_node_gauges(self.metrics, lambda: self.main.facts, lambda: words.load(Word.WATERMARK))
         self._effects = Effects(self.main, auto, reload=self.reload, reopen_audit=self._devices.reopen, metrics=self._metrics,
                                 monitor=self._monitor)
         self.main.begin()

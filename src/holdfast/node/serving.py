@@ -28,7 +28,7 @@ class Serving:
 
     def __init__(self, attempts: Attempts, devices: Devices, metrics: RequestMetrics, forward: ForwardTo, carry_out: CarryOut) -> None:
         self._attempts, self._devices, self._forward, self._carry_out = attempts, devices, forward, carry_out
-        self._now_ns, self._handled = metrics.now_ns, metrics.handled
+        self._metrics, self._now_ns, self._handled = metrics, metrics.now_ns, metrics.handled
 
     def serve(self, request: Request) -> Reply | Awaitable[Served]:
         """From bytes parsed to bytes to send. A read is answered at once, without a task."""
@@ -42,9 +42,12 @@ class Serving:
         return self._timed(began_ns, self._go_on(request, outcome, verdict, NOTHING_YET, rng))
 
     async def _timed(self, began_ns: int, going_on: Awaitable[Served]) -> Served:
-        served = await going_on
-        self._handled(self._now_ns() - began_ns)
-        return served
+        self._metrics.in_flight += 1
+        try:
+            return await going_on
+        finally:
+            self._metrics.in_flight -= 1
+            self._handled(self._now_ns() - began_ns)
 
     async def resume(self, request: Request, memo: Memo) -> Served:
         """A request that another process began."""

@@ -7,12 +7,10 @@ from pathlib import Path
 from holdfast.config.settings import StorageStanza
 from holdfast.errors import HoldfastError
 from holdfast.ids import NodeId
-from holdfast.limits import FOLLOW_GROUP_BATCHES
 from holdfast.replica.lmdb import LmdbReplica
-from holdfast.storage import WriteBatch
+from holdfast.replica.recovery import catch_up
 from holdfast.storage.file import FileLog
 from holdfast.storage.inmem import InmemLog
-from holdfast.storage.log import Snapshot
 
 ALONE = NodeId("node")
 
@@ -54,25 +52,8 @@ async def open_store(stanza: StorageStanza) -> Store:
     log = FileLog(path, ALONE)
     try:
         replica = LmdbReplica(Path(path) / "replica", writable=True)
-        await catch_up(log, replica)
+        await catch_up(replica, log)
     except BaseException:
         log.close()
         raise
     return Store(log, replica, Path(path) / "replica", lambda: None)
-
-
-async def catch_up(log: FileLog, replica: LmdbReplica) -> None:
-    """Applies what the log has and the replica has not."""
-    if replica.index == log.durable_index:
-        return
-    group: list[WriteBatch] = []
-    async for item in log.follow(replica.index):
-        if isinstance(item, Snapshot):
-            await replica.install(item)
-        else:
-            group.append(item)
-        if len(group) >= FOLLOW_GROUP_BATCHES or (group and group[-1].index == log.durable_index):
-            replica.apply(group)
-            group.clear()
-        if not group and replica.index == log.durable_index:
-            return

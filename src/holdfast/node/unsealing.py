@@ -19,6 +19,8 @@ from holdfast.crypto import (
     decode_config,
     unseal,
 )
+from holdfast.crypto.draw import AES_KEY_BYTES
+from holdfast.crypto.shamir import SHARE_OVERHEAD_BYTES
 from holdfast.errors import BadRequest, IntegrityError
 from holdfast.replica import Reader
 
@@ -47,6 +49,7 @@ class Unsealing:
             raise BadRequest("Vault is not initialized")
         if self._auto is not None:
             return self.open_itself(reader)
+        _check_size(share, split=config.secret_threshold > 1)
         if share not in self._shares:
             self._shares.append(share)
             self.nonce = self.nonce or self._new_nonce()
@@ -74,6 +77,15 @@ def recovery_config(reader: Reader) -> SealConfig | None:
     """The shares of the recovery key; None without auto-unseal."""
     stored = reader.get(RECOVERY_CONFIG)
     return None if stored is None else decode_config(stored)
+
+
+def _check_size(share: Secret, *, split: bool) -> None:
+    """Raises BadRequest for what can be no share: nothing of its size may reach the cipher, or count among the others."""
+    size = AES_KEY_BYTES + (SHARE_OVERHEAD_BYTES if split else 0)
+    if len(share.value) < size:
+        raise BadRequest(f"key is shorter than minimum {size} bytes")
+    if len(share.value) > size:
+        raise BadRequest(f"key is longer than maximum {size} bytes")
 
 
 def _open(seal: Seal, reader: Reader) -> Opened:

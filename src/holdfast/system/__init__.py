@@ -12,6 +12,7 @@ from holdfast.system import (
     mounts,
     node,
     policies,
+    raft,
     remount,
     seal,
     status,
@@ -39,6 +40,7 @@ def build(access: Access) -> tuple[Engine, Iterable[Engine]]:
         *capabilities.ROUTES,
         *leases.routes(access),
         *wrapping.ROUTES,
+        *raft.ROUTES,
         *tools.ROUTES,
         *ui.routes(access),
     ), jobs={

@@ -65,5 +65,7 @@ def reload(txn: Txn, args: ReloadInput, ctx: Context) -> Response:
 ROUTES = (
     Route("metrics", "What this node has counted and measured.", {Method.GET: on(MetricsInput, metrics, public=True, local=True)}),
     Route("monitor", "This node's log as it is written.", {Method.GET: on(MonitorInput, monitor, sudo=True, local=True)}),
-    Route("config/reload/:subsystem", "Parts of the configuration, read anew.", {Method.POST: on(ReloadInput, reload, sudo=True, local=True)}),
+    Route("config/reload/:subsystem", "Parts of the configuration, read anew.", {
+        Method.POST: on(ReloadInput, reload, sudo=True, local=True),
+    }),
 )
