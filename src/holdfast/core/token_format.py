@@ -9,7 +9,8 @@
 | anything else | an id that somebody with sudo chose when the token was made |
 
 The first is base64url without padding of the protobuf message SignedToken {version = 1, hmac, token}, whose `token` is Token {random,
-local_index, index_epoch}. Clients and proxies parse it, so it is Vault's, byte for byte; nobody but the cluster can make one.
+local_index, index_epoch}, and `random` is in the second form. Clients and proxies parse it, so it is Vault's, byte for byte; nobody but the
+cluster can make one.
 Source: Vault, "Server side consistent tokens".
 """
 import base64
@@ -29,7 +30,7 @@ RANDOM_TAG, INDEX_TAG, EPOCH_TAG = 0x0A, 0x10, 0x18
 
 def service(random: str, index: Index, key: HmacSha256) -> str:
     """The text of a service token that is found from batch `index` on."""
-    name = random.encode()
+    name = (SERVICE + random).encode()
     token = bytes((RANDOM_TAG, len(name))) + name
     if index:
         token += bytes((INDEX_TAG,)) + _varint(index)
