@@ -117,7 +117,9 @@ class Node:
 
     @property
     def environment(self) -> dict[str, str]:
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("VAULT_", "HOLDFAST_", "BAO_"))}
+        """Without settings of the tester's own; and with compiled modules kept, or each start would compile them."""
+        inherited = {name: value for name, value in os.environ.items()
+                     if not name.startswith(("VAULT_", "HOLDFAST_", "BAO_")) and name != "PYTHONDONTWRITEBYTECODE"}
         return {**inherited, "PYTHONPATH": f"{SOURCES}{os.pathsep}{REPOSITORY}", "HOME": str(self.folder), **self.env}
 
     def start(self) -> float:
@@ -214,6 +216,7 @@ class Node:
         """SIGTERM; gives the exit code, and nothing is left."""
         if self.process is None:
             return 0
+        self.close_clients()
         if self.process.poll() is None:
             self.process.terminate()
         return self.wait_ended()

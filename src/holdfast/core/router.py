@@ -53,6 +53,10 @@ class Registry:
             raise InvariantError(f"mount {entry.uuid}: no engine of type {entry.type!r}")
         return engine
 
+    def engines(self) -> tuple[Engine, ...]:
+        """All of them, methods first, by type and version."""
+        return tuple(self._engines[key] for key in sorted(self._engines, key=lambda key: (not key[0], *key[1:])))
+
     def types(self, *, is_auth: bool) -> tuple[str, ...]:
         return tuple(sorted({t for auth, t, _ in self._engines if auth is is_auth}))
 
@@ -68,6 +72,7 @@ class Router:
         self._system_routes = compiled(system.routes)
         self._refuse_path = refusing(NotFound("unsupported path"))
         self._refuse_method = refusing(MethodNotAllowed("unsupported operation"))
+        self._refuse_method_to_all = refusing(MethodNotAllowed(), to_all=True)
 
     def find_local(self, method: Method, path: str) -> Hit | None:
         """An operation about this node, from the fixed table alone: also while sealed or without a read lease."""
@@ -96,19 +101,23 @@ class Router:
         for pattern, route in routes:
             given = pattern.fullmatch(path, len(mount.path))
             if given is not None:
-                op = route.ops.get(method, self._refuse_method) if method is not Method.HELP else help.of_route(mount, route)
+                op = help.of_route(mount, route) if method is Method.HELP else route.ops.get(method) or self._refusing_method(route)
                 return Hit(mount=mount, entry=entry, engine=engine, op=op, path=given.groupdict(), route=route.pattern)
         op = help.of_mount(mount, engine.routes) if method is Method.HELP and path == mount.path else self._refuse_path
         return Hit(mount=mount, entry=entry, engine=engine, op=op, path={}, route="")
 
+    def _refusing_method(self, route: Route) -> Op:
+        """What a sealed node answers, it answers anybody: there a wrong method is known to be wrong before any token is."""
+        return self._refuse_method_to_all if any(op.sealed for op in route.ops.values()) else self._refuse_method
 
-def refusing(error: RequestError) -> Op:
-    """An operation that refuses, once token and policy have had their say: who may not ask learns of no mount."""
+
+def refusing(error: RequestError, *, to_all: bool = False) -> Op:
+    """An operation that refuses, once token and policy have had their say: who may not ask learns of no mount. `to_all`: at once."""
 
     def bind(given: Given) -> Bound:
         raise error
 
-    return Op(input=Input, bind=bind, summary="", exists=None, public=False, sudo=False, sealed=False, local=False, top_level=False)
+    return Op(input=Input, bind=bind, summary="", exists=None, public=to_all, sudo=False, sealed=to_all, local=to_all, top_level=False)
 
 
 def compiled(routes: Iterable[Route]) -> "tuple[tuple[re.Pattern[str], Route], ...]":
