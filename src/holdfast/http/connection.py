@@ -209,6 +209,8 @@ class Connection(asyncio.Protocol):
 
     def _await_bytes(self) -> None:
         """Nothing whole is there any more: what is waited for next, and how long."""
+        if self._resumed is not None:                # resume_writing goes on
+            return
         framing, place = self._framing, self._place
         waits = framing.waits
         if waits is Waits.REQUEST:
@@ -298,7 +300,7 @@ class Connection(asyncio.Protocol):
 
     def _after(self, head: Head) -> None:
         if self._keeps(head):
-            self.phase = IDLE
+            self.phase, self.deadline = IDLE, self._place.now + self._place.times.write_s
             self._advance()
         else:
             self._linger()

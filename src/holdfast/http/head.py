@@ -31,7 +31,7 @@ MARKED: Final = 16                                   # `X-Vault-Request: true`
 OLD: Final = 32                                      # HTTP/1.0
 
 API = "/v1/"
-_ABSOLUTE = re.compile(r"https?://[^/?#@]+", re.IGNORECASE)
+_ABSOLUTE = re.compile(r"https?://[^/?#@]+(?=/|\Z)", re.IGNORECASE)
 _ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
