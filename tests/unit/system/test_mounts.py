@@ -9,6 +9,7 @@ from tests.contract.one_node import OneNode
 
 from holdfast.engine import Context, Method, Txn
 from holdfast.limits import MOUNT_TEXT_MAX
+from holdfast.system import mount_table
 
 GET, LIST, POST, DELETE = Method.GET, Method.LIST, Method.POST, Method.DELETE
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
@@ -108,6 +109,11 @@ class TestSecretsEngines:
         enable(node, "mounts/a/b", type="kv")
         assert refused(node, POST, "sys/mounts/a", {"type": "kv"}) == "path is already in use at a/b/"
         enable(node, "mounts/a/bc", type="kv")
+
+    def test_the_number_of_mounts_is_bounded(self, node: OneNode, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(mount_table, "MOUNTS_MAX", len(node.mounts) + 1)
+        enable(node, "mounts/last", type="kv")
+        assert refused(node, POST, "sys/mounts/x", {"type": "kv"}) == f"there are {len(node.mounts) + 1} mounts already, which is the limit"
 
     def test_reading_finds_the_mount_above_and_names_what_it_does_not_find(self, node: OneNode) -> None:
         assert node.call(GET, "sys/mounts/secret/data/x").json["data"]["type"] == "kv"
