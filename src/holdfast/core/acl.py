@@ -51,7 +51,11 @@ def rules(txn: Txn, token: Token, method: Method, path: str) -> Rules:
         return ROOT_RULES
     listing = method is Method.LIST
     asked = path + "/" if listing and not path.endswith("/") else path
-    found = matcher(txn, token.policies, token.entity_id).find(asked, listing=listing)
+    known = matcher(txn, token.policies, token.entity_id)
+    found = known.find(asked, listing=listing)
+    if not listing and path.endswith("/"):
+        bare = known.find(path[:-1], listing=False)  # many routes ignore a final slash: it must not lead past a denial
+        found = bare if bare is not None and Capability.DENY in bare.capabilities else found
     return Rules(found=found, granting=tuple(_granting(found, method)) if found is not None else ())
 
 

@@ -166,6 +166,13 @@ class TestVerdicts:
         assert node.call(GET, "kv1/a", token=token(node, "allow")).status == 404
         assert node.call(GET, "kv1/a", token=token(node, "allow", "deny")).status == 403
 
+    def test_a_final_slash_leads_past_no_denial(self, node: OneNode) -> None:
+        write(node, "p", 'path "sys/*" { capabilities = ["read"] }\npath "sys/mounts" { capabilities = ["deny"] }')
+        who = token(node, "p")
+        assert node.call(GET, "sys/internal/ui/resultant-acl/", token=who).status == 200
+        for path in ("sys/mounts", "sys/mounts/"):
+            assert node.call(GET, path, token=who).status == 403, path
+
     def test_parameters_of_a_body(self, node: OneNode) -> None:
         write(node, "p", 'path "kv1/*" { capabilities = ["create"] allowed_parameters = { x = ["a*"] } required_parameters = ["x"] }')
         who = token(node, "p")
