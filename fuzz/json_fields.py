@@ -1,4 +1,4 @@
-"""Fuzz target: bodies, queries and path parameters against every operation's typed input. `python -m fuzz.json_fields`, libFuzzer's options.
+"""Fuzz target: bodies, queries and path parameters against every operation's typed input: `python -m fuzz.json_fields`.
 
 Whatever the bytes: a typed input, or a refusal that is the caller's fault and can be shown.
 """
