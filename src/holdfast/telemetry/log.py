@@ -82,6 +82,9 @@ class Listener(Protocol):
     def hear(self, event: Event) -> None:
         """Called on any thread, with the lock held: takes or drops, and returns at once."""
 
+    def end(self) -> None:
+        """Nothing more will come. Called as `hear` is."""
+
 
 class Logs:
     """The log of one process. Safe from every thread."""
@@ -140,6 +143,12 @@ class Logs:
         with self._lock:
             self._listeners = tuple(each for each in self._listeners if each is not listener)
             self._refresh()
+
+    def end_listeners(self) -> None:
+        """The process is about to end: who follows the log must not hold it up."""
+        with self._lock:
+            for listener in self._listeners:
+                listener.end()
 
     def take(self, level: Level, module: str, name: str, fields: Mapping[str, FieldValue]) -> None:
         """Called by loggers, for what is not below their threshold."""

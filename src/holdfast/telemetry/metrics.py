@@ -95,7 +95,10 @@ class Summary:
         self._sum += value
 
     def observe_ns(self, nanoseconds: int) -> None:
-        self.observe(nanoseconds / 1e6)
+        """The same for a length of time. Every request passes here: written out, it is one call."""
+        value = nanoseconds / 1e6
+        self._buckets[bisect_right(BOUNDS, value)] += 1
+        self._sum += value
 
     def distribution(self) -> Distribution:
         buckets = {number: count for number, count in enumerate(self._buckets) if count}

@@ -14,11 +14,11 @@ from holdfast.telemetry.log import Event, Format, Level, Logs, line_of
 
 
 async def monitor(logs: Logs, level: Level, format: Format, *, lines_max: int = MONITOR_LINES_MAX) -> AsyncIterator[bytes]:
-    """Lines from the first `anext` on, until it is closed: at most `lines_max` wait for the reader."""
+    """Lines from the first `anext` on, until it is closed or the log ends: at most `lines_max` wait for the reader."""
     queue = _Queue(level, asyncio.get_running_loop(), lines_max)
     logs.add_listener(queue)
     try:
-        while True:
+        while not queue.ended:
             await queue.wait_filled()
             events, dropped = queue.take()
             for event in events:
@@ -36,12 +36,20 @@ class _Queue:
         self.level, self._loop, self._lines_max = level, loop, lines_max
         self._events: deque[Event] = deque()
         self._dropped, self._told, self._filled = 0, False, asyncio.Event()
+        self.ended = False
 
     def hear(self, event: Event) -> None:
         if len(self._events) >= self._lines_max:
             self._dropped += 1
         else:
             self._events.append(event)
+        self._tell()
+
+    def end(self) -> None:
+        self.ended = True
+        self._tell()
+
+    def _tell(self) -> None:
         if not self._told:
             self._told = True
             try:
