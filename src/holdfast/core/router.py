@@ -87,8 +87,8 @@ class Router:
             return self._in_routes(SYSTEM, None, self.system, self._system_routes, method, path)
         mounts = txn.derive(load_mounts)
         entry = mounts.at(path)
-        if entry is None and method is Method.HELP:
-            path += "/"                              # help on a mount may leave out its final slash
+        if entry is None and method in (Method.HELP, Method.LIST):
+            path += "/"                              # a list or help of a mount may leave out its final slash
             entry = mounts.at(path)
         if entry is None:
             refusal = refusing(NotFound(f'no handler for route "{path}". route entry not found.'))
