@@ -87,7 +87,9 @@ class Chunked:
 
     def take(self, data: bytes, at: int) -> int:
         while at < len(data) and self._at is not _At.DONE:
-            if self._at is _At.DATA:
+            if self._at is _At.SIZE and not self._line and (end := self._take_chunk(data, at)):
+                at = end
+            elif self._at is _At.DATA:
                 piece = data[at:at + self._missing]
                 self._content += piece
                 self._missing -= len(piece)
@@ -97,6 +99,20 @@ class Chunked:
             else:
                 at = self._take_line(data, at)
         return at
+
+    def _take_chunk(self, data: bytes, at: int) -> int:
+        """Where the chunk that begins at `at` ends, if all of it is there; else 0."""
+        end = data.find(b"\r\n", at, at + HTTP_CHUNK_LINE_MAX_BYTES)
+        size = _SIZE.fullmatch(data, at, end) if end >= 0 else None
+        if size is None:
+            return 0
+        begin = end + 2
+        end = begin + int(size[1], 16)
+        if end == begin or data[end:end + 2] != b"\r\n":
+            return 0
+        self._count_chunk(end - begin)
+        self._content += data[begin:end]
+        return end + 2
 
     def _take_line(self, data: bytes, at: int) -> int:
         end = data.find(b"\n", at)
@@ -132,9 +148,12 @@ class Chunked:
         if size is None:
             raise Refused(400, "malformed chunk size")
         self._missing = int(size[1], 16)
+        self._count_chunk(self._missing)
+        self._at = _At.DATA if self._missing else _At.TRAILERS
+
+    def _count_chunk(self, size: int) -> None:
         self._chunks += 1
         if self._chunks > HTTP_CHUNKS_MAX:
             raise Refused(400, f"a body has at most {HTTP_CHUNKS_MAX} chunks")
-        if len(self._content) + self._missing > self._limit:
+        if len(self._content) + size > self._limit:
             raise too_large(self._limit)
-        self._at = _At.DATA if self._missing else _At.TRAILERS

@@ -116,21 +116,22 @@ class Connection(asyncio.Protocol):
             self._take(data)
         elif self.phase is not LINGERING:
             plain, out, ended = session.receive(data)
+            if ended and self.phase is OPENING and session.error is not None and data.startswith(_PLAIN_HTTP):
+                out = _NO_TLS                        # instead of an alert that its sender would not understand
             if out is not None:
                 self._transport.write(out)
             if plain is not None:
                 self._take(plain)
             if ended:
-                self._session_ended(session, data)
+                self._session_ended(session)
 
-    def _session_ended(self, session: TlsConnection, data: bytes) -> None:
-        self._reads_on = False
-        if session.error is None and self.phase is ANSWERING:
-            return
-        if session.error is not None:
-            if self.phase is OPENING and data.startswith(_PLAIN_HTTP):
-                self._transport.write(_NO_TLS)
-            self._session = None                     # its own alert has been written, nothing more can be
+    def _session_ended(self, session: TlsConnection) -> None:
+        if session.error is None:
+            self._reads_on = False
+            if self.phase is ANSWERING:
+                return
+        else:
+            self._session = None                     # its alert has been written, nothing more can be
         self._linger()
 
     def _after_proxy(self, data: bytes) -> bytes | None:

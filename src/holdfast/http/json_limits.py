@@ -28,7 +28,7 @@ class JsonLimits(msgspec.Struct, frozen=True, kw_only=True):
 
     def _may_break(self, body: bytes) -> bool:
         size = len(body)
-        if size <= self.depth and size <= self.entries and size <= self.elements:
+        if size <= self.depth and size <= self.string_bytes and size <= self.entries and size <= self.elements:
             return False
         members = body.count(b",") + 1
         return (size > self.string_bytes > 0 or members > self.entries > 0 or members > self.elements > 0

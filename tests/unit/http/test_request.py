@@ -163,7 +163,8 @@ def test_what_belongs_to_the_user_interface_is_not_served(target: str) -> None:
 
 
 @pytest.mark.parametrize(("text", "length_s"), [
-    ("60", 60), ("60s", 60), ("1h30m", 5_400), ("2d", 172_800), ("500ms", 1), ("1.5s", 2), ("0", 0), ("0s", 0), ("315360000000", 315_360_000_000),
+    ("60", 60), ("60s", 60), ("1h30m", 5_400), ("2d", 172_800), ("500ms", 1), ("1.5s", 2), ("0", 0), ("0s", 0),
+    ("315360000000", 315_360_000_000),
 ])
 def test_wrap_ttl(text: str, length_s: int) -> None:
     assert wrap_ttl_s(text) == length_s
@@ -216,7 +217,7 @@ def test_a_listener_marks_its_requests() -> None:
 def test_patch_is_a_merge_patch() -> None:
     request = make("/v1/a", "Content-Type: application/merge-patch+json; charset=utf-8", method="PATCH", body=b"{}")
     assert (request.method, request.body) == (Method.PATCH, b"{}")
-    with pytest.raises(UnsupportedMediaType, match=r"PATCH requires Content-Type of application/merge-patch\+json, provided application/json"):
+    with pytest.raises(UnsupportedMediaType, match=r"requires Content-Type of application/merge-patch\+json, provided application/json"):
         make("/v1/a", "Content-Type: application/json", method="PATCH", body=b"{}")
     with pytest.raises(BadRequest, match="mime: no media type"):
         make("/v1/a", method="PATCH", body=b"{}")
