@@ -19,7 +19,7 @@ import msgspec
 
 from holdfast.config.tree import HclError, Position, Scalar
 
-_SPACE = re.compile(r"[ \t\r\n]+|#[^\n]*|//[^\n]*")
+_SPACE = re.compile(r"(?:[ \t\r\n]+|#[^\n]*|//[^\n]*|/\*(?s:.*?)\*/)*")      # matches everywhere, if only nothing
 _IDENT = re.compile(r"[^\W\d][\w.\-]*")
 _NUMBER = re.compile(r"-?(?:0[xX][0-9a-fA-F]*|\d+(?:\.\d*)?(?:[eE][+-]?\d*)?)|\.\d+(?:[eE][+-]?\d*)?", re.ASCII)
 _PLAIN = re.compile(r'[^"\\$\n]+')
@@ -80,8 +80,9 @@ class Scanner:
 
     def next(self) -> Token:
         """The next token; at the end, END as often as it is asked for."""
-        self._skip()
-        text, start = self._source.text, self._at
+        text = self._source.text
+        space = _SPACE.match(text, self._at)
+        start = space.end() if space else self._at
         if start == len(text):
             return Token(Kind.END, "", start)
         first = text[start]
@@ -99,20 +100,7 @@ class Scanner:
         if match := _NUMBER.match(text, start):
             self._at = match.end()
             return Token(Kind.LITERAL, self._number(match[0], start), start)
-        return self._source.fail(f"illegal character {first!r}", start)
-
-    def _skip(self) -> None:
-        text = self._source.text
-        while True:
-            if match := _SPACE.match(text, self._at):
-                self._at = match.end()
-            elif text.startswith("/*", self._at):
-                end = text.find("*/", self._at + 2)
-                if end < 0:
-                    self._source.fail("comment not terminated", self._at)
-                self._at = end + 2
-            else:
-                return
+        return self._source.fail("comment not terminated" if text.startswith("/*", start) else f"illegal character {first!r}", start)
 
     def _number(self, text: str, start: int) -> int | float:
         digits = text.lstrip("-")

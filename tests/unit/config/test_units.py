@@ -25,7 +25,7 @@ def test_lengths_of_time(written: Scalar, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("written", [
-    "soon", "1x", "1h 30m", "1w", "d", "1.5d", "1h2", "--5", "-", "+", "s", "1e3", "9223372037", "99999999999d", "1" * 5_000, True,
+    "soon", "1x", "1h 30m", "1w", "d", "1.5d", "1h2", "--5", "-", "+", "s", "1e3", "9223372037", "99999999999d", "1" * 1_000_000, True,
     " 5s", "५s", float("nan"), 1 << 2_000,
 ])
 def test_what_is_no_length_of_time(written: Scalar) -> None:
@@ -42,7 +42,7 @@ def test_sizes(written: Scalar, size: int) -> None:
 
 
 @pytest.mark.parametrize("written", [
-    "big", "1.5mb", "mb", "1pb", "-1mb", "1  kb", True, 1.5, "9223372036854775808", "99999999999tib", "9" * 5_000])
+    "big", "1.5mb", "mb", "1pb", "-1mb", "1  kb", True, 1.5, "9223372036854775808", "99999999999tib", "9" * 1_000_000])
 def test_what_is_no_size(written: Scalar) -> None:
     with pytest.raises(ValueError, match=r"no size|no whole number|out of range"):
         units.size_bytes(lit(written))
@@ -67,7 +67,7 @@ def test_whole_numbers(written: Scalar, value: int) -> None:
     assert units.whole(lit(written)) == value
 
 
-@pytest.mark.parametrize("written", [True, 1.0, "1.0", "x", "0x7", "9223372036854775808", "1" * 5_000, " 1", "१"])
+@pytest.mark.parametrize("written", [True, 1.0, "1.0", "x", "0x7", "9223372036854775808", "1" * 1_000_000, " 1", "१"])
 def test_what_is_no_whole_number(written: Scalar) -> None:
     with pytest.raises(ValueError, match=r"no whole number|out of range"):
         units.whole(lit(written))
