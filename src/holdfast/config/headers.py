@@ -13,7 +13,7 @@ from holdfast.config.tree import Array, Literal, Value
 
 _STATUS = re.compile(r"default|[1-5]xx|[1-5]\d\d", re.ASCII)
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_TEXT = re.compile(r"[\t\x20-\x7e\x80-\U0010ffff]*")
+_TEXT = re.compile(r"[\t\x20-\x7e]*")
 
 
 def response_headers(values: tuple[Value, ...]) -> Mapping[str, Mapping[str, str]]:
@@ -46,5 +46,5 @@ def _joined(name: str, value: Value) -> str:
         raise ValueError(f"{name[:60]}: a header's values are a list of strings")
     joined = "; ".join(text for text in texts if text)
     if not _TEXT.fullmatch(joined):
-        raise ValueError(f"{name[:60]}: a header's value holds no control characters")
+        raise ValueError(f"{name[:60]}: a header's value is printable ASCII")
     return joined
