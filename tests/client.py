@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import select
 import socket
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -108,8 +109,7 @@ class Client:
 
     def send(self, data: bytes) -> None:
         """Bytes as they are, over the connection that there is, or a new one."""
-        if self._sock is not None and not self._held and select.select([self._sock], [], [], 0)[0]:
-            self.close()                             # the server has ended it, and nothing is under way
+        self._close_if_ended()
         if self._sock is None:
             self._sock = self._connect()
             self._sock.settimeout(ANSWER_WITHIN_S)
@@ -118,6 +118,24 @@ class Client:
         except OSError:
             self.close()
             raise
+
+    def _close_if_ended(self) -> None:
+        """A server may end a connection while nothing is under way. What came in otherwise is kept; session tickets come at any time."""
+        sock = self._sock
+        if sock is None or self._held or not select.select([sock], [], [], 0)[0]:
+            return
+        sock.settimeout(0)
+        try:
+            self._held = sock.recv(1 << 16)
+            if not self._held:
+                self.close()
+        except (BlockingIOError, ssl.SSLWantReadError):
+            pass                                     # a session ticket, and nothing else
+        except OSError:
+            self.close()
+        finally:
+            if self._sock is not None:
+                sock.settimeout(ANSWER_WITHIN_S)
 
     def receive(self, *, head_only: bool = False) -> Answer:
         """The next answer of this connection."""

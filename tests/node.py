@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.client import Answer, Client
-from tests.processes import POLL_S, command_line, wait_until, workers_of
+from tests.processes import POLL_S, has_ended, wait_until, workers_of
 
 import holdfast
 from holdfast.node.dev import DEV_CA, DEV_CERT, DEV_KEY, write_dev_certificate
@@ -230,6 +230,7 @@ class Node:
     def wait_ended(self) -> int:
         assert self.process is not None
         process, self.process = self.process, None
+        workers = workers_of(process.pid)
         try:
             code = process.wait(ENDS_WITHIN_S)
         except subprocess.TimeoutExpired:
@@ -238,12 +239,12 @@ class Node:
             raise AssertionError(f"did not end within {ENDS_WITHIN_S} s:\n{self.tail}") from None
         finally:
             self.close_clients()
-            self._assert_no_process(process.pid)
+            self._assert_no_process(process.pid, workers)
         return code
 
-    def _assert_no_process(self, main: int) -> None:
+    def _assert_no_process(self, main: int, workers: list[int]) -> None:
         try:
-            wait_until(lambda: not workers_of(main), f"the workers of {main} have ended", within_s=2.0)
+            wait_until(lambda: not workers_of(main) and all(has_ended(pid) for pid in workers), "the workers have ended", within_s=2.0)
         except AssertionError:
             for pid in workers_of(main):
                 os.kill(pid, signal.SIGKILL)
@@ -271,9 +272,6 @@ class Node:
 
     def worker_pids(self) -> list[int]:
         return workers_of(self.pid)
-
-    def is_ours(self, pid: int) -> bool:
-        return bool(command_line(pid))
 
     def cli(self, *words: str, token: str | None = None, stdin: str = "", env: Mapping[str, str] | None = None,
             ) -> subprocess.CompletedProcess[str]:

@@ -26,6 +26,14 @@ def command_line(pid: int) -> list[str]:
         return []
 
 
+def has_ended(pid: int) -> bool:
+    """Whether it has let go of everything: files and ports go after the memory that holds the command line."""
+    try:
+        return state(pid) in "ZX"
+    except OSError:
+        return True
+
+
 def workers_of(main: int) -> list[int]:
     """The read workers that this main process has started, also those that have outlived it: their command line names it."""
     found = []

@@ -31,15 +31,36 @@ def hold_ports(listeners: tuple[TcpListener, ...]) -> tuple[tuple[TcpListener, .
     return tuple(found), held
 
 
-def read_tls(listener: TcpListener) -> TlsFiles | None:
-    """The files that the stanza names; None without TLS. Raises OSError."""
+def read_tls(listener: TcpListener, ticket_key: Secret) -> TlsFiles | None:
+    """The files that the stanza names, checked as a whole, so that no process is ever given what it cannot use; None without TLS.
+    Raises OSError, and ValueError that names the listener."""
     if listener.tls_disable:
         return None
     ca = Path(listener.tls_client_ca_file).read_bytes() if listener.tls_client_ca_file else b""
     key = Secret(Path(listener.tls_key_file).read_bytes())
-    return TlsFiles(certificate=Path(listener.tls_cert_file).read_bytes(), key=key, client_ca=ca)
+    files = TlsFiles(certificate=Path(listener.tls_cert_file).read_bytes(), key=key, client_ca=ca)
+    try:
+        tls_config(listener, files, ticket_key)
+    except ValueError as error:
+        raise ValueError(f"listener {listener.address}: {error}") from error
+    return files
+
+
+def read_tls_anew(running: tuple[TcpListener, ...], named: tuple[TcpListener, ...], ticket_key: Secret) -> tuple[TlsFiles | None, ...]:
+    """For each listener that runs: its files as its stanza names them now. A stanza that has gone leaves them where they were, a new one is
+    for the next start, and everything but the files stays as it is. Raises as `read_tls`."""
+    now = {listener.address: listener for listener in named}
+
+    def files(listener: TcpListener) -> TlsFiles | None:
+        stanza = now.get(listener.address, listener)
+        if not stanza.tls_disable:
+            listener = replace(listener, tls_cert_file=stanza.tls_cert_file, tls_key_file=stanza.tls_key_file,
+                               tls_client_ca_file=stanza.tls_client_ca_file)
+        return read_tls(listener, ticket_key)
+
+    return tuple(files(listener) for listener in running)
 
 
 def tls_config(listener: TcpListener, files: TlsFiles, ticket_key: Secret) -> TlsConfig:
-    """Checked as a whole, key against certificate too, before anything uses it. Raises ValueError."""
+    """Key against certificate is checked, too. Raises ValueError."""
     return make_tls(listener, certificate=files.certificate, key=files.key.value, client_ca=files.client_ca, ticket_key=ticket_key.value)

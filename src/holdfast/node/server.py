@@ -22,7 +22,7 @@ from holdfast.node import harden
 from holdfast.node.clock import SystemClock
 from holdfast.node.devices import AuditDevices, open_sink, try_device
 from holdfast.node.effects import Effects
-from holdfast.node.listeners import hold_ports, read_tls, tls_config
+from holdfast.node.listeners import hold_ports, read_tls, read_tls_anew, tls_config
 from holdfast.node.main import Main
 from holdfast.node.measuring import RequestMetrics, add_node_gauges, new_metrics
 from holdfast.node.message import Start, TlsFiles
@@ -84,8 +84,8 @@ class Server:
         self._devices = AuditDevices(open_sink, audit_trouble(self.logger))
         ttls = Ttls(default_s=settings.default_lease_ttl_s, max_s=settings.max_lease_ttl_s)
         access = Access(ENGINES, build, ttls, try_device)
-        tcp = tuple(each for each in settings.listeners if isinstance(each, TcpListener))
-        tls = tuple(read_tls(each) for each in tcp)
+        tcp = tcp_listeners(settings)
+        tls = tuple(read_tls(each, self._ticket_key) for each in tcp)
         tcp, self._held = hold_ports(tcp)
         self.logger.info("core.starting", version=VERSION, storage=settings.storage.type, read_workers=self.workers)
         facts = self._facts(auto)
@@ -127,6 +127,7 @@ class Server:
     async def stop(self) -> None:
         """Finishes what has begun, seals, and lets go of everything."""
         self.logger.info("core.stopping")
+        self.logs.end_listeners()
         for listening in self.listening:
             listening.stop_accepting()
         await asyncio.gather(self._pool.drain(DRAIN_WITHIN_S), *(listening.drain(DRAIN_WITHIN_S) for listening in self.listening))
@@ -146,8 +147,7 @@ class Server:
         """SIGHUP: certificates, the log's level, audit files. A certificate that does not fit is reported, and the old one stays."""
         try:
             settings = self._reread()
-            tcp = tuple(each for each in settings.listeners if isinstance(each, TcpListener))
-            tls = tuple(read_tls(each) for each in tcp)
+            tls = read_tls_anew(tcp_listeners(self.settings), tcp_listeners(settings), self._ticket_key)
             for listening, files in zip(self.listening, tls, strict=False):
                 if files is not None and isinstance(listening.settings, TcpListener):
                     listening.use_tls(tls_config(listening.settings, files, self._ticket_key))
@@ -207,6 +207,10 @@ class Server:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None and not self.ended.done():
             self.ended.set_exception(error)              # a node that cannot tend itself must not go on
+
+
+def tcp_listeners(settings: Settings) -> tuple[TcpListener, ...]:
+    return tuple(each for each in settings.listeners if isinstance(each, TcpListener))
 
 
 def _of_workers(logs: LogOptions) -> LogOptions:

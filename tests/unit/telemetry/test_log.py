@@ -37,10 +37,13 @@ class Kept:
 
 class Ear:
     def __init__(self, level: Level) -> None:
-        self.level, self.heard = level, list[Event]()
+        self.level, self.heard, self.ended = level, list[Event](), False
 
     def hear(self, event: Event) -> None:
         self.heard.append(event)
+
+    def end(self) -> None:
+        self.ended = True
 
 
 @pytest.fixture(autouse=True)
@@ -163,6 +166,15 @@ def test_a_listener_has_a_level_of_its_own() -> None:
     logger.debug("m.c")
     assert [(event.name, event.fields) for event in ear.heard] == [("m.a", {"n": 1})]
     assert sink.lines == []
+
+
+def test_listeners_hear_of_the_end() -> None:
+    log, ear, gone = logs(Kept()), Ear(Level.DEBUG), Ear(Level.DEBUG)
+    log.add_listener(ear)
+    log.add_listener(gone)
+    log.remove_listener(gone)
+    log.end_listeners()
+    assert (ear.ended, gone.ended) == (True, False)
 
 
 def test_lost_lines_are_counted_and_the_other_sink_still_gets_them() -> None:
