@@ -36,7 +36,8 @@ def _get(session: Session) -> int:
         raise Failure(f"No value found at {path}", API)
     field = session.flags.string("field")
     if field:
-        return _get_field(session, secret, path, field) if location.is_v2 else print_field(session.ui, secret, field)
+        in_data = location.is_v2 and secret.wrap_info is None
+        return _get_field(session, secret, path, field) if in_data else print_field(session.ui, secret, field)
     if secret.wrap_info is not None or not session.ui.is_table:
         return output_secret(session.ui, secret)
     return _print_secret(session, secret, path, location)

@@ -53,6 +53,7 @@ def test_the_question_for_the_mount_comes_first_and_is_never_wrapped(cli: Comman
     cli("kv get -wrap-ttl=1m secret/app")
     assert [cli.server.sent(at)[1] for at in (0, 1)] == ["sys/internal/ui/mounts/secret/app", "secret/data/app"]
     assert [cli.server.header("X-Vault-Wrap-TTL", at) for at in (0, 1)] == [None, "1m0s"]
+    assert cli("kv get -wrap-ttl=1m -field=wrapping_token secret/app").out == "hvs.w"
 
 
 def test_get_an_older_version(cli: CommandLine) -> None:
