@@ -127,24 +127,24 @@ def _number(value: float) -> str:
         return "NaN"
     if not isfinite(value):
         return "+Inf" if value > 0 else "-Inf"
-    return str(int(value)) if value == int(value) and abs(value) < 1e15 else repr(value)
+    return repr(_short(value))
 
 
 class _GaugeOut(msgspec.Struct, frozen=True, rename="pascal"):
     name: str
-    value: float
+    value: float | int
     labels: dict[str, str]
 
 
 class _SampleOut(msgspec.Struct, frozen=True, rename="pascal"):
     name: str
     count: int
-    rate: float
-    sum: float
-    min: float
-    max: float
-    mean: float
-    stddev: float
+    rate: float | int
+    sum: float | int
+    min: float | int
+    max: float | int
+    mean: float | int
+    stddev: float | int
     labels: dict[str, str]
 
 
@@ -161,9 +161,9 @@ def json_body(interval: Interval, naming: Naming) -> bytes:
     found, length_s = interval.found, max(interval.to_s - interval.from_s, 1e-3)
     return msgspec.json.encode(_BodyOut(
         timestamp=datetime.fromtimestamp(round(interval.from_s), UTC).strftime("%Y-%m-%d %H:%M:%S +0000 UTC"),
-        gauges=[_GaugeOut(shown.name, each.value, dict(shown.labels)) for each, shown in _sorted(found.gauges, naming, is_gauge=True)],
+        gauges=[_GaugeOut(shown.name, _short(each.value), dict(shown.labels)) for each, shown in _sorted(found.gauges, naming, is_gauge=True)],
         points=[],
-        counters=[_SampleOut(shown.name, round(each.value), each.value / length_s, each.value, 1.0, 1.0, 1.0, 0.0, dict(shown.labels))
+        counters=[_SampleOut(shown.name, round(each.value), _short(each.value / length_s), _short(each.value), 1, 1, 1, 0, dict(shown.labels))
                   for each, shown in _sorted(found.counters, naming)],
         samples=[_measured(shown, each.values, length_s) for each, shown in _sorted(found.summaries, naming)]))
 
@@ -173,5 +173,10 @@ def _sorted(numbers: Iterable[T], naming: Naming, *, is_gauge: bool = False) -> 
 
 
 def _measured(shown: Series, values: Distribution, length_s: float) -> _SampleOut:
-    return _SampleOut(shown.name, values.count, values.sum / length_s, values.sum, values.least, values.most, values.mean, values.deviation,
-                      dict(shown.labels))
+    measured = (values.sum / length_s, values.sum, values.least, values.most, values.mean, values.deviation)
+    return _SampleOut(shown.name, values.count, *map(_short, measured), dict(shown.labels))
+
+
+def _short(value: float) -> float | int:
+    """A whole number is written without a point, as Go writes it."""
+    return int(value) if isfinite(value) and value == int(value) and abs(value) < 1e15 else value

@@ -54,6 +54,7 @@ def test_vaults_json_whole() -> None:
     found = json.loads(collector().json([process("main", 2, 4.0, 8.0, gauge=1)], now_s=START_S + 4))
     assert found["Timestamp"] == "2023-11-14 22:13:20 +0000 UTC"
     assert found["Gauges"] == [{"Name": "vault.core.active", "Value": 1, "Labels": {"cluster": "c1"}}]
+    assert isinstance(found["Gauges"][0]["Value"], int)
     assert found["Points"] == []
     assert found["Counters"] == [{
         "Name": "vault.token.creation", "Count": 2, "Rate": 0.5, "Sum": 2, "Min": 1, "Max": 1, "Mean": 1, "Stddev": 0,
