@@ -161,10 +161,10 @@ def json_body(interval: Interval, naming: Naming) -> bytes:
     found, length_s = interval.found, max(interval.to_s - interval.from_s, 1e-3)
     return msgspec.json.encode(_BodyOut(
         timestamp=datetime.fromtimestamp(round(interval.from_s), UTC).strftime("%Y-%m-%d %H:%M:%S +0000 UTC"),
-        gauges=[_GaugeOut(shown.name, _short(each.value), dict(shown.labels)) for each, shown in _sorted(found.gauges, naming, is_gauge=True)],
+        gauges=[_GaugeOut(shown.name, _short(each.value), dict(shown.labels))
+                for each, shown in _sorted(found.gauges, naming, is_gauge=True)],
         points=[],
-        counters=[_SampleOut(shown.name, round(each.value), _short(each.value / length_s), _short(each.value), 1, 1, 1, 0, dict(shown.labels))
-                  for each, shown in _sorted(found.counters, naming)],
+        counters=[_counted(shown, each.value, length_s) for each, shown in _sorted(found.counters, naming)],
         samples=[_measured(shown, each.values, length_s) for each, shown in _sorted(found.summaries, naming)]))
 
 
@@ -172,9 +172,14 @@ def _sorted(numbers: Iterable[T], naming: Naming, *, is_gauge: bool = False) -> 
     return sorted(_named(numbers, naming, is_gauge=is_gauge), key=lambda pair: pair[1])
 
 
+def _counted(shown: Series, value: float, length_s: float) -> _SampleOut:
+    return _SampleOut(shown.name, round(value), _short(value / length_s), _short(value), 1, 1, 1, 0, dict(shown.labels))
+
+
 def _measured(shown: Series, values: Distribution, length_s: float) -> _SampleOut:
-    measured = (values.sum / length_s, values.sum, values.least, values.most, values.mean, values.deviation)
-    return _SampleOut(shown.name, values.count, *map(_short, measured), dict(shown.labels))
+    return _SampleOut(
+        shown.name, values.count, _short(values.sum / length_s), _short(values.sum), _short(values.least), _short(values.most),
+        _short(values.mean), _short(values.deviation), dict(shown.labels))
 
 
 def _short(value: float) -> float | int:
