@@ -20,6 +20,7 @@ def hold_ports(listeners: tuple[TcpListener, ...]) -> tuple[tuple[TcpListener, .
         sock = socket.socket(family, socket.SOCK_STREAM)
         held.append(sock)
         try:
+            _check_free(family, (host.strip("[]"), int(port)))
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             sock.bind((host.strip("[]"), int(port)))
@@ -29,6 +30,13 @@ def hold_ports(listeners: tuple[TcpListener, ...]) -> tuple[tuple[TcpListener, .
             raise OSError(error.errno, f"listener {listener.address}: {error.strerror}") from error
         found.append(replace(listener, address=f"{host}:{sock.getsockname()[1]}"))
     return tuple(found), held
+
+
+def _check_free(family: socket.AddressFamily, address: tuple[str, int]) -> None:
+    """Sharing a port is for the processes of one node: another one that listens there would silently get half of the requests."""
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(address)
 
 
 def read_tls(listener: TcpListener, ticket_key: Secret) -> TlsFiles | None:
