@@ -24,7 +24,7 @@ SIZES = Sizes(segment=8 * BLOCK_BYTES, reserve=0, checkpoint_after=20 * BLOCK_BY
 ACTIONS = st.one_of(
     st.tuples(st.just("append"), st.lists(st.integers(0, 3 * BLOCK_BYTES), min_size=1, max_size=4)),
     st.tuples(st.just("fail_write"), st.sampled_from([[errno.EIO], [errno.ENOSPC]])),
-    st.tuples(st.just("fail_sync"), st.sampled_from([[errno.EIO], [0, errno.EIO], [errno.ENOSPC]])),
+    st.tuples(st.just("fail_sync"), st.sampled_from([[errno.EIO], [0, errno.EIO], [errno.EIO, errno.EIO], [errno.ENOSPC]])),
     st.tuples(st.just("checkpoint"), st.just([])),
 )
 LIVES = st.lists(st.tuples(st.lists(ACTIONS, max_size=12), st.sampled_from(["close", "kill", "power"]), st.integers(0, 60)), min_size=1,
@@ -40,6 +40,7 @@ class Machine:
     unknown: list[WriteBatch] = field(default_factory=list)
     replica: MemoryReplica = field(default_factory=MemoryReplica)
     boots: int = 0
+    dice: Random = field(default_factory=lambda: Random(0))              # salts never repeat
 
     def group(self, sizes: list[int]) -> list[WriteBatch]:
         first = len(self.acknowledged) + 1
@@ -57,7 +58,7 @@ def expected(batches: list[WriteBatch]) -> dict[str, bytes]:
 
 async def recover(machine: Machine) -> FileLog:
     """A new process: the log, what it says was durable, and a replica that is trusted within one boot alone."""
-    log = FileLog(FOLDER, NodeId("n"), disk=machine.disk, sizes=SIZES, draw=Random(machine.disk.boots).randbytes,
+    log = FileLog(FOLDER, NodeId("n"), disk=machine.disk, sizes=SIZES, draw=machine.dice.randbytes,
                   appender=InlinePool(), maker=InlinePool())
     if machine.boots != machine.disk.boots:
         machine.replica, machine.boots = MemoryReplica(), machine.disk.boots

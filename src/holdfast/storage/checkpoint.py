@@ -54,6 +54,7 @@ def load(disk: Disk, folder: Path) -> Checkpoint | None:
             raise IntegrityError(f"{folder / NAME}: {error}") from error
         if found.format != FORMAT:
             raise IntegrityError(f"{folder / NAME} is of format {found.format}: this program knows {FORMAT}")
+    disk.sync_folder(folder)                             # the one found may have its name only since the process died that gave it
     _remove_others(disk, folder, found)
     return found
 

@@ -194,7 +194,14 @@ class Journal:
     def _make(self, sequence: int) -> Path:
         path = self._folder / f"{sequence:016x}{SUFFIX}"
         if self._spares:
-            self._disk.rename(self._spares.pop(), path)
+            spare = self._spares.pop()
+            file = self._disk.open(spare)
+            try:
+                file.write_at(bytes(BLOCK_BYTES), 0)     # a head that was refused may still be on the platter
+                file.sync()
+            finally:
+                file.close()
+            self._disk.rename(spare, path)
         else:
             unfinished = self._folder / UNFINISHED
             if self._disk.exists(unfinished):
@@ -248,6 +255,7 @@ class Journal:
         disk, folder = self._disk, self._folder
         begun: list[Segment] = []
         useless: list[Path] = []
+        damaged: Path | None = None
         for name in disk.names(folder):
             path = folder / name
             if name.startswith(SPARE) or not name.endswith(SUFFIX):
@@ -258,11 +266,14 @@ class Journal:
             head = form.read_head(file.read_at(BLOCK_BYTES, 0), sequence)
             if head is not None:
                 begun.append(Segment(path, file, head))
+                damaged = None
                 continue
             if _had_two_records(file, sequence):
-                raise IntegrityError(f"{path}: its head is damaged")
+                damaged = path                           # unless a later one has a head: then it was trimmed, and used again
             file.close()
             useless.append(path)
+        if damaged is not None:
+            raise IntegrityError(f"{damaged}: its head is damaged")
         while begun and (not self._segments or begun[-1].head.sequence == self._segments[0].head.sequence - 1):
             self._segments.insert(0, begun.pop())
         for old in begun:                                # trimmed before, and back: removing them had not become durable
@@ -284,7 +295,7 @@ class Journal:
             self._spares.append(spare)
 
     def _scan_last(self) -> bool:
-        """Finds the end of the last segment and makes its last record durable. False: it holds no record."""
+        """Finds the end of the last segment, and makes durable that its last record is there and no other. False: it holds none."""
         at = self._segments[-1]
         offset, expected, last = BLOCK_BYTES, at.head.first, None
         while (record := read_at(at.file, at.head, offset)) is not None:
@@ -298,6 +309,9 @@ class Journal:
         # A process that died may have left it in the kernel's memory only, even as clean after a failed flush: written again, it counts.
         at.file.write_at(form.write_record(at.head, begin, record.payload, first=record.first, count=record.count, term=record.term), begin)
         at.file.write_at(form.write_head(at.head), 0)
+        if offset < self._segment_bytes:
+            # Likewise what is not there: a record that was made void, which did not arrive, would come back.
+            at.file.write_at(bytes(BLOCK_BYTES), offset)
         at.file.sync()
         self._end, self.durable_index, self.term = offset, record.last, record.term
         return True
