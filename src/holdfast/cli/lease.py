@@ -38,7 +38,7 @@ def _revoke(session: Session) -> int:
         raise Failure("Specifying -force requires also specifying -prefix", USAGE)
     client = session.client()
     if force:
-        session.ui.warn("Warning! Force-removing leases can cause Vault to become out of sync with secret\nengines!")
+        session.ui.warn("Warning! What was lent stays valid outside: forced leases are forgotten here without asking\nthe engine.")
     with Explained(f"Error {_doing(force, prefix)} {lease}"):
         if force:
             client.call("PUT", f"sys/leases/revoke-force/{lease}")

@@ -82,8 +82,7 @@ def _finish(session: Session, secret: Secret, *, keeps: bool, token_only: bool) 
     elif not token_only:
         ui.warn(
             wrap(
-                "The token was not stored in token helper. Set the VAULT_TOKEN environment variable or pass the token below with each "
-                "request to Vault."
+                "The token below was not kept, as -no-store asks. Later commands need it in VAULT_TOKEN, other clients in each request."
             )
             + "\n"
         )
@@ -95,8 +94,8 @@ def _finish(session: Session, secret: Secret, *, keeps: bool, token_only: bool) 
     if ui.is_table:
         ui.output(
             wrap(
-                "Success! You are now authenticated. The token information displayed below is already stored in the token helper. "
-                'You do NOT need to run "holdfast login" again. Future Vault requests will automatically use this token.'
+                "Success! You are logged in. Later commands of this user find the token below by themselves, until it expires or is "
+                "revoked."
             )
             + "\n"
         )
@@ -118,8 +117,8 @@ def _warn_of_variable(session: Session) -> None:
     if session.env.get("VAULT_TOKEN"):
         session.ui.warn(
             wrap(
-                "WARNING! The VAULT_TOKEN environment variable is set! The value of this variable will take precedence; "
-                "if this is unwanted please unset VAULT_TOKEN or update its value accordingly."
+                "WARNING! VAULT_TOKEN is set, and what it holds wins over the token that was just stored: unset it, or give it the new "
+                "token."
             )
             + "\n"
         )

@@ -155,8 +155,7 @@ def _warn_of_late_flags(command: Command, args: Sequence[str], ui: Ui) -> None:
     if late and ui.is_table and command.warns_of_late_flags:
         names = ",".join(late)
         ui.warn(
-            "Command flags must be provided before positional arguments. "
-            f"The following arguments will not be parsed as flags: [{names}]"
+            f"Flags stand before the arguments: [{names}] came after them and were taken as arguments."
         )
 
 

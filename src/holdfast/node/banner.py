@@ -28,11 +28,10 @@ def dev_banner(
 ) -> str:
     """What to know of a dev node. `address` with its scheme; `unseal_key` in base64; `ca_cert`: path, with TLS only."""
     lines = [
-        "WARNING! dev mode is enabled! In this mode, Holdfast runs entirely in-memory",
-        "and starts unsealed with a single unseal key. The root token is already",
-        "authenticated to the CLI, so you can immediately begin using Holdfast.",
+        "WARNING! This is a dev node: all it knows is in memory and gone when it ends,",
+        "it is unsealed already, and this user's command line has its root token.",
         "",
-        "You may need to set the following environment variables:",
+        "For another shell:",
         "",
         f"    $ export VAULT_ADDR='{address}'",
     ]
@@ -42,13 +41,10 @@ def dev_banner(
     if unseal_key or recovery_key:
         kind = "unseal" if unseal_key else "recovery"
         lines += [
-            f"The {kind} key and root token are displayed below in case you want to",
-            "seal/unseal or re-authenticate.",
-            "",
             f"{kind.capitalize()} Key: {unseal_key or recovery_key}",
         ]
     lines += [f"Root Token: {root_token}", ""]
     for note in notes:
         lines += [note, ""]
-    lines += ["Development mode should NOT be used in production installations!", ""]
+    lines += ["Never keep anything in a dev node that must not be lost or read by others.", ""]
     return "\n".join(lines)

@@ -20,13 +20,13 @@ def test_empty_cells_and_spaces_around() -> None:
 
 def test_prose_is_broken_evenly() -> None:
     text = (
-        "Success! You are now authenticated. The token information displayed below is already stored in the token helper. "
-        'You do NOT need to run "vault login" again. Future Vault requests will automatically use this token.'
+        "Whoever breaks prose into lines looks at all of it: a first line that is as full as it can be may leave a last one that is "
+        "nearly empty, and that is what readers notice."
     )
     assert wrap(text).splitlines() == [
-        "Success! You are now authenticated. The token information displayed below",
-        'is already stored in the token helper. You do NOT need to run "vault login"',
-        "again. Future Vault requests will automatically use this token.",
+        "Whoever breaks prose into lines looks at all of it: a first line that is as",
+        "full as it can be may leave a last one that is nearly empty, and that is what",
+        "readers notice.",
     ]
     assert wrap("") == ""
     assert wrap("a b", indent=4) == "    a b"

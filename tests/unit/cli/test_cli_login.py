@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from holdfast.cli.layout import wrap
+
 if TYPE_CHECKING:
     from tests.unit.cli.conftest import CommandLine
 
@@ -31,11 +33,9 @@ AUTH = {
     "orphan": True,
     "mfa_requirement": None,
 }
-SUCCESS = (
-    "Success! You are now authenticated. The token information displayed below is\n"
-    'already stored in the token helper. You do NOT need to run "holdfast login"\n'
-    "again. Future Vault requests will automatically use this token.\n\n"
-)
+SUCCESS = "\n".join((
+    *wrap("Success! You are logged in. Later commands of this user find the token below by themselves, until it expires or is revoked.")
+    .splitlines(), "", ""))
 
 
 @pytest.fixture(autouse=True)
@@ -117,7 +117,7 @@ def test_userpass_elsewhere_without_the_token_in_use(cli: CommandLine) -> None:
     result = cli("login -method=userpass -path=people -field=token username=ann password=-", stdin=b"s3cret")
     assert result.out == "hvs.ann"
     assert cli.server.header("X-Vault-Token") is None
-    assert result.err.startswith("WARNING! The VAULT_TOKEN environment variable is set! The value of")
+    assert result.err.startswith("WARNING! VAULT_TOKEN is set, and what it holds wins over the")
 
 
 def test_printing_without_storing(cli: CommandLine) -> None:
@@ -125,7 +125,7 @@ def test_printing_without_storing(cli: CommandLine) -> None:
     only = cli("login -method=userpass -token-only username=ann password=x")
     assert (only.out, only.err) == ("hvs.ann", "")
     kept = cli("login -method=userpass -no-store username=ann password=x")
-    assert kept.err.startswith("The token was not stored in token helper.")
+    assert kept.err.startswith("The token below was not kept, as -no-store asks.")
     assert "hvs.ann" in kept.out
     assert not cli.token_file.exists()
 

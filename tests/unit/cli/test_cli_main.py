@@ -79,11 +79,9 @@ def test_flags_before_the_command(cli: CommandLine) -> None:
 
 
 def test_late_flags_are_warned_of(cli: CommandLine) -> None:
-    warning = (
-        "Command flags must be provided before positional arguments. The following arguments will not be parsed as flags: [-field=x,--y]\n"
-    )
+    warning = "Flags stand before the arguments: [-field=x,--y] came after them and were taken as arguments.\n"
     cli.server.on("GET secret/a?--y=1&-field=x", {"data": {"x": "1"}})
-    assert cli("read secret/a -field=x --y=1").err.startswith("Command flags must be provided before positional arguments.")
+    assert cli("read secret/a -field=x --y=1").err.startswith("Flags stand before the arguments: ")
     assert cli("read secret/a -field=x --y").err == warning + (
         'Failed to parse K=V data: invalid key/value pair "--y": format must be key=value\n'
     )

@@ -109,5 +109,5 @@ def test_the_dev_banner() -> None:
     assert "    $ export VAULT_ADDR='https://127.0.0.1:8200'" in lines
     assert "    $ export VAULT_CACERT='/tmp/vault-ca.pem'" in lines
     assert lines[lines.index("Unseal Key: qg==") + 1] == "Root Token: root"
-    assert lines[-1] == "Development mode should NOT be used in production installations!"
+    assert lines[-1] == "Never keep anything in a dev node that must not be lost or read by others."
     assert "VAULT_CACERT" not in dev_banner(address="http://127.0.0.1:8200", root_token="root")
