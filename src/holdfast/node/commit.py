@@ -105,9 +105,9 @@ class Committer:
             if outcome.audit and not isinstance(outcome, Answer) and not work.memo.audited:
                 outcome = self._audited(outcome)
             self._lane.accept(work, outcome)
-        except BaseException as error:
+        except Exception as error:  # noqa: BLE001 — whoever waits for the answer tells the loop, which stops on a defect
             answer.set_exception(error)
-            raise
+            return
         finally:
             reader.close()
         self._answers[id(work)] = answer

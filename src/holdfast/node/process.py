@@ -1,9 +1,14 @@
 """What every process of a node does at its start, and a few things that only a process knows."""
+import asyncio
 import gc
 import os
 
+from holdfast.errors import HoldfastError, InvariantError
 from holdfast.ids import RequestId
+from holdfast.telemetry.log import Logger
+from holdfast.telemetry.setup import places
 
+EX_SOFTWARE = 70                                     # <sysexits.h>: an internal error
 GC_THRESHOLDS = (50_000, 20, 100)                    # collections cost milliseconds; requests leave next to no cycles
 
 
@@ -12,6 +17,21 @@ def settle_memory() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
+
+
+def stop_on_defects(loop: asyncio.AbstractEventLoop, logger: Logger) -> None:
+    """What nothing else caught is reported, where it happened and no values; after an InvariantError the process ends, because its state is
+    not what the code believes. A worker is replaced, a node is started again by whoever supervises it."""
+
+    def handle(_: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+        error = context.get("exception")
+        found = error if isinstance(error, BaseException) else None
+        logger.error("process.defect", error=type(found).__name__ if found else str(context.get("message")), at=places(found),
+                     why=str(found) if isinstance(found, HoldfastError) else None)
+        if isinstance(found, InvariantError):
+            os._exit(EX_SOFTWARE)
+
+    loop.set_exception_handler(handle)
 
 
 class RandomPool:

@@ -18,6 +18,7 @@ from holdfast.errors import HoldfastError
 from holdfast.node import banner, harden
 from holdfast.node.dev import DEV_CA, DEV_CERT, DEV_KEY, begin_dev, write_dev_certificate
 from holdfast.node.options import ServerOptions
+from holdfast.node.process import stop_on_defects
 from holdfast.node.server import Server
 from holdfast.telemetry.setup import LogOptions, capture_libraries, open_logs
 from holdfast.telemetry.sinks import FileOptions
@@ -86,6 +87,7 @@ async def _run(options: ServerOptions, settings: Settings, dev_folder: Path | No
     of_log = log_options(settings)
     logs = open_logs(of_log)
     capture_libraries(logs.logger("library"))
+    stop_on_defects(loop, logs.logger("core"))
 
     def reread() -> Settings:
         return read_settings(options, os.environ, dev_folder)[0]

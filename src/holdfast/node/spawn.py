@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from holdfast.core import envelope
 from holdfast.crypto import Keyring
 from holdfast.engine import Memo, NodeFacts, Place, Request, Stream
-from holdfast.errors import UnavailableError
+from holdfast.errors import HoldfastError, UnavailableError
 from holdfast.limits import RESPAWN_DELAYS_S
 from holdfast.node.message import (
     AuditBroken,
@@ -79,8 +79,10 @@ class WorkerProcess:
         send, number = self.channel.send, message.number
         try:
             served = await self._submit(message.request, message.to, message.why, message.memo)
-        except UnavailableError as error:
+        except HoldfastError as error:                   # damage, or a defect: the client learns nothing of it
             served = envelope.failed(error)
+            if not isinstance(error, UnavailableError):
+                asyncio.get_running_loop().call_exception_handler({"message": "a worker's request failed", "exception": error})
         if not isinstance(served, Stream):
             send(Done(number=number, reply=served))
             return

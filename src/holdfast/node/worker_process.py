@@ -38,7 +38,7 @@ from holdfast.node.message import (
     Started,
     ToWorker,
 )
-from holdfast.node.process import RANDOM, settle_memory
+from holdfast.node.process import RANDOM, settle_memory, stop_on_defects
 from holdfast.node.registry import ENGINES
 from holdfast.node.tending import audit_trouble, tend_devices
 from holdfast.node.worker import Worker
@@ -103,6 +103,7 @@ class WorkerProcess:
         self._logs = open_logs(start.logs)
         logger = self._logs.logger("worker").bind(number=start.number)
         capture_libraries(logger)
+        stop_on_defects(asyncio.get_running_loop(), logger)
         replica = LmdbReplica(start.replica_path)
         if start.lock_memory:
             harden.lock_memory([os.path.join(start.replica_path, "data.mdb")])
