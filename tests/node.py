@@ -1,13 +1,10 @@
-"""A real node for tests: started as an operator starts it, talked to over TLS and over its unix socket, ended without leaving anything.
-
-The test process holds the node's port (bound, never listening, SO_REUSEPORT as the node itself), so that no other program takes it between
-two starts.
-"""
+"""A real node for tests: started as an operator starts it, talked to over TLS and over its unix socket, ended without leaving anything."""
 from __future__ import annotations
 
 import base64
 import json
 import os
+import random
 import signal
 import socket
 import ssl
@@ -23,12 +20,12 @@ from tests.client import Answer, Client
 from tests.processes import POLL_S, has_ended, wait_until, workers_of
 
 import holdfast
-from holdfast.node.dev import DEV_CA, DEV_CERT, DEV_KEY, write_dev_certificate
 
 SOURCES = Path(holdfast.__file__).parents[1]
 REPOSITORY = Path(__file__).parents[1]
 STARTS_WITHIN_S = 30.0
 ENDS_WITHIN_S = 20.0
+PORTS = (10_000, 32_000)                              # below those of outgoing connections
 STATIC_KEY = base64.b64encode(bytes(range(32))).decode()
 STATIC = f"""
 seal "static" {{
@@ -68,10 +65,9 @@ class Node:
         self.root_token = ""
         self.shares: list[str] = []                      # of the unseal key, or with `static` of the recovery key
         self._clients: list[Client] = []
-        self._hold = socket.socket()
-        self._hold.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        self._hold.bind(("127.0.0.1", 0))
-        self.port: int = self._hold.getsockname()[1]
+        self.port = free_port()
+        from holdfast.node.dev import write_dev_certificate  # here, so that tests without a node need no program that is whole
+
         write_dev_certificate(folder, ())
         self.write_config()
 
@@ -81,15 +77,15 @@ class Node:
 
     @property
     def ca(self) -> Path:
-        return self.folder / DEV_CA
+        return self.folder / "vault-ca.pem"
 
     @property
     def certificate(self) -> Path:
-        return self.folder / DEV_CERT
+        return self.folder / "vault-cert.pem"
 
     @property
     def key(self) -> Path:
-        return self.folder / DEV_KEY
+        return self.folder / "vault-key.pem"
 
     @property
     def pid(self) -> int:
@@ -259,11 +255,6 @@ class Node:
                 self.stop()
         finally:
             self.close_clients()
-            self._hold.close()
-
-    def let_go_of_port(self) -> None:
-        """From now on the port is the node's alone."""
-        self._hold.close()
 
     def close_clients(self) -> None:
         for client in self._clients:
@@ -281,6 +272,18 @@ class Node:
             given["VAULT_TOKEN"] = value
         return subprocess.run([sys.executable, "-m", "holdfast.cli", *words], env=given, input=stdin, capture_output=True, text=True,
                               timeout=60, check=False)
+
+
+def free_port() -> int:
+    """One that nobody listens on, and that the kernel gives to nobody by itself: a node can be started on it again and again."""
+    while True:
+        port = random.randrange(*PORTS)
+        with socket.socket() as sock:
+            try:
+                sock.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port
 
 
 def mount(client: Client, path: str, type_: str = "kv", **body: object) -> Answer:

@@ -78,12 +78,18 @@ def test_a_worker_killed_in_the_middle_of_a_write_leaves_it_whole(make_node: Mak
         client = node.client()
         client.send(_request("POST", f"kv/a{number}", node.root_token, b'{"x": "1"}'))
         os.kill(node.worker_pids()[0], signal.SIGKILL)
-        with pytest.raises(OSError):  # noqa: PT011 -- reset, closed or refused: whichever the kernel gives
-            client.receive()
-            raise ConnectionError("answered before it was killed")
+        answered = _is_answered(client)
         node.wait_answering()
-        assert node.client().get(f"kv/a{number}").status in (200, 404)
+        assert node.client().get(f"kv/a{number}").status in ((200,) if answered else (200, 404))
         assert node.main().get("sys/health").status == 200
+
+
+def _is_answered(client: Client) -> bool:
+    try:
+        client.receive().ok()
+    except OSError:
+        return False
+    return True
 
 
 def _request(method: str, path: str, token: str, body: bytes) -> bytes:
@@ -93,7 +99,6 @@ def _request(method: str, path: str, token: str, body: bytes) -> bytes:
 
 def test_all_are_gone_right_after_mains_kill_and_the_port_is_free(make_node: MakeNode) -> None:
     node = make_node(workers=3).begin()
-    node.let_go_of_port()
     client = node.client()
     client.get("sys/health").ok()
     main, workers = node.pid, node.worker_pids()

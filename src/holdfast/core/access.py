@@ -8,7 +8,7 @@ from holdfast.core import acl, envelope, tokens
 from holdfast.core.audit_device import Standing, standing
 from holdfast.core.mounts import Ttls
 from holdfast.core.router import Hit, Registry, Router
-from holdfast.engine import Bound, Engine, Given, Method, Request, Token, Txn
+from holdfast.engine import Bound, Engine, Given, Method, Op, Request, Token, Txn
 from holdfast.errors import BadRequest, PermissionDenied, RequestError
 
 WRITES = frozenset((Method.POST, Method.PATCH))
@@ -63,7 +63,7 @@ class Access:
             rules = acl.rules(txn, token, method, path)
         return Grant(hit=hit, token=token, rules=rules, permitted=rules is None or acl.permits_always(rules, hit.op, method),
                      bound=_bind_path(hit), prefix="" if hit.engine is None or hit.engine.at_root else hit.mount.prefix,
-                     tail=envelope.tail(hit.mount), standing=standing(txn))
+                     tail=envelope.tail(hit.mount), standing=Standing(()) if _is_about_state(hit.op) else standing(txn))
 
 
 def bind(grant: Grant, request: Request) -> Bound:
@@ -79,6 +79,12 @@ def creates(txn: Txn, grant: Grant, request: Request) -> bool:
     if exists is None or request.method is not Method.POST:
         return False
     return not exists(txn.at(grant.prefix) if grant.prefix else txn, Given(grant.hit.path, request.query, request.body))
+
+
+def _is_about_state(op: Op) -> bool:
+    """What anybody may ask of a sealed node, too (health, init, unsealing). It is not audited, as in Vault: no device that fails may hide
+    a node's state from those who would mend it. Source: Vault, "Audit devices", the paths that are not audited."""
+    return op.public and op.sealed
 
 
 def _bind_path(hit: Hit) -> Bound | None:
