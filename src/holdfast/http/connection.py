@@ -201,6 +201,10 @@ class Connection(asyncio.Protocol):
                     self._write(out)
                     self._linger()
                     return
+            if self._framing.empty:
+                self._write(out)
+                self._await_request()
+                return
             if len(out) > HTTP_WRITE_BYTES:
                 self._write(out)
                 out = b""
@@ -210,27 +214,35 @@ class Connection(asyncio.Protocol):
 
     def _await_bytes(self) -> None:
         """Nothing whole is there any more: what is waited for next, and how long."""
+        framing, place = self._framing, self._place
+        if framing.empty:
+            self._await_request()
+            return
         if self._resumed is not None:                # resume_writing goes on
             return
-        framing, place = self._framing, self._place
-        waits = framing.waits
-        if waits is Waits.REQUEST:
-            self.phase = IDLE
-            self.deadline = place.now + place.times.idle_s
-            if place.draining or not self._reads_on:
-                self._linger()
-                return
-        else:
-            if self.phase is not READING:
-                self.phase = READING
-                self._started = place.now
-            self.deadline = self._started + (place.times.head_s if waits is Waits.HEAD else place.times.read_s)
-            if not self._reads_on:                   # the rest will never come
-                self._linger()
-                return
-            if framing.owes_continue:
-                framing.owes_continue = False
-                self._write(CONTINUE)
+        if self.phase is not READING:
+            self.phase = READING
+            self._started = place.now
+        self.deadline = self._started + (place.times.head_s if framing.waits is Waits.HEAD else place.times.read_s)
+        if not self._reads_on:                       # the rest will never come
+            self._linger()
+            return
+        if framing.owes_continue:
+            framing.owes_continue = False
+            self._write(CONTINUE)
+        self._read_on()
+
+    def _await_request(self) -> None:
+        if self._resumed is not None:
+            return
+        self.phase = IDLE
+        self.deadline = self._place.idle_until
+        if self._place.draining or not self._reads_on:
+            self._linger()
+        elif self._paused:
+            self._read_on()
+
+    def _read_on(self) -> None:
         if self._paused:
             self._paused = False
             self._transport.resume_reading()
@@ -343,9 +355,7 @@ class Connection(asyncio.Protocol):
             self._transport.close()
             return
         self._transport.write_eof()
-        if self._paused:
-            self._paused = False
-            self._transport.resume_reading()
+        self._read_on()
 
     def expire(self) -> None:
         """The deadline has passed."""

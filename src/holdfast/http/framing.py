@@ -25,7 +25,7 @@ class Waits(Enum):
 class Framing:
     """`receive` bytes, then take messages until there is none. After Refused no further call."""
 
-    __slots__ = ("_at", "_body", "_body_max", "_data", "_head", "_scanned", "owes_continue")
+    __slots__ = ("_at", "_body", "_body_max", "_data", "_head", "_scanned", "empty", "owes_continue")
 
     def __init__(self, body_max_bytes: int) -> None:
         self._body_max = body_max_bytes
@@ -34,6 +34,7 @@ class Framing:
         self._scanned = 0                            # no head ends before
         self._head: Head | None = None               # of the request whose body is coming
         self._body: Body | None = None
+        self.empty = True                            # all that came in was taken, as whole requests
         self.owes_continue = False                   # the client waits for 100 before it sends the body
 
     @property
@@ -48,8 +49,10 @@ class Framing:
         return len(self._data) - self._at
 
     def receive(self, data: bytes) -> None:
+        self.empty = False
         if self._at == len(self._data):
-            self._data, self._at, self._scanned = data, 0, 0
+            self._data = data
+            self._at = self._scanned = 0
         else:
             self._scanned -= self._at
             self._data, self._at = self._data[self._at:] + data, 0
@@ -65,13 +68,15 @@ class Framing:
             head = parse_head(data, at, self._scanned)
         except HeadError as error:
             raise Refused(400, str(error)) from error
-        if (len(data) if head is None else head[END]) - at > HTTP_HEAD_MAX_BYTES:
+        end = len(data) if head is None else head[END]
+        if end - at > HTTP_HEAD_MAX_BYTES:
             raise Refused(400, f"a request head is at most {HTTP_HEAD_MAX_BYTES} bytes")
+        self._scanned = end
         if head is None:
-            self._scanned = len(data)
             return None
-        self._at = self._scanned = head[END]
+        self._at = end
         if head[LENGTH] <= 0 and not head[FLAGS] & CHUNKED:
+            self.empty = end == len(data)
             return head, b""
         return self._begin_body(head)
 
@@ -83,6 +88,7 @@ class Framing:
         if length >= 0 and end <= len(self._data):
             body = self._data[self._at:end]
             self._at = self._scanned = end
+            self.empty = end == len(self._data)
             return head, body
         self._head = head
         self._body = Chunked(self._body_max) if length < 0 else Counted(length)
@@ -98,4 +104,5 @@ class Framing:
             return None
         self._head = self._body = None
         self.owes_continue = False
+        self.empty = self._at == len(self._data)
         return head, body.content()

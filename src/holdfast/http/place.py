@@ -68,6 +68,7 @@ class Place:
         self.draining = False
         self._loop = asyncio.get_running_loop()
         self.now = self._loop.time()
+        self.idle_until = self.now + self.times.idle_s   # the deadline of who begins to wait now
         self._connections: set[Waiting] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._empty = asyncio.Event()
@@ -114,6 +115,7 @@ class Place:
 
     def _tick(self) -> None:
         self.now = now = self._loop.time()
+        self.idle_until = now + self.times.idle_s
         self.replies.tick()
         for connection in [each for each in self._connections if each.deadline <= now]:
             connection.expire()
