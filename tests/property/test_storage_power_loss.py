@@ -21,7 +21,7 @@ from holdfast.testing.pool import InlinePool
 
 FOLDER = Path("/node")
 SIZES = Sizes(segment=8 * BLOCK_BYTES, reserve=0, checkpoint_after=20 * BLOCK_BYTES)
-ACTIONS = st.one_of(
+ACTIONS: st.SearchStrategy[tuple[str, list[int]]] = st.one_of(
     st.tuples(st.just("append"), st.lists(st.integers(0, 3 * BLOCK_BYTES), min_size=1, max_size=4)),
     st.tuples(st.just("fail_write"), st.sampled_from([[errno.EIO], [errno.ENOSPC]])),
     st.tuples(st.just("fail_sync"), st.sampled_from([[errno.EIO], [0, errno.EIO], [errno.EIO, errno.EIO], [errno.ENOSPC]])),
