@@ -34,6 +34,10 @@ class Body(Protocol):
     @property
     def done(self) -> bool: ...
 
+    @property
+    def size(self) -> int:
+        """Bytes that are kept so far."""
+
     def content(self) -> bytes:
         """All of it, once it is done."""
 
@@ -42,12 +46,16 @@ class Counted:
     """A body of a length that the head gives."""
 
     def __init__(self, length: int) -> None:
-        self._missing = length
+        self._length = self._missing = length
         self._pieces: list[bytes] = []
 
     @property
     def done(self) -> bool:
         return self._missing == 0
+
+    @property
+    def size(self) -> int:
+        return self._length - self._missing
 
     def take(self, data: bytes, at: int) -> int:
         piece = data[at:at + self._missing]
@@ -81,6 +89,10 @@ class Chunked:
     @property
     def done(self) -> bool:
         return self._at is _At.DONE
+
+    @property
+    def size(self) -> int:
+        return len(self._content)
 
     def content(self) -> bytes:
         return bytes(self._content)

@@ -23,7 +23,7 @@ from holdfast.http.networks import peer_of
 from holdfast.http.place import NEVER, Place
 from holdfast.http.reply import CONTINUE, LAST_CHUNK, chunk, errors
 from holdfast.http.request import NotServed
-from holdfast.limits import HTTP_AHEAD_MAX_BYTES, HTTP_BURST_MAX, HTTP_LINGER_S, HTTP_WRITE_BYTES
+from holdfast.limits import HTTP_AHEAD_MAX_BYTES, HTTP_BURST_MAX, HTTP_LINGER_S, HTTP_UNFINISHED_MAX_BYTES, HTTP_WRITE_BYTES
 
 _NOT_FOUND: Final = Reply(status=404, body=b"404 page not found\n", content_type="text/plain; charset=utf-8",
                           headers=(("X-Content-Type-Options", "nosniff"),))
@@ -46,7 +46,7 @@ OPENING, IDLE, READING, ANSWERING, LINGERING, CLOSED = Phase
 class Connection(asyncio.Protocol):
     """`place` is where it came in. `deadline`: on the place's clock, when to stop waiting for whatever is waited for."""
 
-    __slots__ = ("_client", "_framing", "_linger_until", "_paused", "_place", "_proxy", "_reads_on", "_resumed", "_session",
+    __slots__ = ("_client", "_framing", "_kept_bytes", "_linger_until", "_paused", "_place", "_proxy", "_reads_on", "_resumed", "_session",
                  "_started", "_stream", "_transport", "deadline", "phase")
 
     def __init__(self, place: Place) -> None:
@@ -61,6 +61,7 @@ class Connection(asyncio.Protocol):
         self._resumed: asyncio.Future[None] | None = None    # there while the client does not take what we write
         self._stream: asyncio.Task[None] | None = None
         self._started = self._linger_until = 0.0
+        self._kept_bytes = 0                         # as the place has counted them
         self.phase = OPENING
         self.deadline = NEVER
 
@@ -83,6 +84,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.phase = CLOSED
         self.deadline = NEVER
+        self._count(0)
         self._place.forget(self)
         if self._stream is not None:
             self._stream.cancel()
@@ -179,8 +181,7 @@ class Connection(asyncio.Protocol):
             try:
                 message = self._framing.next()
             except Refused as refused:
-                self._write(out + place.replies.any_bytes_of(errors(refused.status, refused.why), connection="close"))
-                self._linger()
+                self._refuse(refused, out)
                 return
             if message is None:
                 if out:
@@ -188,6 +189,8 @@ class Connection(asyncio.Protocol):
                 self._await_bytes()
                 return
             head, body = message
+            if self._kept_bytes:
+                self._count(0)
             answer = self._answer(head, body)
             if type(answer) is not Reply:
                 self._write(out)
@@ -212,6 +215,11 @@ class Connection(asyncio.Protocol):
         self._pause()                                # others have a turn before the rest of this read
         asyncio.get_running_loop().call_soon(self._continue)
 
+    def _refuse(self, refused: Refused, out: bytes) -> None:
+        """The last answer of this connection, behind `out`."""
+        self._write(out + self._place.replies.any_bytes_of(errors(refused.status, refused.why), connection="close"))
+        self._linger()
+
     def _await_bytes(self) -> None:
         """Nothing whole is there any more: what is waited for next, and how long."""
         framing, place = self._framing, self._place
@@ -227,10 +235,20 @@ class Connection(asyncio.Protocol):
         if not self._reads_on:                       # the rest will never come
             self._linger()
             return
+        if not self._count(framing.kept_bytes):
+            self._refuse(Refused(503, f"the bodies of unfinished requests have reached {HTTP_UNFINISHED_MAX_BYTES} bytes"), b"")
+            return
         if framing.owes_continue:
             framing.owes_continue = False
             self._write(CONTINUE)
         self._read_on()
+
+    def _count(self, kept_bytes: int) -> bool:
+        """Tells the place what is kept here of a request that is not whole. False: too much, with what others have."""
+        place = self._place
+        place.unfinished_bytes += kept_bytes - self._kept_bytes
+        self._kept_bytes = kept_bytes
+        return place.unfinished_bytes <= HTTP_UNFINISHED_MAX_BYTES
 
     def _await_request(self) -> None:
         if self._resumed is not None:
@@ -365,12 +383,9 @@ class Connection(asyncio.Protocol):
         elif phase is IDLE:
             self._linger()
         elif phase is READING:
-            self._write(self._place.replies.any_bytes_of(errors(408, "the request did not come in time"), connection="close"))
-            self._linger()
+            self._refuse(Refused(408, "the request did not come in time"), b"")
         elif phase is ANSWERING:
-            why = f"request timed out: max_request_duration is {self._place.times.answer_s:g} s"
-            self._write(self._place.replies.any_bytes_of(errors(503, why), connection="close"))
-            self._linger()
+            self._refuse(Refused(503, f"request timed out: max_request_duration is {self._place.times.answer_s:g} s"), b"")
         elif self._transport.get_write_buffer_size() and self._place.now < self._linger_until:
             self.deadline = self._place.now + HTTP_LINGER_S
         else:

@@ -46,7 +46,7 @@ class Framing:
     @property
     def kept_bytes(self) -> int:
         """What came in and has not been taken yet."""
-        return len(self._data) - self._at
+        return len(self._data) - self._at + (self._body.size if self._body is not None else 0)
 
     def receive(self, data: bytes) -> None:
         self.empty = False

@@ -66,6 +66,7 @@ class Place:
         self.replies = Replies(settings.custom_response_headers, (("X-Vault-Hostname", hostname),) if hostname else ())
         self.proxy = _proxy_rules(settings)
         self.draining = False
+        self.unfinished_bytes = 0                    # of requests that are not whole yet, as the connections count them
         self._loop = asyncio.get_running_loop()
         self.now = self._loop.time()
         self.idle_until = self.now + self.times.idle_s   # the deadline of who begins to wait now

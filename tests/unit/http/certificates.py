@@ -26,7 +26,8 @@ class Pair:
             builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
             builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
         signer = authority.key if authority else self.key
-        self.certificate: x509.Certificate = builder.sign(signer, None if isinstance(signer, ed25519.Ed25519PrivateKey) else hashes.SHA256())
+        digest = None if isinstance(signer, ed25519.Ed25519PrivateKey) else hashes.SHA256()
+        self.certificate: x509.Certificate = builder.sign(signer, digest)
 
     @property
     def pem(self) -> bytes:

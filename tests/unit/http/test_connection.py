@@ -575,6 +575,31 @@ def test_connections_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     run_virtual(check())
 
 
+@pytest.mark.parametrize("head", [b"Content-Length: 400\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n190\r\n"])
+def test_unfinished_bodies_are_bounded_in_sum(monkeypatch: pytest.MonkeyPatch, head: bytes) -> None:
+    monkeypatch.setattr("holdfast.http.connection.HTTP_UNFINISHED_MAX_BYTES", 1_000)
+
+    async def check() -> None:
+        here = place()
+        wires = [Wire(here) for _ in range(4)]
+        for wire in wires[:3]:
+            wire.send(b"POST /v1/a HTTP/1.1\r\nHost: v\r\n" + head)
+            wire.send(b"x" * 330)
+        wires[3].send(b"POST /v1/a HTTP/1.1\r\nHost: v\r\n" + head)
+        wires[3].send(b"x" * 11)
+        assert [wire.statuses for wire in wires] == [[], [], [], [503]]
+        wires[0].send(b"x" * 70 + (b"\r\n0\r\n\r\n" if b"chunked" in head else b""))
+        wires[1].connection.connection_lost(None)
+        assert wires[0].statuses == [200]
+        wires[3].connection.connection_lost(None)
+        assert here.unfinished_bytes == 330
+        wires[2].connection.connection_lost(None)
+        assert here.unfinished_bytes == 0
+        here.close()
+
+    run_virtual(check())
+
+
 @pytest.mark.parametrize(("behavior", "authorized", "address"), [
     (ProxyProtocol.USE_ALWAYS, (), "10.1.1.1"),
     (ProxyProtocol.ALLOW_AUTHORIZED, ("203.0.113.0/24",), "10.1.1.1"),

@@ -3,10 +3,12 @@ import asyncio
 import os
 import socket
 import stat
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
+import uvloop
 from msgspec.structs import replace
 from tests.unit.http.wire import PLAIN, echo, get, new_ids
 
@@ -15,6 +17,14 @@ from holdfast.engine import Reply, Request
 from holdfast.http import Listening, listen
 
 FREE = replace(PLAIN, address="127.0.0.1:0")
+Run: TypeAlias = Callable[[Coroutine[Any, Any, None]], None]
+
+
+@pytest.fixture(params=[asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+def run(request: pytest.FixtureRequest) -> Run:
+    """Either loop: the server runs on uvloop, and must not know it."""
+    found: Run = request.param
+    return found
 
 
 async def begin(settings: TcpListener | UnixListener, **options: Any) -> Listening:
@@ -38,7 +48,7 @@ async def connect(address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWri
     return await asyncio.open_connection(host.strip("[]"), int(port))
 
 
-def test_tcp() -> None:
+def test_tcp(run: Run) -> None:
     async def check() -> None:
         clients: list[Any] = []
 
@@ -55,11 +65,11 @@ def test_tcp() -> None:
         assert clients[0].port > 0
         await listening.drain(5.0)
 
-    asyncio.run(check())
+    run(check())
 
 
 @pytest.mark.parametrize("host", ["[::1]", "", "localhost"])
-def test_other_ways_to_write_an_address(host: str) -> None:
+def test_other_ways_to_write_an_address(run: Run, host: str) -> None:
     async def check() -> None:
         try:
             listening = await begin(replace(PLAIN, address=f"{host}:0"))
@@ -70,20 +80,20 @@ def test_other_ways_to_write_an_address(host: str) -> None:
         assert b"GET a" in await ask(f"{host or '127.0.0.1'}:{port}", get("a"))
         listening.close()
 
-    asyncio.run(check())
+    run(check())
 
 
-def test_an_address_in_use_is_named() -> None:
+def test_an_address_in_use_is_named(run: Run) -> None:
     async def check() -> None:
         listening = await begin(FREE)
         with pytest.raises(OSError, match=f"listener {listening.addresses[0]}: "):
             await begin(replace(PLAIN, address=listening.addresses[0]))
         listening.close()
 
-    asyncio.run(check())
+    run(check())
 
 
-def test_two_processes_may_share_a_port() -> None:
+def test_two_processes_may_share_a_port(run: Run) -> None:
     async def check() -> None:
         first = await begin(FREE, reuse_port=True)
         second = await begin(replace(PLAIN, address=first.addresses[0]), reuse_port=True)
@@ -91,10 +101,10 @@ def test_two_processes_may_share_a_port() -> None:
         first.close()
         second.close()
 
-    asyncio.run(check())
+    run(check())
 
 
-def test_a_socket_that_is_already_bound() -> None:
+def test_a_socket_that_is_already_bound(run: Run) -> None:
     async def check() -> None:
         sock = socket.create_server(("127.0.0.1", 0))
         listening = await begin(FREE, sock=sock)
@@ -102,10 +112,10 @@ def test_a_socket_that_is_already_bound() -> None:
         assert b"GET a" in await ask(listening.addresses[0], get("a"))
         listening.close()
 
-    asyncio.run(check())
+    run(check())
 
 
-def test_a_unix_socket_has_its_mode_and_owner(short_path: Path) -> None:
+def test_a_unix_socket_has_its_mode_and_owner(run: Run, short_path: Path) -> None:
     async def check() -> None:
         path = str(short_path / "s")
         settings = UnixListener(address=path, socket_mode="0620", socket_user=str(os.getuid()), socket_group=str(os.getgid()))
@@ -125,10 +135,10 @@ def test_a_unix_socket_has_its_mode_and_owner(short_path: Path) -> None:
         await listening.drain(5.0)
         assert os.listdir(short_path) == []
 
-    asyncio.run(check())
+    run(check())
 
 
-def test_a_socket_left_behind_is_replaced_and_another_file_is_not(short_path: Path) -> None:
+def test_a_socket_left_behind_is_replaced_and_another_file_is_not(run: Run, short_path: Path) -> None:
     async def check() -> None:
         path = short_path / "s"
         left = socket.socket(socket.AF_UNIX)
@@ -142,19 +152,19 @@ def test_a_socket_left_behind_is_replaced_and_another_file_is_not(short_path: Pa
             await begin(UnixListener(address=str(path)))
         assert path.read_text() == "precious"
 
-    asyncio.run(check())
+    run(check())
 
 
 @pytest.mark.parametrize(("user", "group"), [("nobody-of-this-name", ""), ("", "nobody-of-this-name")])
-def test_an_unknown_owner_is_refused(short_path: Path, user: str, group: str) -> None:
+def test_an_unknown_owner_is_refused(run: Run, short_path: Path, user: str, group: str) -> None:
     async def check() -> None:
         with pytest.raises(OSError, match="nobody-of-this-name"):
             await begin(UnixListener(address=str(short_path / "s"), socket_user=user, socket_group=group))
 
-    asyncio.run(check())
+    run(check())
 
 
-def test_after_stop_accepting_nobody_comes_in_and_who_is_in_stays() -> None:
+def test_after_stop_accepting_nobody_comes_in_and_who_is_in_stays(run: Run) -> None:
     async def check() -> None:
         listening = await begin(FREE)
         reader, writer = await connect(listening.addresses[0])
@@ -171,10 +181,10 @@ def test_after_stop_accepting_nobody_comes_in_and_who_is_in_stays() -> None:
         await drained
         await writer.wait_closed()
 
-    asyncio.run(check())
+    run(check())
 
 
-def test_draining_waits_for_an_answer() -> None:
+def test_draining_waits_for_an_answer(run: Run) -> None:
     async def check() -> None:
         begun, go_on = asyncio.Event(), asyncio.Event()
 
@@ -196,10 +206,10 @@ def test_draining_waits_for_an_answer() -> None:
         await drained
         await writer.wait_closed()
 
-    asyncio.run(check())
+    run(check())
 
 
-def test_a_refused_client_can_read_why() -> None:
+def test_a_refused_client_can_read_why(run: Run) -> None:
     """The connection is not cut while the client still sends, or it would never see the answer."""
     async def check() -> None:
         listening = await begin(replace(FREE, max_request_size_bytes=10))
@@ -211,10 +221,10 @@ def test_a_refused_client_can_read_why() -> None:
         await writer.wait_closed()
         listening.close()
 
-    asyncio.run(check())
+    run(check())
 
 
-def test_connections_share_nothing() -> None:
+def test_connections_share_nothing(run: Run) -> None:
     async def check() -> None:
         listening = await begin(FREE)
         first, second = await connect(listening.addresses[0]), await connect(listening.addresses[0])
@@ -231,4 +241,4 @@ def test_connections_share_nothing() -> None:
             await writer.wait_closed()
         await listening.drain(5.0)
 
-    asyncio.run(check())
+    run(check())
