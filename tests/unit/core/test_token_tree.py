@@ -204,3 +204,17 @@ def test_a_deep_tree_dies_as_one(node: TokenNode) -> None:
     assert not node.is_alive(tokens[-1])
     node.run_due()
     assert len(node.keys("core/token/id/")) == 2
+
+
+def test_revoking_alone_ends_its_leases_and_spares_its_children(node: TokenNode) -> None:
+    parent = node.create({"policies": ["maker"]})
+    child = node.create({}, token=parent)
+    node.post("contract/token/a", {}, token=parent)
+    node.post("auth/token/revoke-orphan", {"token": parent})
+    steps = due.next_due(node.txn(), Millis(node.now_ms), 10).due
+    assert [step.kind for step in steps] == ["orphans", "remains"]
+    for step in reversed(steps):                                 # in whichever order they come
+        node._do(step.key, Memo())
+    node.run_due()
+    assert node.is_alive(child)
+    assert node.keys("core/lease/") == node.keys("core/mark/") == ()

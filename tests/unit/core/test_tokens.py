@@ -12,6 +12,7 @@ from holdfast.core.token_store import ENTRIES
 from holdfast.core.tokens import token_id
 from holdfast.crypto import HmacSha256
 from holdfast.engine import Place
+from holdfast.ids import Index
 from holdfast.limits import TOKEN_DEPTH_MAX, TOKEN_MAX_BYTES
 
 
@@ -364,7 +365,7 @@ class TestUnknownTokens:
         assert node.post("auth/token/revoke", {}).json["errors"] == ["missing token ID"]
 
     def test_26_one_that_only_a_newer_state_knows_is_handed_on(self, node: TokenNode) -> None:
-        key = token_format.service("A" * 24, node.replica.index + 1, _signer(node))
+        key = token_format.service("A" * 24, Index(node.replica.index + 1), _signer(node))
         for method, path in ((GET, "secret/data/a"), (GET, "sys/internal/ui/mounts")):
             assert node.at_worker(method, path, token=key) is None, path
         assert node.at_worker(POST, "auth/token/lookup", body={"token": key}) is None
