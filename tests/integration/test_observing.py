@@ -1,0 +1,111 @@
+"""What a node tells of itself through any of its processes: metrics summed over all of them, and its log as it is written."""
+from __future__ import annotations
+
+import os
+import signal
+import socket
+
+from tests.client import Client
+from tests.conftest import MakeNode
+from tests.node import Node, new_token
+from tests.processes import wait_until
+
+COUNT = "vault_core_handle_request_count"
+
+
+def _prometheus(client: Client) -> dict[str, float]:
+    answer = client.get("sys/metrics?format=prometheus").ok()
+    assert answer.header("content-type").startswith("text/plain")
+    lines = [line.rsplit(" ", 1) for line in answer.body.decode().splitlines() if not line.startswith("#")]
+    assert len({name for name, _ in lines}) == len(lines), "each series stands there once, however many processes have it"
+    return {name: float(value) for name, value in lines}
+
+
+def test_requests_are_counted_over_all_processes(make_node: MakeNode) -> None:
+    node = make_node(workers=2).begin()
+    before = _prometheus(node.main())[COUNT]
+    clients = [node.client() for _ in range(8)]
+    for client in (*clients, node.main()):
+        for _ in range(5):
+            client.get("sys/mounts").ok()
+    assert _prometheus(node.main())[COUNT] == before + 9 * 5 + 1, "and the question before this one"
+    assert _prometheus(clients[0])[COUNT] == _prometheus(node.main())[COUNT] - 1
+    os.kill(node.worker_pids()[0], signal.SIGKILL)
+    wait_until(lambda: node.log_text.count("worker.started") == 3, "another worker")
+    assert _prometheus(node.main())[COUNT] >= before + 9 * 5 + 3, "what an ended worker has counted still counts"
+
+
+def test_metrics_in_json(node: Node, client: Client) -> None:
+    for where in (client, node.main()):
+        client.get("sys/mounts").ok()
+        found = where.get("sys/metrics").ok().json
+        gauges = {gauge["Name"]: gauge["Value"] for gauge in found["Gauges"]}
+        assert gauges[f"vault.{socket.gethostname()}.core.unsealed"] == 1
+        assert {"Timestamp", "Gauges", "Counters", "Samples", "Points"} <= found.keys()
+
+
+def test_metrics_ask_for_a_token(node: Node, client: Client) -> None:
+    for where in (client, node.main()):
+        assert where.get("sys/metrics", token="").status == 403
+        assert where.get("sys/metrics", token=new_token(client, "default")).status == 403
+        assert where.get("sys/metrics?format=yaml").status == 400
+
+
+def test_metrics_without_a_token_where_the_listener_says_so(make_node: MakeNode) -> None:
+    node = make_node(listener="telemetry {\n unauthenticated_metrics_access = true\n }").begin()
+    assert node.client("").get("sys/metrics").status == 200
+    assert node.main("").get("sys/metrics").status == 403
+
+
+def _follow(node: Node, client: Client, query: str) -> None:
+    client.send(f"GET /v1/sys/monitor{query} HTTP/1.1\r\nHost: a\r\nX-Vault-Token: {node.root_token}\r\n\r\n".encode())
+
+
+def test_the_log_as_a_stream_through_a_worker_and_from_main(node: Node) -> None:
+    for client in (node.client(), node.main()):
+        _follow(node, client, "?log_level=debug")
+        head, lines = client.stream()
+        assert head.status == 200
+        os.kill(node.pid, signal.SIGHUP)
+        heard = b""
+        while b"core.reloaded" not in heard:
+            chunk = lines()
+            assert chunk
+            heard += chunk
+        assert b"[INFO]" in heard
+        client.close()                               # the client goes away in the middle: nothing of it stays
+
+
+def test_the_log_as_json(node: Node, client: Client) -> None:
+    _follow(node, client, "?log_format=json")
+    _, lines = client.stream()
+    os.kill(node.pid, signal.SIGHUP)
+    assert lines().startswith(b"{")
+
+
+def test_many_followers_that_leave_cost_nothing(node: Node) -> None:
+    """Peer bug 40's kind: what a client leaves behind must not stay in main."""
+    for _ in range(20):
+        client = node.client()
+        _follow(node, client, "")
+        client.stream()
+        client.close()
+    os.kill(node.pid, signal.SIGHUP)
+    files = len(os.listdir(f"/proc/{node.pid}/fd"))
+    for _ in range(20):
+        client = node.client()
+        _follow(node, client, "")
+        client.stream()
+        client.close()
+    os.kill(node.pid, signal.SIGHUP)
+    wait_until(lambda: len(os.listdir(f"/proc/{node.pid}/fd")) <= files + 2, "no more files open than before")
+    assert node.main().get("sys/health").status == 200
+
+
+def test_the_stream_is_for_operators(node: Node, client: Client) -> None:
+    assert client.get("sys/monitor", token="").status == 403
+    assert client.get("sys/monitor", token=new_token(client, "default")).status == 403
+    for query in ("?log_level=loud", "?log_format=xml"):
+        refused = client.get(f"sys/monitor{query}")
+        assert refused.status == 400
+        assert refused.errors[0]
