@@ -1,7 +1,8 @@
 """The body of one request, as its bytes come in.
 
 Invariants: (1) what is kept never exceeds the limit, whatever was announced; (2) every line of a chunked body ends in CR LF, is bounded,
-and is a size or a trailer and nothing else; (3) trailers are checked and thrown away: nothing in them can change a request.
+and is a size or a trailer and nothing else; (3) trailers are checked and thrown away: nothing in them can change a request, and those that
+another reader could take for framing are refused.
 """
 import re
 from enum import Enum, auto
@@ -10,7 +11,7 @@ from typing import Protocol
 from holdfast.limits import HTTP_CHUNK_LINE_MAX_BYTES, HTTP_CHUNKS_MAX, HTTP_TRAILERS_MAX_BYTES
 
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?")
-_TRAILER = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*")
+_TRAILER = re.compile(rb"(?!(?i:content-length|host|transfer-encoding):)[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*")
 
 
 class Refused(Exception):
