@@ -10,7 +10,7 @@ import atheris
 with atheris.instrument_imports():
     from holdfast.core import envelope
     from holdfast.core.access import Access
-    from holdfast.core.mounts import Ttls
+    from holdfast.core.mounts import Defaults
     from holdfast.engine import Bound, Given, Op
     from holdfast.errors import RequestError
     from holdfast.node.registry import ENGINES
@@ -19,7 +19,7 @@ with atheris.instrument_imports():
 
 def operations() -> tuple[Op, ...]:
     """Of every engine, in a fixed order."""
-    access = Access(ENGINES, build, Ttls(), lambda options, request_id: "")
+    access = Access(ENGINES, build, Defaults(), lambda options, request_id: "")
     engines = (access.router.system, *access.registry.engines())
     return tuple(op for engine in engines for route in engine.routes for _, op in sorted(route.ops.items()))
 

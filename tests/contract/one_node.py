@@ -13,7 +13,7 @@ from holdfast import system
 from holdfast.auth import USERPASS
 from holdfast.core import due, jobs, state_token, token_create
 from holdfast.core.access import Access
-from holdfast.core.mounts import MOUNTS, MountEntry, Ttls
+from holdfast.core.mounts import MOUNTS, Defaults, MountEntry
 from holdfast.core.outcome import Answer, Commit, Do, Forward, Heavy, Outcome, Outside
 from holdfast.core.pipeline import execute
 from holdfast.core.secret_names import HASH_KEY, new_hash_key
@@ -56,7 +56,7 @@ class OneNode:
         standing = {"cubbyhole/": CUBBYHOLE, "secret/": KV_V2, "kv1/": KV_V1, "auth/userpass/": USERPASS}
         self.mounts = {**standing, **mounts}
         engines = {id(engine): engine for engine in (*self.mounts.values(), *more)}
-        self.access = Access(tuple(engines.values()), system.build, Ttls(), lambda kind, options: "")
+        self.access = Access(tuple(engines.values()), system.build, Defaults(), lambda kind, options: "")
         self.broken: list[BaseException] = []            # raised by outside calls
         self._derived, self._active, self._count = Derived(10_000), ActiveMemory(), 0
         self.root = ""

@@ -187,10 +187,10 @@ class UserLockout(msgspec.Struct, frozen=True, kw_only=True):
     """Lockout for one auth method's type, or `all`. A stanza for a type takes what it leaves out from `all`."""
 
     type: str = "all"
-    lockout_threshold: Annotated[int, Use.CHECKED] = 5
-    lockout_duration_s: Annotated[int, Unit.WHOLE_SECONDS, Use.CHECKED] = field(default=900, name="lockout_duration")
-    lockout_counter_reset_s: Annotated[int, Unit.WHOLE_SECONDS, Use.CHECKED] = field(default=900, name="lockout_counter_reset")
-    disable_lockout: Annotated[bool, Use.CHECKED] = False
+    lockout_threshold: int = 5
+    lockout_duration_s: WholeSeconds = field(default=900, name="lockout_duration")
+    lockout_counter_reset_s: WholeSeconds = field(default=900, name="lockout_counter_reset")
+    disable_lockout: bool = False
 
 
 class Telemetry(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ import msgspec
 
 from holdfast.core import acl, envelope, tokens
 from holdfast.core.audit_device import Standing, standing
-from holdfast.core.mounts import Ttls
+from holdfast.core.mounts import Defaults
 from holdfast.core.router import Hit, Registry, Router
 from holdfast.engine import Bound, Engine, Given, Method, Op, Request, Token, Txn
 from holdfast.errors import BadRequest, PermissionDenied, RequestError
@@ -39,11 +39,11 @@ TryDevice: TypeAlias = Callable[[str, str], str]
 class Access:
     """The engines, compiled once per process, and the load function of `Grant`."""
 
-    def __init__(self, engines: Iterable[Engine], system: BuildSystem, ttls: Ttls, try_device: TryDevice) -> None:
-        self.ttls, self.try_device = ttls, try_device
+    def __init__(self, engines: Iterable[Engine], system: BuildSystem, defaults: Defaults, try_device: TryDevice) -> None:
+        self.defaults, self.try_device = defaults, try_device
         below_sys, others = system(self)
         self.registry = Registry((*engines, *others))
-        self.router = Router(self.registry, below_sys, ttls)
+        self.router = Router(self.registry, below_sys, defaults)
         self.grant = self._grant                     # bound once: it is half of a cache key
 
     def local(self, hit: Hit) -> Grant:

@@ -213,7 +213,7 @@ def _run_job(access: Access, txn: Txn, mount_uuid: str, job: Job, ctx: Context) 
     if entry is None:
         return None
     engine: Engine = access.registry.of(entry)
-    mount = as_mount(entry, access.ttls)
+    mount = as_mount(entry, access.defaults)
     inner = txn if engine.at_root else txn.at(mount.prefix)
     return engine.jobs[job.kind](inner, job, replace(ctx, mount=mount))
 

@@ -171,7 +171,7 @@ def _with(txn: Txn, ctx: Context, access: Access, lease: LeaseEntry) -> tuple[Le
     handler = access.registry.of(entry).leases.get(lease.kind)
     if handler is None:
         raise BadRequest(f"{entry.type} knows no leases of the kind {lease.kind!r}")
-    mount = as_mount(entry, access.ttls)
+    mount = as_mount(entry, access.defaults)
     return handler, txn.at(mount.prefix), replace(ctx, mount=mount)
 
 

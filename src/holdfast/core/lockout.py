@@ -10,7 +10,7 @@ import msgspec
 
 from holdfast.core import due
 from holdfast.core.due import Kind
-from holdfast.core.mounts import MountEntry, UserLockout
+from holdfast.core.mounts import Defaults, MountEntry, UserLockout
 from holdfast.core.secret_names import alias_name
 from holdfast.engine import Context, Place, Table, Txn
 from holdfast.errors import PermissionDenied
@@ -19,7 +19,7 @@ from holdfast.limits import LOCKOUT_COUNTERS_MAX
 
 LOCKABLE = frozenset(("userpass", "ldap", "approle"))
 """Types of auth methods whose logins are counted, as in Vault."""
-DEFAULTS = UserLockout()
+UNTUNED = UserLockout()
 
 
 class Lock(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,11 +59,11 @@ class Failures:
         return len(self._counts)
 
 
-def config(entry: MountEntry | None) -> UserLockout | None:
-    """How logins at this mount are counted; None: not at all."""
+def config(entry: MountEntry | None, defaults: Defaults) -> UserLockout | None:
+    """How logins at this mount are counted: as it is tuned, else as the configuration says; None: not at all."""
     if entry is None or entry.type not in LOCKABLE:
         return None
-    found = entry.config.user_lockout or DEFAULTS
+    found = entry.config.user_lockout or defaults.lockouts.get(entry.type) or UNTUNED
     return None if found.disable or not found.threshold else found
 
 

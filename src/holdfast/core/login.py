@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from holdfast.core import identity, lockout, token_create, ttl
+from holdfast.core.mounts import Defaults
 from holdfast.core.policy_store import DEFAULT, ROOT
 from holdfast.core.router import Hit
 from holdfast.core.token_store import TokenEntry
@@ -17,9 +18,9 @@ from holdfast.errors import BadRequest, LoginFailed
 from holdfast.ids import Index, Millis
 
 
-def guard(txn: Txn, inner: Txn, bound: Bound, hit: Hit, ctx: Context) -> Result:
+def guard(txn: Txn, inner: Txn, bound: Bound, hit: Hit, ctx: Context, defaults: Defaults) -> Result:
     """Runs the handler of a login, unless the identity is locked out. Raises PermissionDenied then, and what the handler raises."""
-    rules = lockout.config(hit.entry)
+    rules = lockout.config(hit.entry, defaults)
     if rules is None or hit.entry is None or bound.alias is None:
         return bound.handler(inner, bound.args, ctx)
     name = lockout.check(txn, hit.entry, bound.alias, ctx.now_ms)

@@ -87,18 +87,20 @@ def load_mounts(txn: Txn) -> MountTable:
     return MountTable({e.path: e for e in entries if not e.draining}, {e.uuid: e for e in entries}, {e.accessor: e for e in entries})
 
 
-class Ttls(msgspec.Struct, frozen=True, kw_only=True):
-    """The system's times, of the configuration: `default_lease_ttl`, `max_lease_ttl`."""
+class Defaults(msgspec.Struct, frozen=True, kw_only=True):
+    """What the configuration says for mounts that say nothing of their own: `default_lease_ttl`, `max_lease_ttl`, and `user_lockout` by
+    type of auth method."""
 
     default_s: int = 2_764_800
     max_s: int = 2_764_800
+    lockouts: Mapping[str, UserLockout] = {}
 
 
-def as_mount(entry: MountEntry, ttls: Ttls) -> Mount:
+def as_mount(entry: MountEntry, defaults: Defaults) -> Mount:
     """As engines see it, with its times resolved against the system's."""
-    max_s = entry.config.max_lease_ttl_s or ttls.max_s
+    max_s = entry.config.max_lease_ttl_s or defaults.max_s
     return Mount(uuid=entry.uuid, path=entry.path, type=entry.type, accessor=entry.accessor, is_auth=entry.is_auth, options=entry.options,
-                 default_ttl_s=min(entry.config.default_lease_ttl_s or ttls.default_s, max_s), max_ttl_s=max_s,
+                 default_ttl_s=min(entry.config.default_lease_ttl_s or defaults.default_s, max_s), max_ttl_s=max_s,
                  token_type=entry.config.token_type)
 
 

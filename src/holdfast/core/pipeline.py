@@ -45,7 +45,7 @@ def execute(engines: Access, request: Request, attempt: Attempt) -> Outcome:
         if bound.alias is None:
             result = bound.handler(inner, bound.args, ctx)
         else:
-            result = login.guard(txn, inner, bound, grant.hit, ctx)      # lockout around it
+            result = login.guard(txn, inner, bound, grant.hit, ctx, engines.defaults)      # lockout around it
         if txn.run.stop is not None:
             raise Abandoned                                              # whatever the engine made of it
         result = _recorded(engines, grant, ctx, bound.ignored, result)

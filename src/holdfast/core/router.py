@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from holdfast.core import help
-from holdfast.core.mounts import MountEntry, Ttls, as_mount, load_mounts
+from holdfast.core.mounts import Defaults, MountEntry, as_mount, load_mounts
 from holdfast.engine import Bound, Engine, Given, Input, Method, Mount, Op, Route, Txn
 from holdfast.errors import InvariantError, MethodNotAllowed, NotFound, RequestError
 
@@ -67,8 +67,8 @@ class Registry:
 class Router:
     """`system` answers below sys/, where nothing is mounted and much must be answered while sealed."""
 
-    def __init__(self, registry: Registry, system: Engine, ttls: Ttls) -> None:
-        self.registry, self.system, self.ttls = registry, system, ttls
+    def __init__(self, registry: Registry, system: Engine, defaults: Defaults) -> None:
+        self.registry, self.system, self.defaults = registry, system, defaults
         self._system_routes = compiled(system.routes)
         self._refuse_path = refusing(NotFound("unsupported path"))
         self._refuse_method = refusing(MethodNotAllowed("unsupported operation"))
@@ -94,7 +94,7 @@ class Router:
             refusal = refusing(NotFound(f'no handler for route "{path}". route entry not found.'))
             return Hit(mount=NOWHERE, entry=None, engine=None, op=refusal, path={}, route="")
         engine = self.registry.of(entry)
-        return self._in_routes(as_mount(entry, self.ttls), entry, engine, self.registry.routes(engine), method, path)
+        return self._in_routes(as_mount(entry, self.defaults), entry, engine, self.registry.routes(engine), method, path)
 
     def _in_routes(self, mount: Mount, entry: MountEntry | None, engine: Engine, routes: "tuple[tuple[re.Pattern[str], Route], ...]",
                    method: Method, path: str) -> Hit:

@@ -46,7 +46,7 @@ def _terms(txn: Txn, ctx: Context, access: Access, entry: TokenEntry) -> tuple[T
     if not entry.mount:
         return _of_role(txn, entry, made), ttl.Limits(default_s=ctx.mount.default_ttl_s, max_s=ctx.mount.max_ttl_s)
     mount_entry: MountEntry = txn.derive(load_mounts).by_uuid[entry.mount]   # there, or the token would be dead
-    engine, mount = access.registry.of(mount_entry), as_mount(mount_entry, access.ttls)
+    engine, mount = access.registry.of(mount_entry), as_mount(mount_entry, access.defaults)
     limits = ttl.Limits(default_s=mount.default_ttl_s, max_s=mount.max_ttl_s)
     if engine.renew_login is None:
         return made, limits

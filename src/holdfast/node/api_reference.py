@@ -2,7 +2,7 @@
 from collections.abc import Iterator
 
 from holdfast.core.access import Access
-from holdfast.core.mounts import Ttls
+from holdfast.core.mounts import Defaults
 from holdfast.engine import Engine, Method, Op
 from holdfast.node.devices import try_device
 from holdfast.node.registry import ENGINES
@@ -24,7 +24,7 @@ ORDER = tuple(Method)
 
 def api_reference() -> str:
     """The whole document."""
-    access = Access(ENGINES, build, Ttls(), try_device)
+    access = Access(ENGINES, build, Defaults(), try_device)
     engines = (access.router.system, *access.registry.engines())
     return "\n".join((HEAD, *(line for engine in engines for line in _section(engine))))
 

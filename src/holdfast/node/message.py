@@ -10,7 +10,7 @@ from typing import Generic, TypeAlias, TypeVar, cast
 import msgspec
 
 from holdfast.config.settings import TcpListener
-from holdfast.core.mounts import Ttls
+from holdfast.core.mounts import Defaults
 from holdfast.crypto import Keyring, Secret
 from holdfast.engine import Memo, NodeFacts, Place, Reply, Request
 from holdfast.errors import InvariantError
@@ -72,7 +72,7 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, tag=9):
     listeners: tuple[TcpListener, ...]               # with the ports that main holds
     tls: tuple[TlsFiles | None, ...]                 # of each listener
     ticket_key: Secret                               # of TLS session tickets, the same in all workers
-    ttls: Ttls
+    defaults: Defaults
     facts: NodeFacts
     logs: LogOptions
     hostname: str                                    # for X-Vault-Hostname; "": no such header

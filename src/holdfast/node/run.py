@@ -84,8 +84,12 @@ def rows(settings: Settings) -> Mapping[str, str]:
 
 async def _run(options: ServerOptions, settings: Settings, dev_folder: Path | None) -> int:
     loop = asyncio.get_running_loop()
-    of_log = log_options(settings)
-    logs = open_logs(of_log)
+    try:
+        of_log = log_options(settings)
+        logs = open_logs(of_log)
+    except (HoldfastError, OSError, ValueError) as error:
+        print(f"Error opening the log: {error}", file=sys.stderr)
+        return FAILED
     capture_libraries(logs.logger("library"))
     stop_on_defects(loop, logs.logger("core"))
 

@@ -4,14 +4,15 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 
 from msgspec.structs import replace
 
 from holdfast._native import Words
 from holdfast.config.settings import Settings, TcpListener, UnixListener
 from holdfast.core.access import Access
-from holdfast.core.mounts import Ttls
+from holdfast.core.lockout import LOCKABLE
+from holdfast.core.mounts import Defaults, UserLockout
 from holdfast.crypto import Seal, Secret
 from holdfast.engine import Effect, Memo, NodeFacts, Place, Reply, Request
 from holdfast.errors import HoldfastError
@@ -82,8 +83,8 @@ class Server:
             harden.lock_memory([str(store.replica_path / "data.mdb")])
         auto = configured_seal(settings, os.environ)
         self._devices = AuditDevices(open_sink, audit_trouble(self.logger))
-        ttls = Ttls(default_s=settings.default_lease_ttl_s, max_s=settings.max_lease_ttl_s)
-        access = Access(ENGINES, build, ttls, try_device)
+        defaults = Defaults(default_s=settings.default_lease_ttl_s, max_s=settings.max_lease_ttl_s, lockouts=lockouts_of(settings))
+        access = Access(ENGINES, build, defaults, try_device)
         tcp = tcp_listeners(settings)
         tls = tuple(read_tls(each, self._ticket_key) for each in tcp)
         tcp, self._held = hold_ports(tcp)
@@ -91,7 +92,7 @@ class Server:
         facts = self._facts(auto)
         self._hostname = socket.gethostname() if settings.enable_response_header_hostname else ""
         first = Start(number=0, replica_path=str(store.replica_path), words_fd=words.fd, listeners=tcp, tls=tls,
-                      ticket_key=self._ticket_key, ttls=ttls, facts=facts, logs=_of_workers(self._log_options),
+                      ticket_key=self._ticket_key, defaults=defaults, facts=facts, logs=_of_workers(self._log_options),
                       lock_memory=not settings.disable_mlock, hostname=self._hostname,
                       max_duration_s=settings.default_max_request_duration_s)
         self._pool = Pool(self.workers, first, (words.fd,), self._submit, self.logs.logger("worker"))
@@ -216,6 +217,15 @@ def tcp_listeners(settings: Settings) -> tuple[TcpListener, ...]:
 def _of_workers(logs: LogOptions) -> LogOptions:
     """The same, but main alone begins new log files."""
     return logs if logs.file is None else replace(logs, file=replace(logs.file, rotates=False))
+
+
+def lockouts_of(settings: Settings) -> Mapping[str, UserLockout]:
+    """By type of auth method; what has no stanza of its own is as `all` says."""
+    named = {each.type: each for each in settings.user_lockouts}
+    stanzas = {type_: named.get(type_) or named.get("all") for type_ in LOCKABLE}
+    return {type_: UserLockout(threshold=found.lockout_threshold, duration_s=found.lockout_duration_s,
+                               counter_reset_s=found.lockout_counter_reset_s, disable=found.disable_lockout)
+            for type_, found in stanzas.items() if found is not None}
 
 
 def metrics_options(settings: Settings) -> Options:

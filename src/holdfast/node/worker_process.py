@@ -107,7 +107,7 @@ class WorkerProcess:
         replica = LmdbReplica(start.replica_path)
         if start.lock_memory:
             harden.lock_memory([os.path.join(start.replica_path, "data.mdb")])
-        access = Access(ENGINES, build, start.ttls, try_device)
+        access = Access(ENGINES, build, start.defaults, try_device)
         self._attempts = attempts = Attempts(access, replica, Words.open(start.words_fd), SystemClock(), Place.WORKER, RANDOM.seed)
         attempts.facts = start.facts
         self._devices = AuditDevices(open_sink, audit_trouble(logger))

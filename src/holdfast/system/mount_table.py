@@ -42,7 +42,7 @@ def enable(txn: Txn, ctx: Context, access: Access, entry: MountEntry) -> None:
     entry = replace(entry, uuid=ctx.rng.uuid(), accessor=_accessor(ctx, known, f"auth_{entry.type}" if entry.is_auth else entry.type))
     MOUNTS.put(txn, entry.uuid, entry)
     if engine.start is not None:
-        mount = as_mount(entry, access.ttls)
+        mount = as_mount(entry, access.defaults)
         engine.start(txn.at(mount.prefix), replace(ctx, mount=mount))
 
 
@@ -70,8 +70,8 @@ def new_entry(access: Access, args: fields.EnableInput, *, kind: str, options: M
     max_s = fields.ttl(given.max_lease_ttl, "max_lease_ttl", now_s=0)
     if max_s and default_s > max_s:
         raise BadRequest("given default lease TTL greater than given max lease TTL")
-    if not max_s and default_s > access.ttls.max_s:
-        raise BadRequest(f"given default lease TTL greater than system max lease TTL of {access.ttls.max_s}")
+    if not max_s and default_s > access.defaults.max_s:
+        raise BadRequest(f"given default lease TTL greater than system max lease TTL of {access.defaults.max_s}")
     config = replace(fields.configured(MountConfig(), given), default_lease_ttl_s=default_s, max_lease_ttl_s=max_s)
     return MountEntry(uuid="", accessor="", path=clean_path(args.path, is_auth=is_auth), type=kind, description=args.description,
                       is_auth=is_auth, local=args.local, seal_wrap=args.seal_wrap, options=options, config=config)

@@ -87,5 +87,5 @@ def tuning(txn: Txn, access: Access, path: str) -> fields.TuneOut:
     entry = mount_table.table(txn).at(path)
     if entry is None:
         raise BadRequest(f'cannot fetch sysview for path "{path[:512]}"')
-    mount = as_mount(entry, access.ttls)
+    mount = as_mount(entry, access.defaults)
     return fields.show_tuned(entry, default_ttl_s=mount.default_ttl_s, max_ttl_s=mount.max_ttl_s)

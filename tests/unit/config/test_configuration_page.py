@@ -97,7 +97,7 @@ def test_what_is_obeyed_is_read_by_some_room_and_what_is_checked_only_by_none(re
     idle_stanzas = {"request_limiter"}         # all that stands in them is checked only
     unread = {name for name in names if not re.search(rf"\.{name}\b", source)}
     checked = {name for name, plan in names.items() if plan.use is Use.CHECKED}
-    common = {"disable", "lockout_threshold"}  # names that others have for other things
+    common = {"disable"}  # names that others have for other things
     assert unread - checked - idle_stanzas == set()
     assert checked - unread - common == set()
 
