@@ -1,4 +1,4 @@
-"""What Python would do too slowly or not at all: request heads, TLS, shared words, the shape of JSON. Written in Rust, see `native/`."""
+"""What Python would do too slowly or not at all: request heads, TLS, words in shared memory, the shape of JSON. In Rust, `native/`."""
 from collections.abc import Sequence
 from typing import Literal, TypeAlias, final
 
