@@ -130,7 +130,7 @@ class Connection(asyncio.Protocol):
     def _session_ended(self, session: TlsConnection) -> None:
         if session.error is None:
             self._reads_on = False
-            if self.phase is ANSWERING:
+            if self.phase is ANSWERING or self._paused:  # what came before the end is answered first
                 return
         else:
             self._session = None                     # its alert has been written, nothing more can be

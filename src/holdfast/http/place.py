@@ -115,12 +115,12 @@ class Place:
         return errors(500, "internal error")
 
     def _tick(self) -> None:
+        self._timer = self._loop.call_later(HTTP_TICK_S, self._tick)     # first, so that nothing below can end it
         self.now = now = self._loop.time()
         self.idle_until = now + self.times.idle_s
         self.replies.tick()
         for connection in [each for each in self._connections if each.deadline <= now]:
             connection.expire()
-        self._timer = self._loop.call_later(HTTP_TICK_S, self._tick)
 
     async def drain(self, within_s: float) -> None:
         """Ends every connection once it has its answer, all of them after `within_s`; waits for what has begun."""

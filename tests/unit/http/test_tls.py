@@ -89,6 +89,10 @@ class Client:
         except ssl.SSLZeroReturnError:
             return
 
+    def sent(self) -> bytes:
+        """What the client has to say, not handed on."""
+        return self._out.read()
+
     def connect(self) -> None:
         """Raises SSLError if either end does not want the other."""
         try:
@@ -373,6 +377,25 @@ def test_what_is_no_tls_ends_the_connection(server: Pair, data: bytes, size: int
         await asyncio.sleep(12)
         assert transport.closing
         assert served.requests == []
+        served.place.close()
+
+    run_virtual(run())
+
+
+def test_what_came_before_the_end_of_the_session_is_answered(server: Pair, context: Callable[..., ssl.SSLContext]) -> None:
+    async def run() -> None:
+        served = Served(made(server))
+        client = Client(served.place, context())
+        client.connect()
+        client.ssl.write(get("a") * 200)
+        with pytest.raises(ssl.SSLWantReadError):
+            client.ssl.unwrap()
+        client.connection.data_received(client.sent())
+        assert len(served.requests) == 64
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert len(served.requests) == 200
+        assert client.transport.closing
         served.place.close()
 
     run_virtual(run())
