@@ -144,8 +144,8 @@ class Lane:
         return tuple(ready)
 
     def abandon(self) -> tuple[Work, ...]:
-        """The fate is known: not appended. Drops overlay and caches; gives back what is to run anew, with new seeds."""
-        lost = tuple(replace(ready.work, memo=NOTHING_YET, rng=Rng(ready.work.rng.draw)) for _, ready in self._waiting)
+        """The fate is known: not appended. Drops overlay and caches; gives back the work whose outcomes are lost, the very objects."""
+        lost = tuple(ready.work for _, ready in self._waiting)
         self._overlay.drop()
         self._derived.drop()
         self._meter.abandon()

@@ -7,6 +7,7 @@ Invariants: (1) a request's audit entry is written before its batch is handed to
 most V; (3) an append whose outcome is unknown stops the lane until its fate is known.
 """
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Protocol, TypeAlias, assert_never
 
@@ -20,7 +21,7 @@ from holdfast.core.outcome import Answer, AuditEntry, Commit, Do, Heavy, Outside
 from holdfast.crypto import Opened
 from holdfast.engine import NOTHING_YET, Effect, Memo, NodeFacts, Rng
 from holdfast.engine.context import Failed
-from holdfast.errors import AuditError, HoldfastError, UnavailableError
+from holdfast.errors import AuditError, HandlerError, HoldfastError, InvariantError, UnavailableError
 from holdfast.ha.gate import CLUSTER_TIME_OFFSET_MS, WATERMARK, Words
 from holdfast.ids import Index
 from holdfast.node import attempts
@@ -124,10 +125,15 @@ class Committer:
         return outcome
 
     async def _alone(self, task: Task) -> None:
-        await self.submit(task)
+        with contextlib.suppress(UnavailableError):      # it is still due after the next write
+            await self.submit(task)
 
     async def _compute(self, work: Work, heavy: Heavy, answer: "asyncio.Future[Served]") -> None:
-        result = await self._pool(heavy.compute)
+        try:
+            result = await self._pool(heavy.compute)
+        except Exception as error:  # noqa: BLE001 — an engine's own function; whoever waits for the answer must not wait for ever
+            answer.set_result(envelope.failed(HandlerError(f"{type(error).__name__} in a heavy computation")))
+            return
         self._run(replace(work, memo=work.memo.having(heavy.key, result)), answer)
 
     def _go_on(self) -> None:
@@ -135,24 +141,26 @@ class Committer:
             group = self._lane.take_group()
             if group:
                 self._appending = asyncio.get_running_loop().create_task(self._append_all(group))
+                self._appending.add_done_callback(self._ended)
         self._release()
 
     async def _append_all(self, group: tuple[WriteBatch, ...]) -> None:
         try:
             while group:
-                if not await self._append(group):
-                    return
+                await self._append(group)
                 group = self._lane.take_group()
+        except Exception as error:
+            raise InvariantError(f"an append ended in {type(error).__name__}: log, replica and lane may not agree any more") from error
         finally:
             self._appending = None
 
-    async def _append(self, group: tuple[WriteBatch, ...]) -> bool:
+    async def _append(self, group: tuple[WriteBatch, ...]) -> None:
         last = group[-1].index
         try:
             await self._log.append(group, self.fence)
         except (Uncertain, FenceLost) as error:
             if not await self._settle(last, error):
-                return False
+                return
         await self._pool(lambda: self._replica.apply(group))
         self._lane.applied(last)
         self._watermark = last
@@ -161,10 +169,10 @@ class Committer:
             self._keys_changed(self._opened)             # before V says that what is under the new term may be read
         self._words.store(WATERMARK, last)
         self._release()
-        return True
 
     async def _settle(self, last: Index, error: Exception) -> bool:
-        """The fate of an append that did not end well. Not appended: what the lane ran is refused, for nothing of it happened."""
+        """The fate of an append that did not end well. Not appended: what the lane ran is refused, for nothing of it happened; what came
+        meanwhile runs now, and goes out with the next append."""
         self._held = []
         durable = isinstance(error, Uncertain) and await self._log.fate(last)
         held, self._held = self._held, None
@@ -229,4 +237,9 @@ class Committer:
     def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            task.get_loop().call_exception_handler({"message": "work of the lane failed", "exception": error})

@@ -46,6 +46,7 @@ from holdfast.telemetry.setup import LogOptions
 from holdfast.version import VERSION
 
 TEND_EVERY_S = 1.0
+TEND_AGAIN_S = 30.0                                  # after a checkpoint failed: the next one may copy gigabytes in vain, too
 PROMETHEUS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -190,14 +191,25 @@ class Server:
 
     async def _tend(self) -> None:
         """What a node looks after by itself: readers that died, checkpoints, the interval of the metrics."""
-        measured_s = 0.0
+        measured_s = store_in_s = 0.0
         while True:
             await asyncio.sleep(TEND_EVERY_S)
-            await self._store.tend()
+            store_in_s -= TEND_EVERY_S
+            if store_in_s <= 0 and not await self._tend_store():
+                store_in_s = TEND_AGAIN_S
             measured_s += TEND_EVERY_S
             if measured_s >= INTERVAL_S:
                 measured_s = 0.0
                 self._collector.tick(await self._snapshots(), now_s=time.time())
+
+    async def _tend_store(self) -> bool:
+        """False: there was no room for a checkpoint, say. The old one is still there, and reads need none."""
+        try:
+            await self._store.tend()
+        except OSError as error:
+            self.logger.error("storage.checkpoint_failed", why=str(error))
+            return False
+        return True
 
     def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(coroutine)

@@ -18,6 +18,7 @@ from holdfast.node.attempts import Attempts
 from holdfast.node.serving import Served
 from holdfast.telemetry.log import Logger
 
+PUT_OFF_S = 1.0                                      # after the storage could not write, until the queue is looked at again
 POLL_S = 0.05                                        # what was queued with a time that has come is begun within this
 
 
@@ -33,7 +34,7 @@ class Timers:
         self._under_way: dict[str, asyncio.Task[None]] = {}
         self._shares: dict[str, int] = {}            # entries under way by whose they are
         self._loop_task: asyncio.Task[None] | None = None
-        self._warned = False
+        self._warned = self._put_off = False
 
     def start(self) -> None:
         self._loop_task = asyncio.get_running_loop().create_task(self._loop())
@@ -48,6 +49,9 @@ class Timers:
 
     async def _loop(self) -> None:
         while True:
+            if self._put_off:
+                self._put_off = False
+                await asyncio.sleep(PUT_OFF_S)
             now_ms = self._now()
             if self._may_expire():
                 self._begin(now_ms)
@@ -83,6 +87,7 @@ class Timers:
         try:
             await self._committer.submit(Due(key))
         except UnavailableError as error:
+            self._put_off = True
             self._logger.warn("expiration.put_off", why=str(error))
         finally:
             del self._under_way[key]
