@@ -11,7 +11,8 @@ from holdfast.engine import Txn
 from holdfast.ids import Millis
 from holdfast.limits import JOB_KEYS_MAX
 
-STEP = 100                                           # tokens or leases looked at in one step: some 10 keys each
+STEP = 100                                           # leases or aliases looked at in one step: some five keys each
+TOKENS_OF_STEP = JOB_KEYS_MAX // token_revoke.KEYS_OF_ONE
 TOKENS, LEASES = "tokens:", "leases:"
 
 
@@ -37,14 +38,11 @@ def mount(txn: Txn, entry: MountEntry, cursor: str, now_ms: Millis) -> tuple[str
 
 
 def _revoke_tokens(txn: Txn, prefix: str, after: str, now_ms: Millis, *, mark: PrefixMark | None = None, mount: str = "") -> str:
-    folder = token_store.PATHS + prefix
-    names = txn.names(folder, after=after, limit=min(STEP, JOB_KEYS_MAX // token_revoke.KEYS_OF_ONE))
-    for name in names:
-        id = name.rpartition("/")[2]
-        entry = ENTRIES.get(txn, id)
-        if entry is not None and _is_meant(entry, mark, mount):
-            token_revoke.revoke(txn, id, now_ms)
-    return names[-1] if len(names) == min(STEP, JOB_KEYS_MAX // token_revoke.KEYS_OF_ONE) else ""
+    names = txn.names(token_store.PATHS + prefix, after=after, limit=TOKENS_OF_STEP)
+    found = [(id, ENTRIES.get(txn, id)) for id in (name.rpartition("/")[2] for name in names)]
+    ends = [token_revoke.end_of(txn, id, entry) for id, entry in found if entry is not None and _is_meant(entry, mark, mount)]
+    token_revoke.carry_out(txn, ends, now_ms)
+    return names[-1] if len(names) == TOKENS_OF_STEP else ""
 
 
 def _is_meant(entry: TokenEntry, mark: PrefixMark | None, mount: str) -> bool:

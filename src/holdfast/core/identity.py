@@ -97,11 +97,12 @@ def log_in(txn: Txn, rng: Rng, mount: Mount, name: str, metadata: Mapping[str, s
 def forget_mount(txn: Txn, mount_accessor: str, limit: int) -> bool:
     """Deletes up to `limit` aliases of a mount that is gone, and takes them from their entities. True: none are left."""
     names = ALIASES.names(txn, mount_accessor + "/", limit=limit)
+    aliases = [ALIASES.get(txn, f"{mount_accessor}/{name}") for name in names]
+    owners = {alias.entity_id for alias in aliases if alias is not None}
+    entities = [ENTITIES.get(txn, id) for id in sorted(owners)]
     for name in names:
-        at = f"{mount_accessor}/{name}"
-        alias = ALIASES.get(txn, at)
-        ALIASES.delete(txn, at)
-        entity = ENTITIES.get(txn, alias.entity_id) if alias is not None else None
+        ALIASES.delete(txn, f"{mount_accessor}/{name}")
+    for entity in entities:
         if entity is not None:
             kept = tuple(key for key in entity.aliases if key.mount_accessor != mount_accessor)
             ENTITIES.put(txn, entity.id, replace(entity, aliases=kept))

@@ -24,7 +24,7 @@ from holdfast.core.router import SYSTEM
 from holdfast.engine import Attempt, Client, Context, Engine, Job, Method, Mount, Reply, Request, Txn
 from holdfast.errors import HandlerError, HoldfastError, IntegrityError, InvariantError, OutsideError
 from holdfast.ids import Millis, RequestId
-from holdfast.limits import JOB_RETRY_MAX_MS, LEASE_RETRY_MS, UNDO_MARGIN_MS
+from holdfast.limits import BATCH_CHANGES_MAX, JOB_RETRY_MAX_MS, LEASE_RETRY_MS, UNDO_MARGIN_MS
 from holdfast.replica import Abandoned, HeavyCall, Need, OutsideCall, Reads, Run
 from holdfast.storage import Changes
 
@@ -108,11 +108,11 @@ def execute(access: Access, key: str, attempt: Attempt) -> Outcome:
             STEPS[entry.kind](access, txn, entry, ctx)
             if txn.run.stop is not None:
                 raise Abandoned                          # whatever the engine made of it
-    except Abandoned:
-        return _stopped(txn, attempt, entry)
+            if len(txn.changes()) > BATCH_CHANGES_MAX:
+                raise HandlerError(f"a step of more than {BATCH_CHANGES_MAX} changes")
     except (IntegrityError, InvariantError):
         raise
-    except Exception as error:  # noqa: BLE001 — the one boundary around engines, as in the pipeline
+    except (Exception, SystemExit, GeneratorExit, Abandoned) as error:  # noqa: BLE001 — the one boundary around engines, as in the pipeline
         if txn.run.stop is not None:
             return _stopped(txn, attempt, entry)
         txn.drop_writes()

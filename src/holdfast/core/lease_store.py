@@ -90,21 +90,26 @@ def has_leases(txn: Txn, token: str) -> bool:
     return bool(txn.names(f"{BY_TOKEN}{token}/", limit=1))
 
 
-def hasten_of_token(txn: Txn, token: str, now_ms: Millis, *, limit: int) -> int:
-    """Makes up to `limit` leases of a dead token due; gives the number of keys. They are no longer found by the token."""
-    if not limit:
-        return 0
-    folder, keys = f"{BY_TOKEN}{token}/", 0
-    for name in txn.names(folder, limit=limit):
-        id = txn.get(folder + name)
-        assert id is not None, "the name was just listed"
-        txn.delete(folder + name)
-        lease = LEASES.get(txn, id.decode())
-        keys += 1
-        if lease is not None and not lease.irrevocable:
-            hasten(txn, id.decode(), replace(lease, token=""), now_ms)
-            keys += 3
-    return keys
+class OfToken(msgspec.Struct, frozen=True, kw_only=True):
+    """A lease as it is found by its token. `lease` None: it has gone."""
+
+    key: str
+    id: str
+    lease: LeaseEntry | None
+
+
+def of_token(txn: Txn, token: str, *, limit: int) -> tuple[OfToken, ...]:
+    """Up to `limit` leases of a token."""
+    folder = f"{BY_TOKEN}{token}/"
+    found = [(folder + name, (txn.get(folder + name) or b"").decode()) for name in txn.names(folder, limit=limit)]
+    return tuple(OfToken(key=key, id=id, lease=LEASES.get(txn, id)) for key, id in found)
+
+
+def hasten_found(txn: Txn, found: OfToken, now_ms: Millis) -> None:
+    """Makes a lease of a dead token due. It is no longer found by the token."""
+    txn.delete(found.key)
+    if found.lease is not None and not found.lease.irrevocable:
+        hasten(txn, found.id, replace(found.lease, token=""), now_ms)
 
 
 def due_id(id: str, lease: LeaseEntry) -> str:

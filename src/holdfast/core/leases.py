@@ -118,13 +118,11 @@ def hasten_below(txn: Txn, prefix: str, now_ms: Millis, *, after: str, limit: in
     to go on, "" at the end."""
     names = LEASES.names(txn, prefix, after=after, limit=limit)
     met = 0
-    for name in names:
-        id = prefix + name
-        lease = LEASES.get(txn, id)
+    force = mark is not None and mark.force
+    for id, lease in [(prefix + name, LEASES.get(txn, prefix + name)) for name in names]:   # all is read before anything is written
         if lease is None or (mount and lease.mount != mount) or (mark is not None and lease.index > mark.index):
             continue
         met += 1
-        force = mark is not None and mark.force
         if not lease.revoking or (force and not lease.force):
             lease_store.hasten(txn, id, replace(lease, force=force), now_ms)
     return met, names[-1] if len(names) == limit else ""

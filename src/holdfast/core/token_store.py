@@ -71,8 +71,10 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     expires_ms: Millis | None
 
 
-ENTRIES = Table("core/token/id/", TokenEntry)
-ACCESSORS = Table("core/token/accessor/", AccessorEntry)
+IDS = "core/token/id/"
+BY_ACCESSOR = "core/token/accessor/"
+ENTRIES = Table(IDS, TokenEntry)
+ACCESSORS = Table(BY_ACCESSOR, AccessorEntry)
 CHILDREN = "core/token/child/"
 PATHS = "core/token/path/"
 EMPTY = b""
@@ -85,8 +87,9 @@ def children(id: str) -> str:
 
 def put_new(txn: Txn, id: str, entry: TokenEntry) -> None:
     """Stores a token that was not there."""
+    by_accessor = accessor_name(txn, entry.accessor)     # before anything is written: it is cached
     ENTRIES.put(txn, id, entry)
-    ACCESSORS.put(txn, accessor_name(txn, entry.accessor), AccessorEntry(accessor=entry.accessor, id=id))
+    ACCESSORS.put(txn, by_accessor, AccessorEntry(accessor=entry.accessor, id=id))
     if entry.parent:
         txn.put(children(entry.parent) + id, EMPTY)
     if entry.expires_ms is not None:
@@ -102,24 +105,25 @@ def put_changed(txn: Txn, id: str, old: TokenEntry, new: TokenEntry) -> None:
         due.put(txn, new.expires_ms, Kind.TOKEN, id)
 
 
-def delete(txn: Txn, id: str, entry: TokenEntry) -> int:
-    """Removes a token and what finds it, but not what it leaves behind; gives the number of keys."""
-    ENTRIES.delete(txn, id)
-    ACCESSORS.delete(txn, accessor_name(txn, entry.accessor))
-    keys = 2
+def keys_of(txn: Txn, id: str, entry: TokenEntry) -> tuple[str, ...]:
+    """All that there is of a token and what finds it, but not what it leaves behind."""
+    keys = [IDS + id, BY_ACCESSOR + accessor_name(txn, entry.accessor)]
     if entry.parent:
-        txn.delete(children(entry.parent) + id)
-        keys += 1
+        keys.append(children(entry.parent) + id)
     if entry.expires_ms is not None:
-        due.remove(txn, entry.expires_ms, Kind.TOKEN, id)
-        txn.delete(f"{PATHS}{entry.path}/{id}")
-        keys += 2
-    return keys
+        keys += (due.key(entry.expires_ms, Kind.TOKEN, id), f"{PATHS}{entry.path}/{id}")
+    return tuple(keys)
 
 
 def put_orphaned(txn: Txn, id: str, entry: TokenEntry) -> None:
     """Its parent is gone, and the token lives on without."""
     ENTRIES.put(txn, id, replace(entry, parent="", depth=0))
+    txn.delete(children(entry.parent) + id)
+
+
+def is_orphan(txn: Txn, entry: TokenEntry) -> bool:
+    """Of a living token: it never had a parent, or its parent was revoked alone."""
+    return not entry.parent or not ENTRIES.exists(txn, entry.parent)
 
 
 class Bounds(msgspec.Struct, frozen=True):

@@ -66,7 +66,7 @@ def principal(txn: Txn, value: Secret) -> Principal:
     body = token_format.batch_body(text)
     try:
         return NOT_OURS if body is None else _claims(names.batch.open(body))
-    except IntegrityError:
+    except (IntegrityError, msgspec.DecodeError):
         return NOT_OURS                              # forged, or of another cluster: refused like any unknown token
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from holdfast.core import identity, token_renew, token_revoke, tokens
+from holdfast.core import identity, token_renew, token_revoke, token_store, tokens
 from holdfast.core.access import Access
 from holdfast.core.token_store import ACCESSORS, ENTRIES, TokenEntry
 from holdfast.core.tokens import BATCH_TYPE, SERVICE_TYPE, BatchClaims, Principal
@@ -186,7 +186,7 @@ def shown(txn: Txn, found: Found, now_ms: Millis, *, id: str) -> TokenOut:
         id=id, identity_policies=_identity_policies(txn, entry), issue_time=rfc3339(entry.created_ms) if entry.expires_ms else UNSET,
         last_renewal=rfc3339(entry.renewed_ms) if entry.renewed_ms else UNSET,
         last_renewal_time=entry.renewed_ms // 1000 if entry.renewed_ms else UNSET, meta=entry.meta, num_uses=entry.num_uses,
-        orphan=not entry.parent, path=entry.path, period=entry.period_s or UNSET, policies=entry.policies,
+        orphan=token_store.is_orphan(txn, entry), path=entry.path, period=entry.period_s or UNSET, policies=entry.policies,
         renewable=entry.renewable if entry.expires_ms else UNSET, role=entry.role or UNSET, ttl=_left_s(entry.expires_ms, now_ms),
         type=SERVICE_TYPE)
 
