@@ -97,7 +97,7 @@ impl TlsConfig {
             .with_client_cert_verifier(verifier)
             .with_single_cert(chain, private)
             .map_err(Error::from)?;
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.alpn_protocols = vec![b"http/1.1".to_vec(), b"http/1.0".to_vec()];
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.ticketer = Arc::new(Tickets::new(&ticket_keys, context));
         config.send_tls13_tickets = 1;

@@ -145,6 +145,25 @@ def test_a_request_over_tls(server: Pair, context: Callable[..., ssl.SSLContext]
     with_place(made(server), check)
 
 
+@pytest.mark.parametrize(("offered", "taken"), [
+    (("h2", "http/1.1"), "http/1.1"), (("http/1.0",), "http/1.0"), ((), None), (("h2",), "refused"),
+])
+def test_protocols(server: Pair, context: Callable[..., ssl.SSLContext], offered: tuple[str, ...], taken: str | None) -> None:
+    def check(served: Served) -> None:
+        offers = context()
+        if offered:
+            offers.set_alpn_protocols(offered)
+        client = Client(served.place, offers)
+        if taken == "refused":
+            with pytest.raises(ssl.SSLError):
+                client.connect()
+        else:
+            client.connect()
+            assert client.ssl.selected_alpn_protocol() == taken
+
+    with_place(made(server), check)
+
+
 def test_large_answers_come_whole(server: Pair, context: Callable[..., ssl.SSLContext]) -> None:
     body = bytes(range(256)) * 8_192
 
