@@ -23,6 +23,8 @@ import holdfast
 
 SOURCES = Path(holdfast.__file__).parents[1]
 REPOSITORY = Path(__file__).parents[1]
+HOOKS = Path(__file__).parent / "hooks"
+CONTRACT_ENGINES = "tests.contract.engine:CONTRACT,tests.contract.engine:CONTRACT_AUTH"
 STARTS_WITHIN_S = 30.0
 ENDS_WITHIN_S = 20.0
 PORTS = (10_000, 32_000)                              # below those of outgoing connections
@@ -51,13 +53,15 @@ listener "unix" {{
 
 class Node:
     """`workers`: read_workers; `static`: unseals itself; `more`: further lines of the configuration, `listener` of its TCP stanza;
-    `limits`: bounds of holdfast.limits that main is started with."""
+    `limits`: other bounds than those of holdfast.limits; `contract`: it also has the engines of tests.contract; `command`: what runs it."""
 
     def __init__(self, folder: Path, *, workers: int = 1, storage: str = "file", static: bool = True, more: str = "", listener: str = "",
-                 limits: Mapping[str, int] | None = None, env: Mapping[str, str] | None = None, command: tuple[str, ...] = ()) -> None:
+                 limits: Mapping[str, int] | None = None, contract: bool = False, env: Mapping[str, str] | None = None,
+                 command: tuple[str, ...] = ()) -> None:
         self.folder, self.workers, self.static, self.command = folder, workers, static, command
         self.more, self.listener, self.storage = more, listener, storage
-        self.limits, self.env = dict(limits or {}), dict(env or {})
+        self.env = {**({"HOLDFAST_TEST_LIMITS": json.dumps(limits)} if limits else {}),
+                    **({"HOLDFAST_TEST_ENGINES": CONTRACT_ENGINES} if contract else {}), **(env or {})}
         folder.mkdir(parents=True, exist_ok=True)
         self.data, self.log, self.config = folder / "data", folder / "holdfast.log", folder / "holdfast.hcl"
         self.unix = folder / "main.sock"                 # a path of at most 107 bytes: tests keep their folders short
@@ -106,9 +110,8 @@ class Node:
 
     def launch(self) -> None:
         """Starts the process, and waits for nothing."""
-        program = ["-m", "tests.lowered", json.dumps(self.limits)] if self.limits else ["-m", "holdfast.cli"]
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen([*self.command, sys.executable, *program, "server", f"-config={self.config}"],
+            self.process = subprocess.Popen([*self.command, sys.executable, "-m", "holdfast.cli", "server", f"-config={self.config}"],
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment, cwd=self.folder)
 
     @property
@@ -116,7 +119,8 @@ class Node:
         """Without settings of the tester's own; and with compiled modules kept, or each start would compile them."""
         inherited = {name: value for name, value in os.environ.items()
                      if not name.startswith(("VAULT_", "HOLDFAST_", "BAO_")) and name != "PYTHONDONTWRITEBYTECODE"}
-        return {**inherited, "PYTHONPATH": f"{SOURCES}{os.pathsep}{REPOSITORY}", "HOME": str(self.folder), **self.env}
+        path = os.pathsep.join((str(HOOKS), str(SOURCES), str(REPOSITORY)))
+        return {**inherited, "PYTHONPATH": path, "HOME": str(self.folder), **self.env}
 
     def start(self) -> float:
         """Until it answers over TCP; gives the seconds that took."""

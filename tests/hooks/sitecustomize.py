@@ -1,0 +1,30 @@
+"""Loaded by Python itself in every process of a node under test, workers too: this folder is on their path.
+
+HOLDFAST_TEST_LIMITS: other bounds, as a JSON object; what takes gigabytes to reach is reached by this. HOLDFAST_TEST_ENGINES: engines to
+register besides, as `module:NAME,…`.
+"""
+import importlib
+import json
+import os
+
+
+def set_limits(given: str) -> None:
+    """Before anything else of the program is imported: modules take bounds by value."""
+    limits = importlib.import_module("holdfast.limits")
+    for name, value in json.loads(given).items():
+        if not hasattr(limits, name):
+            raise SystemExit(f"no bound {name}")
+        setattr(limits, name, value)
+
+
+def add_engines(given: str) -> None:
+    registry = importlib.import_module("holdfast.node.registry")
+    for named in given.split(","):
+        module, _, name = named.partition(":")
+        registry.ENGINES = (*registry.ENGINES, getattr(importlib.import_module(module), name))
+
+
+if limits_ := os.environ.get("HOLDFAST_TEST_LIMITS"):
+    set_limits(limits_)
+if engines_ := os.environ.get("HOLDFAST_TEST_ENGINES"):
+    add_engines(engines_)
