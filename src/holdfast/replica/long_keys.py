@@ -82,7 +82,8 @@ def walk(txn: Transaction, dbs: Databases, start: bytes, prefix: bytes, *, node:
     stands before `node`, whose keys are walked."""
     low = start[len(path):] if start > path else b""
     with txn.cursor(db=dbs.of(node)) as cursor:
-        cursor.set_range(node + low[:CHUNK_BYTES] + (MARK if len(low) > CHUNK_BYTES else b""))
+        if not cursor.set_range(node + low[:CHUNK_BYTES] + (MARK if len(low) > CHUNK_BYTES else b"")):
+            return                                       # a cursor that stands nowhere would begin with the first entry
         for name in cursor.iternext(values=False):
             if not name.startswith(node):
                 return
