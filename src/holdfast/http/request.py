@@ -151,6 +151,8 @@ def read_headers(others: list[tuple[str, bytes]]) -> Headers:
     def first(name: str) -> str:
         return values.get(name, [""])[0]
 
+    if first("x-vault-wrap-ttl") and first("x-vault-wrap-format").lower() == "jwt":
+        raise BadRequest("X-Vault-Wrap-Format: wrapping tokens in JWT format are not supported")
     return Headers(
         wrap_ttl=first("x-vault-wrap-ttl"), states=tuple(values.get("x-vault-index", ())), inconsistent=first("x-vault-inconsistent"),
         forward=first("x-vault-forward"), no_forwarding=bool(first("x-vault-no-request-forwarding")))

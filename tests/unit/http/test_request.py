@@ -171,6 +171,12 @@ def test_wrap_ttl(text: str, length_s: int) -> None:
     assert make("/v1/a", f"X-Vault-Wrap-TTL: {text}").wrap_ttl_s == length_s
 
 
+def test_wrapping_tokens_are_never_jwts() -> None:
+    with pytest.raises(BadRequest, match="JWT format are not supported"):
+        make("/v1/a", "X-Vault-Wrap-TTL: 60", "X-Vault-Wrap-Format: jwt")
+    assert make("/v1/a", "X-Vault-Wrap-Format: jwt").wrap_ttl_s is None
+
+
 @pytest.mark.parametrize("text", ["abc", "-60", "-1h", "1h-", "h", "1x", "1e9", "99999999999999999999", "9" * 60 + "h", "1" * 100, "٥"])
 def test_wrap_ttl_that_is_none(text: str) -> None:
     with pytest.raises(BadRequest, match="error parsing X-Vault-Wrap-TTL header: "):
