@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from holdfast.ids import Index, Millis
-from holdfast.replica import Derived, Overlay, Place, Reader, Reads, Run, Table, Txn
+from holdfast.replica import Derived, Overlay, Place, Reader, Reads, Run, Table, Txn, with_folders
+from holdfast.replica.reader import folder_name
 from holdfast.storage import Changes, WriteBatch
 from holdfast.testing.memory import MemoryReplica, PlainBarrier
 
@@ -247,3 +248,18 @@ def test_a_view_of_the_overlay_stays_what_it_was(batches: list[Changes], arrived
     check()
     world.overlay.drop()
     check()
+
+
+LONG_PATHS = st.lists(st.one_of(SEGMENTS, st.integers(505, 515).map(lambda count: "s" * count), st.just("t/" * 254 + "t")), min_size=1,
+                      max_size=4).map("/".join)
+
+
+@settings(max_examples=100, deadline=None)
+@given(keys=st.lists(LONG_PATHS, min_size=1, max_size=4))
+def test_whoever_listed_a_folder_above_a_changed_key_is_told(keys: list[str]) -> None:
+    changed = with_folders(keys)
+    for key in keys:
+        assert key in changed
+        for at, char in enumerate(key):
+            if char == "/":
+                assert folder_name(key[:at + 1]) in changed
