@@ -64,11 +64,9 @@ NOBODY = Standing(policies=())
 
 
 def standing(txn: Txn, entity_id: str) -> Standing | None:
-    """Of a token's entity, also where the token has none."""
-    return NOBODY if not entity_id else txn.derive(_load_standing, entity_id)
-
-
-def _load_standing(txn: Txn, entity_id: str) -> Standing | None:
+    """Of a token's entity, also where the token has none. Kept with the grant that it is asked for, and nowhere else."""
+    if not entity_id:
+        return NOBODY
     entity = ENTITIES.get(txn, entity_id)
     return Standing(policies=entity.policies) if entity is not None and not entity.disabled else None
 

@@ -3,6 +3,8 @@
 Invariants: (1) the text of a token is in no batch: its keyed hash is; (2) an index in a token is that of the batch that holds it; (3) a
 chosen id is free only when nothing of an earlier token of that id is left.
 """
+from collections.abc import Iterable, Mapping
+
 import msgspec
 from msgspec.structs import replace
 
@@ -15,7 +17,7 @@ from holdfast.crypto import Secret
 from holdfast.engine import Rng, Txn
 from holdfast.errors import BadRequest
 from holdfast.ids import Index, Millis
-from holdfast.limits import TOKEN_DEPTH_MAX
+from holdfast.limits import TOKEN_DEPTH_MAX, TOKEN_MAX_BYTES, TOKEN_TEXTS_MAX
 
 UNSET = Index(0)
 _encode_claims = msgspec.msgpack.Encoder().encode
@@ -40,6 +42,7 @@ def create(txn: Txn, rng: Rng, entry: TokenEntry, *, text: str = "") -> Made:
     """Stores a service token made from `entry`, whose accessor, index, depth and parent's life are found here. `text`: an id that
     somebody chose. Raises BadRequest: the id will not do, or the tree is too deep."""
     index = txn.own_index
+    _check_size(entry.policies, entry.meta or {}, entry.display_name)
     depth = 0
     if entry.parent:
         parent = ENTRIES.get(txn, entry.parent)
@@ -56,14 +59,25 @@ def create(txn: Txn, rng: Rng, entry: TokenEntry, *, text: str = "") -> Made:
 
 def create_batch(txn: Txn, rng: Rng, claims: BatchClaims) -> Secret:
     """A token that is its own record. Writes nothing, so any node can make one."""
+    _check_size(claims.policies, dict(claims.meta), claims.display_name)
     sealed = txn.derive(load_names).batch.seal(_encode_claims(replace(claims, index=txn.run.reader.index)), rng.bytes)
-    return Secret(token_format.batch(sealed).encode())
+    text = token_format.batch(sealed).encode()
+    if len(text) > TOKEN_MAX_BYTES:
+        raise BadRequest(f"a batch token of {len(text)} bytes is too long: the limit is {TOKEN_MAX_BYTES} bytes, so it can have fewer "
+                         "policies or less metadata")
+    return Secret(text)
 
 
 def _store(txn: Txn, text: str, entry: TokenEntry) -> Made:
     id = txn.derive(load_names).token.of(text.encode()).hex()
     token_store.put_new(txn, id, entry)
     return Made(text=Secret(text.encode()), id=id, entry=entry)
+
+
+def _check_size(policies: Iterable[str], meta: Mapping[str, str], display_name: str) -> None:
+    size = sum(map(len, policies)) + sum(map(len, meta)) + sum(map(len, meta.values())) + len(display_name)
+    if size > TOKEN_TEXTS_MAX:
+        raise BadRequest(f"policies, metadata and display name of a token have at most {TOKEN_TEXTS_MAX} characters together, not {size}")
 
 
 def _check_chosen(txn: Txn, text: str) -> None:

@@ -51,4 +51,4 @@ def short(length_s: int) -> str:
     text = go_duration(length_s)
     if text.endswith("m0s"):
         text = text[:-2]
-    return text.replace("h0m", "h") if text.endswith("h0m") or "h0m" in text else text
+    return text.replace("h0m", "h")

@@ -68,36 +68,46 @@ def create_for_role(txn: Txn, args: CreateForRole, ctx: Context) -> Response:
 def _create(txn: Txn, args: CreateInput, ctx: Context, *, role: TokenRole | None, orphan: bool) -> Response:
     asking = ctx.token
     assert asking is not None, "the route asks for a token"
-    parent = _parent(txn, asking)
-    sudo = has_sudo(txn, ctx, asking)
+    parent, sudo = _parent(txn, asking), has_sudo(txn, ctx, asking)
     is_batch = _is_batch(args, role)
+    _check_privileges(args, role, sudo=sudo)
+    policies = _policies(args, role, parent, sudo=sudo)
+    _check_root(policies, parent, is_batch=is_batch)
+    is_orphan = role.orphan if role is not None else orphan or args.no_parent
+    entity_id = _entity_of_alias(txn, ctx, args.entity_alias, role) or ("" if is_orphan else parent.entity_id)
+    wanted = _times(args, role, is_batch=is_batch)
+    ttl_s, warnings = _ttl(ctx, wanted, is_root=ROOT in policies)
+    if not ttl_s and parent.expires_ms is not None:
+        raise BadRequest("expiring root tokens cannot create non-expiring root tokens")
+    entry = TokenEntry(
+        accessor="", policies=policies, path=_path(ctx, role), created_ms=ctx.now_ms, index=token_create.UNSET, meta=_meta(args.meta),
+        display_name=_display_name(args.display_name), num_uses=_least(args.num_uses, role.num_uses if role is not None else 0),
+        ttl_s=ttl_s, expires_ms=Millis(ctx.now_ms + ttl_s * 1000) if ttl_s else None,
+        renewable=args.renewable and (role is None or role.renewable) and ttl_s > 0 and not is_batch,
+        explicit_max_ttl_s=seconds(args.explicit_max_ttl, "explicit_max_ttl"), period_s=seconds(args.period, "period"),
+        bound_cidrs=_cidrs(role, parent, is_orphan) if ttl_s else (), parent="" if is_orphan else asking.id, entity_id=entity_id,
+        role=role.name if role is not None else "")
+    auth = _make_batch(txn, ctx, entry) if is_batch else _make_service(txn, ctx, entry, args.id)
+    missing = tuple(f'Policy "{name}" does not exist' for name in policies if name != ROOT and policy_store.text(txn, name) is None)
+    return Response(auth=auth, warnings=(*wanted.warnings, *warnings, *missing))
+
+
+def _check_privileges(args: CreateInput, role: TokenRole | None, *, sudo: bool) -> None:
     if args.num_uses < 0:
         raise BadRequest("number of uses cannot be negative")
     if args.id and not sudo:
         raise BadRequest("root or sudo privileges required to specify token id")
     if args.no_parent and role is None and not sudo:
         raise BadRequest("root or sudo privileges required to create orphan token")
-    policies = _policies(args, role, parent, sudo=sudo)
+    if seconds(args.period, "period") and not sudo:
+        raise BadRequest("root or sudo privileges required to create periodic token")
+
+
+def _check_root(policies: tuple[str, ...], parent: TokenEntry, *, is_batch: bool) -> None:
     if ROOT in policies and not parent.is_root:
         raise BadRequest("root tokens may not be created without parent token being root")
     if ROOT in policies and is_batch:
         raise BadRequest("batch tokens cannot be root tokens")
-    is_orphan = role.orphan if role is not None else orphan or args.no_parent
-    entity_id = _entity_of_alias(txn, ctx, args.entity_alias, role) or ("" if is_orphan else parent.entity_id)
-    wanted = _times(args, role, sudo=sudo, is_batch=is_batch)
-    ttl_s, warnings = _ttl(ctx, args, wanted, is_root=ROOT in policies)
-    if not ttl_s and parent.expires_ms is not None:
-        raise BadRequest("expiring root tokens cannot create non-expiring root tokens")
-    entry = TokenEntry(
-        accessor="", policies=policies, path=_path(ctx, role), created_ms=ctx.now_ms, index=token_create.UNSET, meta=_meta(args.meta),
-        display_name=_display_name(args.display_name), num_uses=_least(args.num_uses, role.num_uses if role else 0), ttl_s=ttl_s,
-        expires_ms=Millis(ctx.now_ms + ttl_s * 1000) if ttl_s else None,
-        renewable=args.renewable and (role is None or role.renewable) and ttl_s > 0 and not is_batch,
-        explicit_max_ttl_s=wanted.explicit_max_s, period_s=wanted.period_s, bound_cidrs=_cidrs(role, parent, is_orphan) if ttl_s else (),
-        parent="" if is_orphan else asking.id, entity_id=entity_id, role=role.name if role is not None else "")
-    auth = _make_batch(txn, ctx, entry) if is_batch else _make_service(txn, ctx, entry, args.id)
-    missing = tuple(f'Policy "{name}" does not exist' for name in policies if name != ROOT and policy_store.text(txn, name) is None)
-    return Response(auth=auth, warnings=(*wanted.warnings, *warnings, *missing))
 
 
 def has_sudo(txn: Txn, ctx: Context, token: Token) -> bool:
@@ -141,10 +151,8 @@ class Times(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...]
 
 
-def _times(args: CreateInput, role: TokenRole | None, *, sudo: bool, is_batch: bool) -> Times:
+def _times(args: CreateInput, role: TokenRole | None, *, is_batch: bool) -> Times:
     period_s, explicit_max_s = seconds(args.period, "period"), seconds(args.explicit_max_ttl, "explicit_max_ttl")
-    if period_s and not sudo:
-        raise BadRequest("root or sudo privileges required to create periodic token")
     warnings: list[str] = []
     if role is not None and not is_batch:
         both = "specified both during creation call and in role; using the lesser value of"
@@ -157,7 +165,7 @@ def _times(args: CreateInput, role: TokenRole | None, *, sudo: bool, is_batch: b
                  warnings=tuple(warnings))
 
 
-def _ttl(ctx: Context, args: CreateInput, wanted: Times, *, is_root: bool) -> tuple[int, tuple[str, ...]]:
+def _ttl(ctx: Context, wanted: Times, *, is_root: bool) -> tuple[int, tuple[str, ...]]:
     """How long it lives; 0: for ever, as only a root token can."""
     if is_root and not wanted.period_s and not wanted.ttl_s:
         return wanted.explicit_max_s, ()

@@ -13,7 +13,7 @@ from holdfast.core.tokens import token_id
 from holdfast.crypto import HmacSha256
 from holdfast.engine import Place
 from holdfast.ids import Index
-from holdfast.limits import TOKEN_DEPTH_MAX, TOKEN_MAX_BYTES
+from holdfast.limits import TOKEN_DEPTH_MAX, TOKEN_MAX_BYTES, TOKEN_TEXTS_MAX
 
 
 @pytest.fixture
@@ -79,6 +79,14 @@ class TestTheAnswerOfCreate:
         token, accessor = seen.json["auth"]["client_token"], seen.json["auth"]["accessor"]
         assert all(token not in key and accessor not in key for key in seen.changes)
         assert all(token.encode() not in (value or b"") for value in seen.changes.values())
+
+
+def test_what_a_token_carries_is_bounded(node: TokenNode) -> None:
+    error, = refused(node, {"meta": {"a": "x" * TOKEN_TEXTS_MAX}})
+    assert error.startswith(f"policies, metadata and display name of a token have at most {TOKEN_TEXTS_MAX} characters together")
+    assert refused(node, {"policies": ["p" * TOKEN_TEXTS_MAX]})
+    assert refused(node, {"display_name": "d" * TOKEN_TEXTS_MAX})
+    assert node.create({"meta": {"a": "x" * (TOKEN_TEXTS_MAX - 100)}})
 
 
 class TestPolicies:
@@ -216,6 +224,20 @@ class TestBatchTokens:
         for forged in (changed, batch[:40], batch + "!", "hvb.", "hvb." + "A" * 200):
             seen = node.lookup(forged)
             assert (seen.status, seen.json["errors"]) == (403, ["permission denied"]), forged
+
+    def test_one_that_nobody_could_carry_is_not_made(self, node: TokenNode) -> None:
+        error, = refused(node, {"type": "batch", "policies": ["dev"], "meta": {"a": "x" * TOKEN_MAX_BYTES}})
+        assert f"the limit is {TOKEN_MAX_BYTES} bytes" in error
+
+    def test_26_one_of_a_newer_state_is_handed_on(self, node: TokenNode) -> None:
+        before = node.replica.index
+        parent = node.create({"policies": ["maker", "dev"]})
+        batch = node.create({"type": "batch", "policies": ["dev"]}, token=parent)
+        node.replica.index, after = before, node.replica.index       # a worker that is behind
+        assert node.at_worker(GET, "secret/data/a", token=batch) is None
+        assert node.at_worker(GET, "secret/data/a", token=parent) is None
+        node.replica.index = after
+        assert node.at_worker(GET, "auth/token/lookup-self", token=batch) == 200
 
     def test_a_worker_makes_and_reads_it_alone(self, node: TokenNode, batch: str) -> None:
         assert node.at_worker(GET, "auth/token/lookup-self", token=batch) == 200
@@ -399,7 +421,8 @@ class TestRoles:
         seen = node.post("auth/token/create/ci", {"policies": ["app-1"]})
         assert (seen.json["auth"]["policies"], seen.json["auth"]["orphan"]) == (["app-1", "default"], True)
         data = node.lookup(seen.json["auth"]["client_token"]).json["data"]
-        assert (data["role"], data["period"], data["path"]) == ("ci", 3600, "auth/token/create/ci/v1.0")
+        assert (data["role"], data["ttl"], data["path"]) == ("ci", 3600, "auth/token/create/ci/v1.0")
+        assert "period" not in data                          # it is the role's, asked at each renewal
         assert node.post("auth/token/create/ci", {"policies": ["app-x"]}).json["errors"] == [
             'token policy "app-x" is disallowed by this role']
         error, = node.post("auth/token/create/ci", {"policies": ["boss"]}).json["errors"]

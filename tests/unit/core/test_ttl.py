@@ -1,0 +1,42 @@
+"""How long things live, and what is said of what was cut. The words are Vault's: clients show them."""
+import pytest
+
+from holdfast.core.ttl import Life, Limits, life, short
+from holdfast.errors import BadRequest
+from holdfast.limits import TTL_MAX_S
+
+LIMITS = Limits(default_s=600, max_s=3600)
+
+
+def test_what_goes_before_what() -> None:
+    assert life(LIMITS) == Life(ttl_s=600)
+    assert life(LIMITS, own_s=60) == Life(ttl_s=60)
+    assert life(LIMITS, own_s=60, asked_s=90) == Life(ttl_s=90)
+    assert life(LIMITS, own_s=60, asked_s=90, period_s=120) == Life(ttl_s=120)
+
+
+def test_a_maximum_counts_from_the_beginning_a_period_from_now() -> None:
+    assert life(LIMITS, asked_s=600, age_s=3500).ttl_s == 100
+    assert life(LIMITS, period_s=600, age_s=1_000_000).ttl_s == 600
+    assert life(LIMITS, period_s=600, explicit_max_s=1_000, age_s=900).ttl_s == 100
+    with pytest.raises(BadRequest, match="past the max TTL, cannot renew"):
+        life(LIMITS, age_s=3600)
+    with pytest.raises(BadRequest, match="past the max TTL, cannot renew"):
+        life(LIMITS, period_s=60, explicit_max_s=1_000, age_s=1_000)
+
+
+def test_what_is_said() -> None:
+    assert life(LIMITS, asked_s=7200).warnings == (
+        'TTL of "2h" exceeded the effective max_ttl of "1h"; TTL value is capped accordingly',)
+    assert life(LIMITS, period_s=7200).warnings == (
+        'period of "2h" exceeded the effective max_ttl of "1h"; period value is capped accordingly',)
+
+
+def test_nothing_lives_longer_than_a_time_can_be_written() -> None:
+    assert life(Limits(default_s=1, max_s=10**12), asked_s=10**12).ttl_s == TTL_MAX_S
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0, "0s"), (5, "5s"), (60, "1m"), (65, "1m5s"), (3600, "1h"), (3605, "1h5s"),
+                                               (5400, "1h30m"), (768 * 3600, "768h"), (36_000, "10h")])
+def test_lengths_as_vault_shortens_them(seconds: int, text: str) -> None:
+    assert short(seconds) == text
