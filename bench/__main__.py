@@ -30,7 +30,7 @@ def main() -> int:
     parser.add_argument("--peer-token", metavar="TOKEN", default="", help="a token of it that may mount and unmount")
     parser.add_argument("--folder", type=Path, help="on the disk that is to be measured; otherwise the temporary folder")
     options = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="hf-", dir=options.folder))
+    folder = Path(tempfile.mkdtemp(prefix="holdfast-bench-", dir=options.folder))
     try:
         print("\n".join(describe(folder)))
         print(f"append   {append_us(folder, count=200):.0f} µs with fdatasync, the median of 200", flush=True)

@@ -17,7 +17,7 @@ from bench.machine import append_us
 from bench.world import BODY, MOUNT, World, key, mount_with_keys
 from bench.wrk import CONNECTIONS, Ask, alternate, write_requests
 
-KEYS = 10_000
+KEYS = 1_000
 WRITES_S, LOGINS_S = 500, 10
 TARGET_S = 10_000
 

@@ -120,6 +120,11 @@ class Lane:
             outcome = replace(outcome, reply=replace(outcome.reply, headers=(*outcome.reply.headers, header)))
         self._waiting.append((index, Ready(work, outcome)))
 
+    @property
+    def has_group(self) -> bool:
+        """There is something to append."""
+        return bool(self._group)
+
     def take_group(self) -> tuple[WriteBatch, ...]:
         """What piled up while the last append was under way: the next append, of at most GROUP_MAX_BYTES or one batch."""
         group: list[WriteBatch] = []

@@ -1,7 +1,7 @@
 """The commit pipeline of the active node: run → audit the request → append → apply → V → effects → audit the response → reply.
 
 One append is under way at a time; whatever the lane ran meanwhile goes out as the next one (group commit). The lane runs on the event
-loop's thread, between its other work; appending and applying release the interpreter, in a thread.
+loop's thread, between its other work; appending, and applying what is large, release the interpreter, in a thread.
 
 Invariants: (1) a request's audit entry is written before its batch is handed to the log; (2) a reply leaves only when its index is at
 most V; (3) an append whose outcome is unknown stops the lane until its fate is known.
@@ -41,6 +41,8 @@ class Replica(attempts.Replica, Protocol):
     def apply(self, batches: Sequence[WriteBatch]) -> None: ...
 
 
+APPLIED_AT_ONCE_BYTES = 65_536                       # a group of at most this is applied in 0.3 ms: changing threads may take longer
+
 Pool: TypeAlias = Callable[[Callable[[], object]], Awaitable[object]]
 """Threads for what would hold up the event loop."""
 
@@ -55,6 +57,15 @@ def responses_of(audit: Sequence[AuditEntry]) -> list[tuple[Device, bytes]]:
 
 def both_of(audit: Sequence[AuditEntry]) -> list[tuple[Device, bytes]]:
     return [(entry.device, entry.request + entry.response) for entry in audit]
+
+
+def _is_small(group: Sequence[WriteBatch]) -> bool:
+    return sum(len(value) for batch in group for value in batch.changes.values() if value is not None) <= APPLIED_AT_ONCE_BYTES
+
+
+def _refuse(answer: "asyncio.Future[Served]", error: Exception) -> None:
+    if not answer.done():                                # else nobody waits for it any more
+        answer.set_exception(error)
 
 
 class Committer:
@@ -74,12 +85,12 @@ class Committer:
         self._held: list[tuple[Work, asyncio.Future[Served]]] | None = None   # while a fate is unknown
         self._stopped = False
 
-    async def submit(self, task: Task, memo: Memo = NOTHING_YET) -> Served:
-        """Runs a request, or work of the node's own, to its end. Raises UnavailableError when the lane has been stopped."""
-        work = Work(task=task, rng=Rng(self._draw_seed), memo=memo)
-        answer = asyncio.get_running_loop().create_future()
-        self._run(work, answer)
-        return await asyncio.shield(answer)              # a client that goes away does not undo what was begun
+    def submit(self, task: Task, memo: Memo = NOTHING_YET) -> "asyncio.Future[Served]":
+        """Runs a request, or work of the node's own, to its end, whether anybody waits for it or not. The result raises UnavailableError
+        when the lane has been stopped."""
+        answer: asyncio.Future[Served] = asyncio.get_running_loop().create_future()
+        self._run(Work(task=task, rng=Rng(self._draw_seed), memo=memo), answer)
+        return answer
 
     async def stop(self) -> None:
         """Takes no more, and waits until what was taken is durable and answered."""
@@ -90,7 +101,7 @@ class Committer:
 
     def _run(self, work: Work, answer: "asyncio.Future[Served]") -> None:
         if self._stopped:
-            answer.set_exception(UnavailableError("Vault is sealed"))
+            _refuse(answer, UnavailableError("Vault is sealed"))
             return
         if self._held is not None:
             self._held.append((work, answer))
@@ -107,7 +118,7 @@ class Committer:
                 outcome = self._audited(outcome)
             self._lane.accept(work, outcome)
         except Exception as error:  # noqa: BLE001 — whoever waits for the answer tells the loop, which stops on a defect
-            answer.set_exception(error)
+            _refuse(answer, error)
             return
         finally:
             reader.close()
@@ -132,23 +143,21 @@ class Committer:
         try:
             result = await self._pool(heavy.compute)
         except Exception as error:  # noqa: BLE001 — an engine's own function; whoever waits for the answer must not wait for ever
-            answer.set_result(envelope.failed(HandlerError(f"{type(error).__name__} in a heavy computation")))
+            self._answer(answer, envelope.failed(HandlerError(f"{type(error).__name__} in a heavy computation")), [])
             return
         self._run(replace(work, memo=work.memo.having(heavy.key, result)), answer)
 
     def _go_on(self) -> None:
-        if self._appending is None:
-            group = self._lane.take_group()
-            if group:
-                self._appending = asyncio.get_running_loop().create_task(self._append_all(group))
-                self._appending.add_done_callback(self._ended)
+        if self._appending is None and self._lane.has_group:
+            # A task begins in the loop's next turn: all that came in one read goes out as one group.
+            self._appending = asyncio.get_running_loop().create_task(self._append_all())
+            self._appending.add_done_callback(self._ended)
         self._release()
 
-    async def _append_all(self, group: tuple[WriteBatch, ...]) -> None:
+    async def _append_all(self) -> None:
         try:
-            while group:
+            while group := self._lane.take_group():
                 await self._append(group)
-                group = self._lane.take_group()
         except Exception as error:
             raise InvariantError(f"an append ended in {type(error).__name__}: log, replica and lane may not agree any more") from error
         finally:
@@ -161,7 +170,10 @@ class Committer:
         except (Uncertain, FenceLost) as error:
             if not await self._settle(last, error):
                 return
-        await self._pool(lambda: self._replica.apply(group))
+        if _is_small(group):
+            self._replica.apply(group)
+        else:
+            await self._pool(lambda: self._replica.apply(group))
         self._lane.applied(last)
         self._watermark = last
         if self._lane.opened is not self._opened:
@@ -178,7 +190,7 @@ class Committer:
         held, self._held = self._held, None
         if not durable:
             for work in self._lane.abandon():
-                self._answers.pop(id(work)).set_exception(UnavailableError(f"the storage cannot write: {error}"))
+                _refuse(self._answers.pop(id(work)), UnavailableError(f"the storage cannot write: {error}"))
         for work, answer in held:
             self._run(work, answer)
         return durable

@@ -111,20 +111,26 @@ class Main:
         served = self.serve(request)
         return served if isinstance(served, Reply) else await served
 
-    async def submit(self, request: Request, to: Place, why: Why, memo: Memo) -> Served:
-        """A request that a worker could not finish. Never raises for a request's fault."""
+    def submit(self, request: Request, to: Place, why: Why, memo: Memo) -> "asyncio.Future[Served]":
+        """A request that a worker could not finish. Its result raises UnavailableError, and nothing else for a request's fault."""
         if to is Place.MAIN:
-            return await self.serving.resume(request, memo)
-        return await self.forward(request, to, why, memo)
+            return asyncio.get_running_loop().create_task(self.serving.resume(request, memo))
+        return self._to_lane(request, memo)
 
     async def forward(self, request: Request, to: Place, why: Why, memo: Memo) -> Served:
-        """To the lane. One node alone is active whenever it is unsealed."""
+        """To the lane. Never raises for a request's fault."""
         try:
-            if self._committer is None:
-                raise UnavailableError("Vault is sealed")
-            return await self._committer.submit(request, memo)
+            return await self._to_lane(request, memo)
         except UnavailableError as error:
             return envelope.failed(error)
+
+    def _to_lane(self, request: Request, memo: Memo) -> "asyncio.Future[Served]":
+        """One node alone is active whenever it is unsealed."""
+        if self._committer is not None:
+            return self._committer.submit(request, memo)
+        sealed: asyncio.Future[Served] = asyncio.get_running_loop().create_future()
+        sealed.set_exception(UnavailableError("Vault is sealed"))
+        return sealed
 
     async def _carry_out(self, request: Request, outcome: Commit | Outside | Do) -> Served:
         """An operation about this node that writes nothing: audit, effect, audit, answer."""

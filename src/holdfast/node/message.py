@@ -1,7 +1,8 @@
 """Between a worker and its main process, over an inherited socket: length-prefixed msgpack, in both directions at once.
 
-Invariants: (1) keys travel here and nowhere else; (2) a frame is at most FRAME_MAX_BYTES long; (3) the reader of a broken frame ends the
-connection, and with it the worker.
+What is sent in one turn of the event loop goes out in one write: under load a system call, and waking the other process, cost more than
+the messages. Invariants: (1) keys travel here and nowhere else; (2) a frame is at most FRAME_MAX_BYTES long; (3) the reader of a broken
+frame ends the connection, and with it the worker; (4) messages arrive in the order of the calls of `send`.
 """
 import asyncio
 from collections.abc import Callable
@@ -135,6 +136,7 @@ ToWorker: TypeAlias = Start | Done | Begin | Chunk | Keys | Facts | Measure | Re
 In = TypeVar("In")
 
 _LENGTH_BYTES = 4
+_NO_LENGTH = bytes(_LENGTH_BYTES)
 
 
 class Channel(asyncio.Protocol, Generic[In]):
@@ -145,6 +147,7 @@ class Channel(asyncio.Protocol, Generic[In]):
         self._encoder = msgspec.msgpack.Encoder()
         self._received, self._lost = received, lost
         self._buffer = bytearray()
+        self._out = bytearray()                      # of this turn of the loop
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -165,18 +168,27 @@ class Channel(asyncio.Protocol, Generic[In]):
         del buffer[:start]
 
     def send(self, message: FromWorker | ToWorker) -> None:
-        """Queues a message; messages arrive in the order of the calls."""
+        """Queues a message."""
         if self._transport is None or self._transport.is_closing():
             return                                   # `lost` has been or is being called: it answers what was under way
-        frame = bytearray(_LENGTH_BYTES)
-        self._encoder.encode_into(message, frame, _LENGTH_BYTES)
-        frame[:_LENGTH_BYTES] = (len(frame) - _LENGTH_BYTES).to_bytes(_LENGTH_BYTES)
-        self._transport.write(frame)
+        out = self._out
+        if not out:
+            asyncio.get_running_loop().call_soon(self._flush)
+        start = len(out)
+        out += _NO_LENGTH
+        self._encoder.encode_into(message, out, start + _LENGTH_BYTES)
+        out[start:start + _LENGTH_BYTES] = (len(out) - start - _LENGTH_BYTES).to_bytes(_LENGTH_BYTES)
+
+    def _flush(self) -> None:
+        out, self._out = self._out, bytearray()
+        if out and self._transport is not None and not self._transport.is_closing():
+            self._transport.write(out)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost()
 
     def close(self) -> None:
+        self._flush()
         if self._transport is not None:
             self._transport.close()
 

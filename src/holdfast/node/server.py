@@ -169,7 +169,7 @@ class Server:
             storage_type=settings.storage.type, allow_forwarding_via_header=settings.replication.allow_forwarding_via_header,
             default_ttl_s=settings.default_lease_ttl_s, max_ttl_s=settings.max_lease_ttl_s)
 
-    def _submit(self, request: Request, to: Place, why: Why, memo: Memo) -> Coroutine[None, None, Served]:
+    def _submit(self, request: Request, to: Place, why: Why, memo: Memo) -> "asyncio.Future[Served]":
         return self.main.submit(request, to, why, memo)
 
     def _perform(self, effect: Effect) -> Coroutine[None, None, Served]:

@@ -7,7 +7,8 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from functools import partial
 
 from msgspec.structs import replace
 
@@ -40,7 +41,7 @@ from holdfast.replica import Why
 from holdfast.telemetry.log import Logger
 from holdfast.telemetry.metrics import Snapshot
 
-SubmitTo = Callable[[Request, Place, Why, Memo], Awaitable[Served]]
+SubmitTo = Callable[[Request, Place, Why, Memo], "asyncio.Future[Served]"]
 
 
 class WorkerProcess:
@@ -53,18 +54,18 @@ class WorkerProcess:
         self.channel: Channel[FromWorker] = Channel(FromWorker, self._received, lambda: lost(self))
         self.started: asyncio.Future[Started] = asyncio.get_running_loop().create_future()
         self._measuring: dict[int, asyncio.Future[Snapshot]] = {}
-        self._under_way: dict[int, asyncio.Task[None]] = {}
+        self._under_way: dict[int, asyncio.Future[Served]] = {}
+        self._streams: dict[int, asyncio.Task[None]] = {}
         self.audit_broken = False
 
     def _received(self, message: FromWorker) -> None:
         match message:
             case Submit(number=number):
-                task = asyncio.get_running_loop().create_task(self._answer(message))
-                self._under_way[number] = task
-                task.add_done_callback(lambda _: self._under_way.pop(number, None))
+                answer = self._under_way[number] = self._submit(message.request, message.to, message.why, message.memo)
+                answer.add_done_callback(partial(self._answered, number))
             case Cancel(number=number):
-                if number in self._under_way:
-                    self._under_way[number].cancel()
+                if number in self._streams:
+                    self._streams[number].cancel()
             case Measured(number=number, snapshot=snapshot):
                 waiting = self._measuring.pop(number, None)
                 if waiting is not None and not waiting.done():
@@ -75,19 +76,24 @@ class WorkerProcess:
             case AuditBroken(broken=broken):
                 self.audit_broken = broken
 
-    async def _answer(self, message: Submit) -> None:
-        send, number = self.channel.send, message.number
+    def _answered(self, number: int, answer: "asyncio.Future[Served]") -> None:
+        del self._under_way[number]
         try:
-            served = await self._submit(message.request, message.to, message.why, message.memo)
+            served = answer.result()
         except HoldfastError as error:                   # damage, or a defect: the client learns nothing of it
             served = envelope.failed(error)
             if not isinstance(error, UnavailableError):
                 asyncio.get_running_loop().call_exception_handler({"message": "a worker's request failed", "exception": error})
         if not isinstance(served, Stream):
-            send(Done(number=number, reply=served))
+            self.channel.send(Done(number=number, reply=served))
             return
-        send(Begin(number=number, status=served.status, content_type=served.content_type, headers=served.headers))
-        async for data in served.chunks:
+        task = self._streams[number] = asyncio.get_running_loop().create_task(self._stream(number, served))
+        task.add_done_callback(lambda _: self._streams.pop(number))
+
+    async def _stream(self, number: int, stream: Stream) -> None:
+        send = self.channel.send
+        send(Begin(number=number, status=stream.status, content_type=stream.content_type, headers=stream.headers))
+        async for data in stream.chunks:
             send(Chunk(number=number, data=data))
         send(Chunk(number=number, data=b""))
 

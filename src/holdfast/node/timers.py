@@ -4,7 +4,7 @@ Nothing here grows with data: only the head of the queue is read. Invariants: (1
 queue takes at most half of the lane, whatever waits; (3) while the clock has jumped, nothing expires.
 """
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Protocol
 
@@ -23,7 +23,7 @@ POLL_S = 0.05                                        # what was queued with a ti
 
 
 class Submitter(Protocol):
-    async def submit(self, task: Task) -> Served: ...
+    def submit(self, task: Task) -> Awaitable[Served]: ...
 
 
 class Timers:

@@ -51,14 +51,15 @@ class Worker:
         self._streams: dict[int, Streaming] = {}
         self.serve = Serving(attempts, devices, metrics, self._submit, self._refuse).serve
 
-    async def _submit(self, request: Request, to: Place, why: Why, memo: Memo) -> Served:
+    def _submit(self, request: Request, to: Place, why: Why, memo: Memo) -> "asyncio.Future[Served]":
+        answer: asyncio.Future[Served] = asyncio.get_running_loop().create_future()
         if len(self._waiting) >= FORWARDS_MAX:
-            return envelope.failed(UnavailableError(f"{FORWARDS_MAX} requests of this worker wait already"))
+            answer.set_result(envelope.failed(UnavailableError(f"{FORWARDS_MAX} requests of this worker wait already")))
+            return answer
         self._numbers += 1
-        answer = asyncio.get_running_loop().create_future()
         self._waiting[self._numbers] = answer
         self._send(Submit(number=self._numbers, request=request, to=to, why=why, memo=memo))
-        return await asyncio.shield(answer)
+        return answer
 
     async def _refuse(self, request: Request, outcome: Commit | Outside | Do) -> Served:
         raise InvariantError(f"only a main process can carry out a {type(outcome).__name__}")
