@@ -12,10 +12,10 @@ from holdfast.core import due, jobs
 from holdfast.core.due import Kind
 from holdfast.core.outcome import Answer, Commit, Outcome, Outside
 from holdfast.core.router import SYSTEM
-from holdfast.engine import Job, Memo, Place
+from holdfast.engine import Context, Engine, Input, Job, Memo, Place, Response, Route, Txn, on
 from holdfast.ids import Millis, RequestId
-from holdfast.limits import JOB_RETRY_MAX_MS, UNDO_MARGIN_MS
-from holdfast.replica import OutsideCall
+from holdfast.limits import BATCH_CHANGES_MAX, JOB_RETRY_MAX_MS, UNDO_MARGIN_MS
+from holdfast.replica import Abandoned, OutsideCall
 
 WITHIN_MS = 2_000
 
@@ -187,3 +187,59 @@ class TestSteps:
 
 def _drop(name: str) -> bytes:
     return msgspec.json.encode(Cred(name=name, revoke="ok", renew="ok", ttl_s=0, max_ttl_s=0))
+
+
+class Begin(Input, frozen=True):
+    kind: str
+
+
+def _begin(txn: Txn, args: Begin, ctx: Context) -> Response:
+    """Queue a job of this kind."""
+    ctx.job(Job(kind=args.kind, record=b""))
+    return Response()
+
+
+def _exits(txn: Txn, job: Job, ctx: Context) -> None:
+    txn.put("left", b"x")
+    raise SystemExit(1)
+
+
+def _abandons(txn: Txn, job: Job, ctx: Context) -> None:
+    txn.put("left", b"x")
+    raise Abandoned
+
+
+def _too_much(txn: Txn, job: Job, ctx: Context) -> None:
+    for number in range(BATCH_CHANGES_MAX + 1):
+        txn.put(f"left/{number}", b"x")
+
+
+def _swallows(txn: Txn, job: Job, ctx: Context) -> None:
+    """What an engine makes of being stopped does not count: the step goes on with the result."""
+    try:
+        ctx.heavy(len, b"123")
+    except BaseException:  # noqa: BLE001 — an engine that knows no better
+        return
+    txn.put("done", b"3")
+
+
+ODD = Engine(type="odd", routes=(Route("begin/:kind", "Begins a job.", {POST: on(Begin, _begin)}),),
+             jobs={"exits": _exits, "abandons": _abandons, "too-much": _too_much, "swallows": _swallows})
+
+
+class TestOddEngines:
+    @pytest.mark.parametrize("kind", ["exits", "abandons", "too-much", "unknown"])
+    def test_a_step_that_breaks_leaves_nothing_but_its_next_time(self, kind: str) -> None:
+        node = TokenNode(None, {"odd/": ODD})
+        assert node.post(f"odd/begin/{kind}").status == 204
+        node.run_due()
+        assert node.keys("mount/uuid-odd/") == ()
+        entry, = queued(node)
+        assert (entry.kind, entry.at_ms) == (Kind.JOB, node.now_ms + 10_000)
+
+    def test_a_step_that_swallows_its_stop_is_stopped_all_the_same(self) -> None:
+        node = TokenNode(None, {"odd/": ODD})
+        node.post("odd/begin/swallows")
+        node.run_due()
+        assert len(node.keys("mount/uuid-odd/done")) == 1
+        assert queued(node) == []

@@ -8,7 +8,7 @@ from tests.contract.one_node import OneNode, Seen
 
 from holdfast.core.mounts import MOUNTS, MountEntry
 from holdfast.core.outcome import Answer
-from holdfast.engine import Method, Place, Txn
+from holdfast.engine import Engine, Method, Place, Txn
 
 GET, LIST, POST, DELETE = Method.GET, Method.LIST, Method.POST, Method.DELETE
 TOKEN_MOUNT = MountEntry(uuid="uuid-token", path="auth/token/", type="token", accessor="auth_token_1", is_auth=True)
@@ -17,8 +17,8 @@ TOKEN_MOUNT = MountEntry(uuid="uuid-token", path="auth/token/", type="token", ac
 class TokenNode(OneNode):
     """`folder` is where the contract engine's outside is."""
 
-    def __init__(self, folder: Path | None = None) -> None:
-        super().__init__({"contract/": CONTRACT, "auth/contract/": CONTRACT_AUTH})
+    def __init__(self, folder: Path | None = None, mounts: Mapping[str, Engine] = {}) -> None:
+        super().__init__({"contract/": CONTRACT, "auth/contract/": CONTRACT_AUTH, **mounts})
         self._write(lambda txn, rng: MOUNTS.put(txn, TOKEN_MOUNT.uuid, TOKEN_MOUNT))
         if folder is not None:
             assert self.post("contract/world", {"folder": str(folder)}).status == 204
