@@ -180,11 +180,13 @@ class Node:
     def connect(self) -> ssl.SSLSocket:
         """A TLS connection; which worker has it, the kernel chooses."""
         sock = socket.create_connection(("127.0.0.1", self.port), timeout=5)
+        wrapped = self.tls.wrap_socket(sock, server_hostname="localhost", do_handshake_on_connect=False)
         try:
-            return self.tls.wrap_socket(sock, server_hostname="localhost")
+            wrapped.do_handshake()
         except BaseException:
-            sock.close()
+            wrapped.close()
             raise
+        return wrapped
 
     @cached_property
     def tls(self) -> ssl.SSLContext:
