@@ -16,7 +16,6 @@ from holdfast import config
 from holdfast.config.settings import Settings, TcpListener, UnixListener
 from holdfast.errors import HoldfastError
 from holdfast.node import banner, harden
-from holdfast.node.dev import DEV_CA, DEV_CERT, DEV_KEY, begin_dev, write_dev_certificate
 from holdfast.node.options import ServerOptions
 from holdfast.node.process import stop_on_defects
 from holdfast.node.server import Server
@@ -48,6 +47,8 @@ def read_settings(options: ServerOptions, env: Mapping[str, str], dev_folder: Pa
     """What files, environment and flags say together, and what deserves a warning. Raises ConfigError, OSError."""
     paths = [Path(path) for path in options.config_paths]
     if options.dev:
+        from holdfast.node.dev import DEV_CERT, DEV_KEY  # here, as below: certificates are slow to import, and only dev nodes make them
+
         certificate, key = (str(dev_folder / DEV_CERT), str(dev_folder / DEV_KEY)) if dev_folder is not None else ("", "")
         loaded = config.dev_settings(listen_address=options.dev_listen_address, tls_cert_file=certificate, tls_key_file=key, paths=paths,
                                      env=env)
@@ -131,6 +132,8 @@ def _on_signals(loop: asyncio.AbstractEventLoop, server: Server) -> None:
 
 
 async def _begin_dev(options: ServerOptions, server: Server, folder: Path | None) -> None:
+    from holdfast.node.dev import DEV_CA, begin_dev
+
     kv = "" if options.dev_no_kv else "1" if options.dev_kv_v1 else "2"
     begun = await begin_dev(server.main, root_token=options.dev_root_token_id, kv=kv)
     notes = []
@@ -150,6 +153,8 @@ def _dev_folder(options: ServerOptions) -> Iterator[Path | None]:
     if not options.dev_tls:
         yield None
         return
+    from holdfast.node.dev import write_dev_certificate
+
     own = not options.dev_tls_cert_dir
     folder = Path(tempfile.mkdtemp(prefix="holdfast-tls-")) if own else Path(options.dev_tls_cert_dir)
     try:

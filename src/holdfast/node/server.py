@@ -78,8 +78,10 @@ class Server:
     async def start(self) -> None:
         """Returns when the node answers. Raises HoldfastError or OSError, having started nothing that stays."""
         settings = self.settings
-        self._store = store = await open_store(settings.storage)
         words = Words.create(len(Word))
+        self._pool = Pool(self.workers, (words.fd,), self._submit, self.logs.logger("worker"))
+        await self._pool.launch()
+        self._store = store = await open_store(settings.storage)
         if not settings.disable_mlock:
             harden.lock_memory([str(store.replica_path / "data.mdb")])
         auto = configured_seal(settings, os.environ)
@@ -96,7 +98,6 @@ class Server:
                       ticket_key=self._ticket_key, defaults=defaults, facts=facts, logs=_of_workers(self._log_options),
                       lock_memory=not settings.disable_mlock, hostname=self._hostname,
                       max_duration_s=settings.default_max_request_duration_s)
-        self._pool = Pool(self.workers, first, (words.fd,), self._submit, self.logs.logger("worker"))
         self.main = Main(access, store.log, store.replica, words, SystemClock(), self._devices, self._pool,
                          Unsealing(auto, lambda: str(uuid.uuid4())), facts, RANDOM.draw, self._perform, RequestMetrics(self.metrics),
                          self.logger)
@@ -106,7 +107,7 @@ class Server:
         self.main.begin()
         if auto is not None and self.main.facts.initialized:
             await self.main.unseal_itself()
-        await self._pool.start()
+        await self._pool.start(replace(first, facts=self.main.facts))
         await self._listen(tcp if not self.workers else (), tls)
         self._spawn(tend_devices(self.main.attempts, self._devices, lambda broken: self.main.publish(audit_broken=broken)))
         self._spawn(self._tend())

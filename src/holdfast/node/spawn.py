@@ -54,6 +54,7 @@ class WorkerProcess:
         self.channel: Channel[FromWorker] = Channel(FromWorker, self._received, lambda: lost(self))
         self.started: asyncio.Future[Started] = asyncio.get_running_loop().create_future()
         self._measuring: dict[int, asyncio.Future[Snapshot]] = {}
+        self._measurements = 0
         self._under_way: dict[int, asyncio.Future[Served]] = {}
         self._streams: dict[int, asyncio.Task[None]] = {}
         self.audit_broken = False
@@ -99,7 +100,8 @@ class WorkerProcess:
 
     async def measure(self, within_s: float) -> Snapshot | None:
         """Its metrics; None if it does not answer in time."""
-        number = len(self._measuring) + 1
+        self._measurements += 1
+        number = self._measurements
         waiting: asyncio.Future[Snapshot] = asyncio.get_running_loop().create_future()
         self._measuring[number] = waiting
         self.channel.send(Measure(number=number))
@@ -107,33 +109,43 @@ class WorkerProcess:
             async with asyncio.timeout(within_s):
                 return await waiting
         except TimeoutError:
+            del self._measuring[number]
             return None
 
 
 class Pool:
-    """All workers of a node. `first` is what each is told when it starts; its facts are kept up to date here."""
+    """All workers of a node. They are launched early, so that they import what they need while main opens its storage."""
 
-    def __init__(self, count: int, first: Start, inherited: tuple[int, ...], submit: SubmitTo, logger: Logger) -> None:
-        self._count, self._first, self._inherited, self._submit, self._logger = count, first, inherited, submit, logger
+    def __init__(self, count: int, inherited: tuple[int, ...], submit: SubmitTo, logger: Logger) -> None:
+        self._count, self._inherited, self._submit, self._logger = count, inherited, submit, logger
+        self._first: Start | None = None             # what each is told when it starts; its facts are kept up to date here
         self._workers: dict[int, WorkerProcess] = {}
         self._keyring: Keyring | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._failures: dict[int, int] = {}
         self._ending = False
 
-    async def start(self) -> None:
-        """Returns when every worker accepts connections."""
-        await asyncio.gather(*(self._spawn(number) for number in range(1, self._count + 1)))
+    async def launch(self) -> None:
+        """Begins the processes, which then wait to be told."""
+        await asyncio.gather(*(self._exec(number) for number in range(1, self._count + 1)))
+
+    async def start(self, first: Start) -> None:
+        """Tells every worker, and returns when all accept connections. Raises UnavailableError: one ended before."""
+        self._first = first
+        await asyncio.gather(*(self._begin(number, worker, first) for number, worker in tuple(self._workers.items())))
 
     def publish(self, facts: NodeFacts) -> None:
-        self._first = replace(self._first, facts=facts)
-        self._tell(Facts(facts=facts))
+        if self._first is not None:
+            self._first = replace(self._first, facts=facts)
+            self._tell(Facts(facts=facts))
 
     def give_keys(self, keyring: Keyring | None) -> None:
         self._keyring = keyring
-        self._tell(Keys(keyring=keyring))
+        if self._first is not None:
+            self._tell(Keys(keyring=keyring))
 
     def reload(self, tls: tuple[TlsFiles | None, ...], log_level: str) -> None:
+        assert self._first is not None, "a node is reloaded after it has started"
         self._first = replace(self._first, tls=tls, logs=replace(self._first.logs, level=log_level))
         self._tell(Reload(tls=tls, log_level=log_level))
 
@@ -160,7 +172,7 @@ class Pool:
         for worker in self._workers.values():
             worker.channel.send(message)
 
-    async def _spawn(self, number: int) -> None:
+    async def _exec(self, number: int) -> WorkerProcess:
         ours, theirs = socket.socketpair()
         try:
             process = await asyncio.create_subprocess_exec(
@@ -171,12 +183,15 @@ class Pool:
         worker = WorkerProcess(process, self._submit, lambda lost: self._replace(number, lost))
         await asyncio.get_running_loop().create_unix_connection(lambda: worker.channel, sock=ours)
         self._workers[number] = worker
-        worker.channel.send(replace(self._first, number=number))
+        return worker
+
+    async def _begin(self, number: int, worker: WorkerProcess, first: Start) -> None:
+        worker.channel.send(replace(first, number=number))
         if self._keyring is not None:
             worker.channel.send(Keys(keyring=self._keyring))
         await worker.started
         self._failures[number] = 0
-        self._logger.info("worker.started", number=number, pid=process.pid)
+        self._logger.info("worker.started", number=number, pid=worker.process.pid)
 
     def _replace(self, number: int, lost: WorkerProcess) -> None:
         """Its channel has ended: so has it, or it must."""
@@ -198,6 +213,8 @@ class Pool:
         await asyncio.sleep(RESPAWN_DELAYS_S[min(failures, len(RESPAWN_DELAYS_S) - 1)])
         if not self._ending:
             try:
-                await self._spawn(number)
+                worker = await self._exec(number)
+                if self._first is not None:
+                    await self._begin(number, worker, self._first)
             except UnavailableError as error:
                 self._logger.error("worker.failed", number=number, why=str(error))

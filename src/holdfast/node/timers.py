@@ -65,17 +65,20 @@ class Timers:
 
     def _begin(self, now_ms: Millis) -> None:
         """Begins what is due and not under way, as far as there is room."""
-        busy = frozenset(share for share, count in self._shares.items() if count >= DUE_OF_ONE_MOUNT)
         after = ""
         while len(self._under_way) < DUE_AT_ONCE:
+            busy = frozenset(share for share, count in self._shares.items() if count >= DUE_OF_ONE_MOUNT)
             head = self._attempts.read(partial(next_due, now_ms=now_ms, limit=DUE_AT_ONCE, busy=busy, after=after))
             for entry in head.due:
-                if entry.key not in self._under_way and len(self._under_way) < DUE_AT_ONCE:
+                if entry.key not in self._under_way and self._has_room(entry.share):
                     self._under_way[entry.key] = asyncio.get_running_loop().create_task(self._run(entry.key, entry.share))
                     self._shares[entry.share] = self._shares.get(entry.share, 0) + 1
             if not head.after:
                 return
             after = head.after
+
+    def _has_room(self, share: str) -> bool:
+        return len(self._under_way) < DUE_AT_ONCE and (not share or self._shares.get(share, 0) < DUE_OF_ONE_MOUNT)
 
     async def _wait_any(self) -> None:
         """Until something ends; then a pause as long as it took the lane, which is for requests."""
