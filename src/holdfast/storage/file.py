@@ -22,8 +22,9 @@ from holdfast.storage import checkpoint
 from holdfast.storage.batch import WriteBatch
 from holdfast.storage.checkpoint import Checkpoint
 from holdfast.storage.disk import Disk, OsDisk
-from holdfast.storage.journal import Journal, Reading, Trimmed
+from holdfast.storage.journal import Journal
 from holdfast.storage.log import FOREVER_BOOT_MS, Fence, FenceLost, Snapshot, StateCopy
+from holdfast.storage.reading import Reading, Trimmed
 
 T = TypeVar("T")
 JOURNAL_FOLDER, LOCK_NAME = "log", "lock"
