@@ -26,7 +26,7 @@ demo: $(STAMP)
 	@$(BIN)/python -m demo $(if $(KEEP),--keep)
 
 test: $(STAMP)
-	@$(BIN)/pytest
+	@$(BIN)/pytest -n 2 --dist loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff check $(SOURCES)
