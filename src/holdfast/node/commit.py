@@ -27,6 +27,7 @@ from holdfast.ids import Index
 from holdfast.node import attempts
 from holdfast.node.attempts import Devices
 from holdfast.node.clock import Clock
+from holdfast.node.outside import OutsideCalls
 from holdfast.node.serving import Served
 from holdfast.replica import Reads
 from holdfast.replica.lmdb import State
@@ -43,6 +44,7 @@ class Replica(attempts.Replica, Protocol):
 
 APPLIED_AT_ONCE_BYTES = 65_536                       # a group of at most this is applied in 0.3 ms: changing threads may take longer
 
+APPLY_AGAIN_S = 0.5                                  # without room for the replica: somebody else fills the disk
 Pool: TypeAlias = Callable[[Callable[[], object]], Awaitable[object]]
 """Threads for what would hold up the event loop."""
 
@@ -84,6 +86,7 @@ class Committer:
         self._watermark = Index(words.load(WATERMARK))
         self._held: list[tuple[Work, asyncio.Future[Served]]] | None = None   # while a fate is unknown
         self._stopped = False
+        self._outside = OutsideCalls()
 
     def submit(self, task: Task, memo: Memo = NOTHING_YET) -> "asyncio.Future[Served]":
         """Runs a request, or work of the node's own, to its end, whether anybody waits for it or not. The result raises UnavailableError
@@ -170,10 +173,7 @@ class Committer:
         except (Uncertain, FenceLost) as error:
             if not await self._settle(last, error):
                 return
-        if _is_small(group):
-            self._replica.apply(group)
-        else:
-            await self._pool(lambda: self._replica.apply(group))
+        await self._apply(group)
         self._lane.applied(last)
         self._watermark = last
         if self._lane.opened is not self._opened:
@@ -181,6 +181,19 @@ class Committer:
             self._keys_changed(self._opened)             # before V says that what is under the new term may be read
         self._words.store(WATERMARK, last)
         self._release()
+
+    async def _apply(self, group: tuple[WriteBatch, ...]) -> None:
+        """Into the replica. The group is durable, so where there is no room it is tried until there is: nothing is lost by waiting."""
+        while True:
+            try:
+                if _is_small(group):
+                    self._replica.apply(group)
+                else:
+                    await self._pool(lambda: self._replica.apply(group))
+                return
+            except UnavailableError as error:
+                asyncio.get_running_loop().call_exception_handler({"message": "the replica cannot be written", "exception": error})
+                await asyncio.sleep(APPLY_AGAIN_S)
 
     async def _settle(self, last: Index, error: Exception) -> bool:
         """The fate of an append that did not end well. Not appended: what the lane ran is refused, for nothing of it happened; what came
@@ -238,7 +251,7 @@ class Committer:
         result: object
         try:
             async with asyncio.timeout(outside.within_ms / 1000):
-                result = await self._pool(outside.call)
+                result = await self._outside.call(outside.call, outside.share)
         except TimeoutError:
             result = Failed(f"no answer within {outside.within_ms} ms")
         except Exception as error:  # noqa: BLE001 — whatever the outside raises is a result of the call

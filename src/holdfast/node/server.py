@@ -15,7 +15,7 @@ from holdfast.core.lockout import LOCKABLE
 from holdfast.core.mounts import Defaults, UserLockout
 from holdfast.crypto import Seal, Secret
 from holdfast.engine import Effect, Memo, NodeFacts, Place, Reply, Request
-from holdfast.errors import HoldfastError
+from holdfast.errors import HoldfastError, UnavailableError
 from holdfast.ha.gate import Word
 from holdfast.http import Listening, TlsConfig, listen
 from holdfast.limits import DRAIN_WITHIN_S, MEASURE_WITHIN_S
@@ -207,7 +207,7 @@ class Server:
         """False: there was no room for a checkpoint, say. The old one is still there, and reads need none."""
         try:
             await self._store.tend()
-        except OSError as error:
+        except (OSError, UnavailableError) as error:
             self.logger.error("storage.checkpoint_failed", why=str(error))
             return False
         return True
