@@ -78,7 +78,8 @@ def outside(txn: Txn, stop: OutsideCall, attempt: Attempt, mount: Mount | None, 
         id = due.read(undo_key).id if undo_key else f"{mount.uuid}/{attempt.rng.uuid()}"
         undo_key = due.key(ready_ms, Kind.UNDO, id)
         changes[undo_key] = _encode_job(undo)
-    return Outside(key=stop.key, call=stop.call, within_ms=stop.within_ms, changes=changes, undo_key=undo_key, audit=audit)
+    return Outside(key=stop.key, call=stop.call, within_ms=stop.within_ms, changes=changes, undo_key=undo_key,
+                   share=mount.uuid if mount is not None else "", audit=audit)
 
 
 def _postponed(spends: Changes, now_ms: Millis, ready_ms: Millis) -> Changes:

@@ -76,6 +76,7 @@ class Outside(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     within_ms: int
     changes: Changes
     undo_key: str
+    share: str = ""                                  # uuid of the mount that calls: one that hangs holds up no other
     audit: tuple[AuditEntry, ...] = ()
 
 
