@@ -1,11 +1,12 @@
 """Loaded by Python itself in every process of a node under test, workers too: this folder is on their path.
 
 HOLDFAST_TEST_LIMITS: other bounds, as a JSON object; what takes gigabytes to reach is reached by this. HOLDFAST_TEST_ENGINES: engines to
-register besides, as `module:NAME,…`.
+register besides, as `module:NAME,…`. HOLDFAST_TEST_WORKER_VERSION: what workers take for their version.
 """
 import importlib
 import json
 import os
+import sys
 
 
 def set_limits(given: str) -> None:
@@ -24,6 +25,12 @@ def add_engines(given: str) -> None:
         registry.ENGINES = (*registry.ENGINES, getattr(importlib.import_module(module), name))
 
 
+def set_version(given: str) -> None:
+    importlib.import_module("holdfast.version").VERSION = given
+
+
+if (version_ := os.environ.get("HOLDFAST_TEST_WORKER_VERSION")) and "holdfast.node.worker_process" in sys.orig_argv:
+    set_version(version_)
 if limits_ := os.environ.get("HOLDFAST_TEST_LIMITS"):
     set_limits(limits_)
 if engines_ := os.environ.get("HOLDFAST_TEST_ENGINES"):

@@ -40,6 +40,7 @@ from holdfast.node.serving import Served
 from holdfast.replica import Why
 from holdfast.telemetry.log import Logger
 from holdfast.telemetry.metrics import Snapshot
+from holdfast.version import VERSION
 
 SubmitTo = Callable[[Request, Place, Why, Memo], "asyncio.Future[Served]"]
 
@@ -176,7 +177,7 @@ class Pool:
         ours, theirs = socket.socketpair()
         try:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "holdfast.node.worker_process", str(theirs.fileno()), str(os.getpid()),
+                sys.executable, "-m", "holdfast.node.worker_process", str(theirs.fileno()), str(os.getpid()), VERSION,
                 stdin=asyncio.subprocess.DEVNULL, pass_fds=(theirs.fileno(), *self._inherited), close_fds=True)
         finally:
             theirs.close()

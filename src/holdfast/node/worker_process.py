@@ -1,4 +1,4 @@
-"""The process of a worker: `python -m holdfast.node.worker_process FD`, started by main alone.
+"""The process of a worker: `python -m holdfast.node.worker_process FD MAIN VERSION`, started by main alone.
 
 It takes its orders from the inherited socket, and ends when that ends.
 """
@@ -46,6 +46,7 @@ from holdfast.replica.lmdb import LmdbReplica
 from holdfast.system import build
 from holdfast.telemetry.log import Logs, level_named
 from holdfast.telemetry.setup import capture_libraries, open_logs
+from holdfast.version import VERSION
 
 
 class WorkerProcess:
@@ -153,6 +154,8 @@ async def run(fd: int) -> None:
 
 
 def main() -> None:
+    if sys.argv[3] != VERSION:                           # the program was changed while main runs: the two may not mean the same by a word
+        sys.exit(f"this worker is of version {VERSION}, its main process of {sys.argv[3]}: the node must be started anew")
     harden.forbid_core_dumps()
     harden.die_with(int(sys.argv[2]))
     uvloop.run(run(int(sys.argv[1])))
