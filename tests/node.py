@@ -68,6 +68,7 @@ class Node:
         self.process: subprocess.Popen[bytes] | None = None
         self.root_token = ""
         self.shares: list[str] = []                      # of the unseal key, or with `static` of the recovery key
+        self.arguments: tuple[str, ...] = ()             # of the command line, besides -config
         self._clients: list[Client] = []
         self.port = free_port()
         from holdfast.node.dev import write_dev_certificate  # here, so that tests without a node need no program that is whole
@@ -110,9 +111,9 @@ class Node:
 
     def launch(self) -> None:
         """Starts the process, and waits for nothing."""
+        words = [*self.command, sys.executable, "-m", "holdfast.cli", "server", f"-config={self.config}", *self.arguments]
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen([*self.command, sys.executable, "-m", "holdfast.cli", "server", f"-config={self.config}"],
-                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment, cwd=self.folder)
+            self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment, cwd=self.folder)
 
     @property
     def environment(self) -> dict[str, str]:
