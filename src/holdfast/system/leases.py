@@ -49,7 +49,6 @@ class LeaseOut(Output, frozen=True, kw_only=True):
     id: str
     issue_time: str
     last_renewal: str | None
-    path: str
     renewable: bool
     revoke_error: str | UnsetType = UNSET
     ttl: int
@@ -179,7 +178,7 @@ def _token(txn: Txn, id: str, now_ms: Millis) -> tuple[str, TokenEntry] | None:
 def _shown(id: str, lease: LeaseEntry, now_ms: Millis) -> LeaseOut:
     return LeaseOut(
         expire_time=rfc3339(lease.expires_ms), id=id, issue_time=rfc3339(lease.issued_ms),
-        last_renewal=rfc3339(lease.renewed_ms) if lease.renewed_ms else None, path=lease.path,
+        last_renewal=rfc3339(lease.renewed_ms) if lease.renewed_ms else None,
         renewable=lease.renewable and not lease.irrevocable, revoke_error=lease.irrevocable or UNSET,
         ttl=max((lease.expires_ms - now_ms + 500) // 1000, 0))
 
@@ -188,7 +187,7 @@ def _token_shown(id: str, entry: TokenEntry, now_ms: Millis) -> LeaseOut:
     assert entry.expires_ms is not None, "it has a lease id"
     return LeaseOut(
         expire_time=rfc3339(entry.expires_ms), id=id, issue_time=rfc3339(entry.created_ms),
-        last_renewal=rfc3339(entry.renewed_ms) if entry.renewed_ms else None, path=entry.path, renewable=entry.renewable,
+        last_renewal=rfc3339(entry.renewed_ms) if entry.renewed_ms else None, renewable=entry.renewable,
         ttl=max((entry.expires_ms - now_ms + 500) // 1000, 0))
 
 
