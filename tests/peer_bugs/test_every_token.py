@@ -122,7 +122,7 @@ def test_every_route_through_a_worker_equals_main_as_root(furnished: Node) -> No
     statuses = _through_both(furnished, furnished.root_token, _as_root(), 150)
     assert not {500, 502, 503} & set(statuses)
     assert statuses.count(403) <= 1, "the mount of a path without one is nobody's to see; all else is root's"
-    assert statuses.count(200) > 40, "much of it was there"
+    assert statuses.count(200) > 30, "much of it was there"
 
 
 def test_every_route_through_a_worker_equals_main_with_a_weak_token(furnished: Node) -> None:
