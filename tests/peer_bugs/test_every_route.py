@@ -115,6 +115,7 @@ def pair(make_node: MakeNode) -> tuple[Node, Node]:
 
 
 def test_through_a_worker_every_operation_answers_as_in_main(pair: tuple[Node, Node]) -> None:
+    """Any operation asked of a standby: it is no other answer than the active node's."""
     (worker, worker_client), (main, main_client) = ((Conversation(node), node.client()) for node in pair)
     wrong: list[str] = []
     for number, step in enumerate(SCRIPT):
@@ -140,6 +141,7 @@ def test_reads_of_one_node_are_the_same_from_each_of_its_processes(make_node: Ma
 
 
 def test_the_script_leaves_no_operation_out() -> None:
+    """An operation is added: it does not go unasked here."""
     access = Access(ENGINES, build, Defaults(), try_device)
     engines = {(engine.type, engine.version): engine for engine in (access.router.system, *access.registry.engines())}
     assert set(engines) == set(MOUNTED.values()), "an engine that the script does not mount"
@@ -163,6 +165,7 @@ def _said(prefix: str, engine: Engine) -> Iterator[tuple[str, str]]:
 
 
 def test_metrics_and_the_log_are_told_by_every_process(pair: tuple[Node, Node], tmp_path: Path) -> None:
+    """Metrics or the log asked of a standby: neither is refused there."""
     for node in pair:
         for client in (node.client(), node.main()):
             assert client.get("sys/metrics").status == 200

@@ -24,6 +24,7 @@ def _at_once(calls: list[Callable[[], object]]) -> None:
 
 
 def test_peer_bug_35_requests_while_a_node_is_initialised(make_node: MakeNode) -> None:
+    """Requests between init and the end of unsealing: no panic, no 500, and no second initialisation."""
     node = make_node(workers=1)
     node.start()
     statuses: set[int] = set()
@@ -58,6 +59,7 @@ def _init(node: Node) -> int:
 
 
 def test_peer_bug_36_settings_of_several_files_are_all_there(make_node: MakeNode) -> None:
+    """Several files of configuration: no setting of any of them is dropped silently."""
     node = make_node(workers=1)
     folder = node.folder / "more.d"
     folder.mkdir()
@@ -80,6 +82,7 @@ def test_peer_bug_36_settings_of_several_files_are_all_there(make_node: MakeNode
 
 
 def test_peer_bug_39_storage_that_fails_under_many_writes_leaves_nobody_waiting(make_node: MakeNode) -> None:
+    """Storage fails under writes: no deadlock, nothing acknowledged lost, and writes go on once there is room."""
     node = make_node(workers=1)
     with small_disk(node.folder / "disk", 160 << 20) as disk:
         node.data = disk / "data"
@@ -120,6 +123,7 @@ def test_peer_bug_39_storage_that_fails_under_many_writes_leaves_nobody_waiting(
 
 
 def test_peer_bug_40_the_changes_that_a_worker_sees_do_not_pile_up(make_node: MakeNode) -> None:
+    """A standby sees change after change: its memory does not grow with each."""
     node = make_node(workers=1).begin()
     client, main = node.client(), node.main()
     mount(client, "kv")
@@ -139,6 +143,7 @@ def test_peer_bug_40_the_changes_that_a_worker_sees_do_not_pile_up(make_node: Ma
 
 
 def test_peer_bug_41_strangers_cost_no_memory_and_disturb_no_operator(make_node: MakeNode) -> None:
+    """Unauthenticated calls to join, init, rekey and unseal: no memory is held, no operator's progress is lost."""
     node = make_node(workers=1, static=False)
     node.start()
     shares = node.initialise(3, 2)["keys"]
@@ -162,6 +167,7 @@ def test_peer_bug_41_strangers_cost_no_memory_and_disturb_no_operator(make_node:
 
 
 def test_peer_bug_42_wrong_passwords_count_together_wherever_they_come_in(make_node: MakeNode) -> None:
+    """Five wrong passwords, each through another process: the identity is not still open in any, nor after a step-down."""
     node = make_node(workers=2).begin()
     node.client().post("sys/auth/up", {"type": "userpass"}).ok()
     node.client().post("auth/up/users/ann", {"password": "right"}).ok()
@@ -179,6 +185,7 @@ def test_peer_bug_42_wrong_passwords_count_together_wherever_they_come_in(make_n
 
 
 def test_peer_bug_43_a_wrapping_token_is_taken_once_however_many_ask(make_node: MakeNode) -> None:
+    """One wrapping token at all processes at once: it is not unwrapped twice."""
     node = make_node(workers=2).begin()
     for _ in range(5):
         wrapped = node.client().post("sys/wrapping/wrap", {"a": "b"}, headers={"X-Vault-Wrap-TTL": "60"}).ok().json
@@ -199,6 +206,7 @@ FEW = 'path "kv/data/a" { capabilities = ["read"] }\npath "kv/data/none" { capab
 
 
 def test_peer_bug_44_a_token_of_few_uses_has_so_many_on_all_processes_together(make_node: MakeNode) -> None:
+    """A token of N uses spent on answers of every kind in all processes: there are no more than N, and no fewer."""
     node = make_node(workers=2).begin()
     root = node.client()
     mount(root, "kv")
@@ -226,6 +234,7 @@ def _statuses_of_uses(node: Node, token: str) -> list[int]:
 
 
 def test_peer_bug_45_a_request_through_a_worker_happens_once(make_node: MakeNode) -> None:
+    """A write through a standby: not two audit pairs, not two calls outside, not two ids."""
     node = make_node(workers=1, contract=True).begin()
     client = node.client()
     file = node.folder / "audit.log"

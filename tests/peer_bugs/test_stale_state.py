@@ -18,6 +18,7 @@ Name = Callable[[str], str]
 
 
 def test_peer_bug_01_what_is_made_after_a_404_is_found(node: Node, client: Client, main: Client, new_name: Name) -> None:
+    """Something is made on the active node after a standby answered 404: it does not go on answering 404."""
     path, user, role, reads = new_name("kv"), new_name("user"), new_name("role"), new_name("policy")
     main.post("sys/auth/up1", {"type": "userpass"})
     makings: list[tuple[str, Callable[[], object]]] = [
@@ -37,6 +38,7 @@ def test_peer_bug_01_what_is_made_after_a_404_is_found(node: Node, client: Clien
 
 
 def test_peer_bug_02_a_renewed_tokens_time_goes_on(node: Node, client: Client, main: Client) -> None:
+    """A token is renewed again and again: a standby's `lookup-self` does not show a frozen TTL."""
     token = new_token(main, "default", ttl="100s")
     for increment in (1_000, 3_000, 2_000, 50):
         assert client.get("auth/token/lookup-self", token=token).ok().data["ttl"] <= 3_000
@@ -47,6 +49,7 @@ def test_peer_bug_02_a_renewed_tokens_time_goes_on(node: Node, client: Client, m
 
 
 def test_peer_bug_03_a_changed_salt_is_used_at_once(node: Node, client: Client, main: Client, new_name: Name) -> None:
+    """A salt changes: a standby does not hash with the old one."""
     file, hashes = node.folder / f"{new_name('audit')}.log", set()
     for _ in range(4):
         main.post("sys/audit/salty", {"type": "file", "options": {"file_path": str(file)}}).ok()
@@ -62,6 +65,7 @@ def test_peer_bug_03_a_changed_salt_is_used_at_once(node: Node, client: Client, 
 
 
 def test_peer_bug_04_what_goes_takes_nothing_else_with_it(node: Node, client: Client, main: Client, new_name: Name) -> None:
+    """Something is deleted: a standby does not drop other routes with it."""
     kept, gone = new_name("kv"), new_name("kv")
     for path in (kept, gone, f"deep/{gone}"):
         mount(main, path)
@@ -75,6 +79,7 @@ def test_peer_bug_04_what_goes_takes_nothing_else_with_it(node: Node, client: Cl
 
 
 def test_peer_bug_05_one_changed_setting_restarts_nothing(node: Node, client: Client, main: Client, kv: str) -> None:
+    """One setting changes: a standby does not reload as a whole."""
     before, lost = node.worker_pids(), node.log_text.count("worker.lost")
     client.get("sys/health").ok()
     sock = client._sock
@@ -86,6 +91,7 @@ def test_peer_bug_05_one_changed_setting_restarts_nothing(node: Node, client: Cl
 
 
 def test_peer_bug_06_two_changes_of_one_mount_at_once(node: Node, client: Client, main: Client, new_name: Name) -> None:
+    """Two changes of one mount at once: no stale router, nothing mounted twice."""
     for _ in range(5):
         path, statuses = new_name("kv"), list[int]()
 
@@ -111,6 +117,7 @@ def _at_once(calls: list[Callable[[], object]]) -> None:
 
 
 def test_peer_bug_07_a_worker_answers_right_after_a_write_of_settings(node: Node, client: Client, main: Client, kv: str) -> None:
+    """A mount's settings are written: a standby does not answer 500 until it has loaded them."""
     main.post(f"{kv}/data/a", {"data": {}}).ok()
     for count in (3, 7, 1, 9):
         client.get(f"{kv}/config").ok()
@@ -120,6 +127,7 @@ def test_peer_bug_07_a_worker_answers_right_after_a_write_of_settings(node: Node
 
 
 def test_peer_bug_08_a_rotated_keyring_is_everywhere(node: Node, client: Client, main: Client, kv: str) -> None:
+    """The keyring rotates: a standby does not lack the new key."""
     for turn in range(10):
         main.post("sys/rotate").ok()
         main.post(f"{kv}/data/a", {"data": {"turn": turn}}).ok()
@@ -128,6 +136,7 @@ def test_peer_bug_08_a_rotated_keyring_is_everywhere(node: Node, client: Client,
 
 
 def test_peer_bug_09_a_name_that_went_can_come_again(node: Node, client: Client, main: Client, new_name: Name) -> None:
+    """An alias or its mount is deleted: nothing of it stays in a standby, and making it again does not fail."""
     path, user = new_name("up"), new_name("ann")
     entities = set()
     for turn in range(3):
@@ -146,6 +155,7 @@ def test_peer_bug_09_a_name_that_went_can_come_again(node: Node, client: Client,
 
 
 def test_peer_bug_10_what_is_written_under_a_new_key_is_read_with_it(make_node: MakeNode) -> None:
+    """Keys rotate by themselves: readers do not go on with the old one."""
     node = make_node(workers=1, limits={"KEY_ENCRYPTIONS_MAX": 40, "KEY_USE_RESERVE": 4}).begin()
     client, main = node.client(), node.main()
     mount(main, "kv", options={"version": "1"})

@@ -45,6 +45,7 @@ def test_peer_bug_17_nothing_is_made_inside_of_a_read(node: Node, client: Client
 
 
 def test_peer_bug_18_failed_logins_through_a_worker_are_counted_and_lock(make_node: MakeNode) -> None:
+    """Failed logins through a standby, with lockout: no 500 "read-only", and none that is not counted."""
     node = make_node(workers=2).begin()
     root, main = node.client(), node.main()
     root.post("sys/auth/up", {"type": "userpass"}).ok()
@@ -64,6 +65,7 @@ def test_peer_bug_18_failed_logins_through_a_worker_are_counted_and_lock(make_no
 
 
 def test_peer_bug_20_a_wrapped_read_through_a_worker(node: Node, client: Client, main: Client, kv: str) -> None:
+    """GET with a wrap TTL through a standby: no 500."""
     main.post(f"{kv}/data/a", {"data": {"x": "1"}}).ok()
     for where, other in ((client, main), (main, client)):
         wrapped = where.get(f"{kv}/data/a", headers=WRAP).ok().json
@@ -75,6 +77,7 @@ def test_peer_bug_20_a_wrapped_read_through_a_worker(node: Node, client: Client,
 
 
 def test_peer_bug_21_credentials_made_outside_through_a_worker(make_node: MakeNode, contract: Callable[[Node], None]) -> None:
+    """Dynamic credentials through a standby: no 500, and no user outside that no lease knows."""
     node = make_node(contract=True).begin()
     contract(node)
     for name, where in (("w", node.client()), ("m", node.main())):
@@ -86,6 +89,7 @@ def test_peer_bug_21_credentials_made_outside_through_a_worker(make_node: MakeNo
 
 
 def test_peer_bug_22_leases_are_renewed_and_revoked_through_a_worker(make_node: MakeNode, contract: Callable[[Node], None]) -> None:
+    """Leases renewed and revoked through a standby: none of it stays there without being forwarded."""
     node = make_node(contract=True).begin()
     contract(node)
     client = node.client()
@@ -102,6 +106,7 @@ def test_peer_bug_22_leases_are_renewed_and_revoked_through_a_worker(make_node: 
 
 
 def test_peer_bug_23_what_is_about_the_cluster_is_not_answered_by_a_worker(node: Node, client: Client, main: Client) -> None:
+    """step-down and the raft paths through a standby: not answered there, and wrongly."""
     for method, path, status in (
             ("POST", "sys/step-down", 204), ("GET", "sys/storage/raft/configuration", 400), ("POST", "sys/storage/raft/join", 400),
             ("POST", "sys/storage/raft/remove-peer", 400), ("GET", "sys/storage/raft/autopilot/state", 400), ("GET", "sys/ha-status", 200),
@@ -114,6 +119,7 @@ def test_peer_bug_23_what_is_about_the_cluster_is_not_answered_by_a_worker(node:
 
 
 def test_peer_bug_24_a_body_arrives_whole(node: Node, client: Client, main: Client, new_name: Callable[[str], str]) -> None:
+    """A body was read before it is forwarded: it does not arrive empty or cut."""
     path = new_name("kv")
     mount(main, path, options={"version": "1"})
     for size in (0, 1, 1_000, 65_535, 65_536, 1_000_000):
@@ -152,6 +158,7 @@ def test_peer_bug_25_an_engine_that_hides_why_it_was_stopped(make_node: MakeNode
 
 
 def test_an_engine_that_writes_into_a_cache_ends_its_worker_and_no_more(make_node: MakeNode, contract: Callable[[Node], None]) -> None:
+    """An engine writes while a value is cached: the worker that ran it ends, and no other process does."""
     node = make_node(contract=True).begin()
     contract(node)
     for turn, how in enumerate(sorted(ENDS_ITS_PROCESS), 1):
@@ -162,6 +169,7 @@ def test_an_engine_that_writes_into_a_cache_ends_its_worker_and_no_more(make_nod
 
 
 def test_peer_bug_26_a_new_token_works_at_once_everywhere(make_node: MakeNode) -> None:
+    """A new token used at once in another process: no 403."""
     node = make_node(workers=2).begin()
     others = [node.client() for _ in range(6)]
     for turn in range(30):
@@ -172,6 +180,7 @@ def test_peer_bug_26_a_new_token_works_at_once_everywhere(make_node: MakeNode) -
 
 
 def test_peer_bug_27_an_answer_from_main_has_each_header_once(node: Node, client: Client, kv: str) -> None:
+    """A forwarded answer: no header comes twice."""
     for answer in (client.post(f"{kv}/data/a", {"data": {}}), client.get("sys/seal-status"),
                    client.post("sys/unseal", {"key": node.shares[0]}),
                    client.get(f"{kv}/data/a", headers=WRAP), client.get("sys/metrics"), client.delete(f"{kv}/data/a"),
@@ -191,6 +200,7 @@ def test_peer_bug_28_a_worker_of_another_version_does_not_join(make_node: MakeNo
 
 
 def test_peer_bug_29_no_write_is_lost_between_two_that_read_first(make_node: MakeNode) -> None:
+    """Read-modify-write through standbys: the first of two writes is not lost."""
     node = make_node(workers=2).begin()
     mount(node.client(), "kv")
     node.client().post("kv/data/a", {"data": {"start": 1}}).ok()
