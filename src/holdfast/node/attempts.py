@@ -57,6 +57,11 @@ class Attempts:
         if keyring is None:
             self.derived.drop()
 
+    @property
+    def has_keys(self) -> bool:
+        """This process can read what is stored: its own knowledge, which may be older or newer than `facts`."""
+        return not isinstance(self._barrier, NoKeys)
+
     def attempt(self, request: Request, memo: Memo, rng: Rng) -> tuple[Outcome, Verdict]:
         """One attempt on one state. The lease is asked before the state is opened, the gate before it is closed."""
         words, boot_ms = self.words, self._boot_ms()
@@ -74,7 +79,8 @@ class Attempts:
             reader.close()
 
     def read(self, load: Callable[[Txn], T]) -> T:
-        """What `load` finds in the newest state, with the same cache as requests have."""
+        """What `load` finds in the newest state, with the same cache as requests have. Raises Abandoned: it is under a key that this
+        process has not got yet."""
         reader = self.replica.open()
         try:
             self.derived.catch_up(reader)

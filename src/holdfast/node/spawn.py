@@ -42,6 +42,7 @@ from holdfast.telemetry.log import Logger
 from holdfast.telemetry.metrics import Snapshot
 from holdfast.version import VERSION
 
+ENDS_WITHIN_S = 1.0                                  # a worker that has lost its channel answers nothing any more
 SubmitTo = Callable[[Request, Place, Why, Memo], "asyncio.Future[Served]"]
 
 
@@ -199,15 +200,22 @@ class Pool:
         if not lost.started.done():
             lost.started.set_exception(UnavailableError(f"worker {number} ended before it accepted connections"))
         self._workers.pop(number, None)
-        if lost.process.returncode is None and not self._ending:
-            lost.process.kill()
         if not self._ending:
             task = asyncio.get_running_loop().create_task(self._again(number, lost))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
+    async def _ended(self, lost: WorkerProcess) -> int:
+        """The exit code. It ends by itself, and says why, or it is ended."""
+        try:
+            async with asyncio.timeout(ENDS_WITHIN_S):
+                return await lost.process.wait()
+        except TimeoutError:
+            lost.process.kill()
+            return await lost.process.wait()
+
     async def _again(self, number: int, lost: WorkerProcess) -> None:
-        code = await lost.process.wait()
+        code = await self._ended(lost)
         failures = self._failures.get(number, 0)
         self._failures[number] = failures + 1
         self._logger.error("worker.lost", number=number, pid=lost.process.pid, exit=code)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from holdfast.core.audit_device import Device, load_devices
 from holdfast.node.attempts import Attempts
 from holdfast.node.devices import AuditDevices, Trouble
+from holdfast.replica import Abandoned
 from holdfast.telemetry.log import Logger
 
 TEND_EVERY_S = 1.0                                   # so long a broken file may go unnoticed by a process that nobody asks anything
@@ -17,9 +18,9 @@ async def tend_devices(attempts: Attempts, devices: AuditDevices, told: Callable
     """
     known: tuple[Device, ...] = ()
     while True:
-        if not attempts.facts.sealed:
-            found = attempts.read(lambda txn: txn.derive(load_devices))
-            if found is not known:
+        if attempts.has_keys:
+            found = _devices(attempts)
+            if found is not None and found is not known:
                 devices.keep(found)
                 known = found
             devices.mend()
@@ -30,6 +31,14 @@ async def tend_devices(attempts: Attempts, devices: AuditDevices, told: Callable
             attempts.may_answer = not devices.broken
             told(devices.broken)
         await asyncio.sleep(TEND_EVERY_S)
+
+
+def _devices(attempts: Attempts) -> tuple[Device, ...] | None:
+    """None: the newest state is under a key term whose key is still on its way to this process; the next turn will have it."""
+    try:
+        return attempts.read(lambda txn: txn.derive(load_devices))
+    except Abandoned:
+        return None
 
 
 def audit_trouble(logger: Logger) -> Trouble:

@@ -150,7 +150,11 @@ async def run(fd: int) -> None:
         loop.add_signal_handler(number, lambda: None)    # for the whole process group: main says what they mean
     worker = WorkerProcess(ending)
     await loop.create_unix_connection(lambda: worker.channel, sock=socket.socket(fileno=fd))
-    await ending
+    try:
+        await ending
+    except Exception as error:
+        loop.call_exception_handler({"message": "a worker's own task failed", "exception": error})
+        raise
 
 
 def main() -> None:
