@@ -1,6 +1,8 @@
 """hvac as scripts and Ansible use it: whatever it offers for kv, tokens, userpass and sys, through a read worker over TLS."""
 from __future__ import annotations
 
+import inspect
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -10,13 +12,24 @@ from typing import Any
 import hvac
 import pytest
 from hvac import exceptions
-from requests import Response
+from hvac.api import system_backend
+from requests import HTTPError, Response
 from tests.conftest import MakeNode
 from tests.node import Node
 from tests.processes import wait_until
 
 NewName = Callable[[str], str]
 HvacFor = Callable[..., Any]
+NOT_HERE = {
+    # rekeying and root tokens by shares come with high availability; namespaces, Sentinel, quotas and snapshots are later or never
+    "cancel_rekey", "cancel_rekey_verify", "cancel_root_generation", "generate_root", "read_backup_keys", "read_rekey_progress",
+    "read_rekey_verify_progress", "read_root_generation_progress", "rekey", "rekey_multi", "rekey_verify", "rekey_verify_multi",
+    "start_rekey", "start_root_token_generation", "create_namespace", "delete_namespace", "list_namespaces",
+    "create_or_update_egp_policy", "create_or_update_rgp_policy", "delete_egp_policy", "delete_rgp_policy", "list_egp_policies",
+    "list_rgp_policies", "read_egp_policy", "read_rgp_policy", "create_or_update_quota", "delete_quota", "list_quotas", "read_quota",
+    "create_or_update_raft_auto_snapshot_config", "delete_raft_auto_snapshot_config", "list_raft_auto_snapshot_configs",
+    "read_raft_auto_snapshot_config", "read_raft_auto_snapshot_status",
+}
 RULES = 'path "secret/data/{{identity.entity.name}}" {\n  capabilities = ["read"]\n}\n'
 
 
@@ -527,3 +540,28 @@ def test_from_nothing_to_sealed_and_open_again(make_node: MakeNode, hvac_for: Hv
     assert client.sys.submit_unseal_keys(made["keys"][:2])["sealed"] is False
     fresh.wait_unsealed()
     assert client.auth.token.lookup_self()["data"]["id"] == made["root_token"]
+
+
+def test_a_node_without_a_cluster_steps_down_and_knows_no_raft(root: Any) -> None:
+    sys = root.sys
+    _is_204(sys.step_down())
+    assert not sys.is_sealed()
+    for call in (sys.read_raft_config, lambda: sys.remove_raft_node("a"), sys.take_raft_snapshot, lambda: sys.restore_raft_snapshot(b"x"),
+                 lambda: sys.force_restore_raft_snapshot(b"x"), lambda: sys.join_raft_cluster("https://127.0.0.1:1")):
+        with pytest.raises((exceptions.InvalidRequest, HTTPError)):
+            _raised(call())
+
+
+def _raised(answer: Any) -> None:
+    """Snapshots come as the response itself, whatever it says."""
+    if isinstance(answer, Response):
+        answer.raise_for_status()
+
+
+def test_nothing_of_hvac_is_left_out(root: Any) -> None:
+    offered = {name for part in (root.auth.token, root.auth.userpass, root.secrets.kv.v1, root.secrets.kv.v2)
+               for name, _ in inspect.getmembers(part, inspect.ismethod) if not name.startswith("_")}
+    offered |= {name for name, _ in inspect.getmembers(system_backend.SystemBackend, inspect.isfunction) if not name.startswith("_")}
+    called = set(re.findall(r"\.(\w+)\b", Path(__file__).read_text()))
+    assert offered - called - NOT_HERE - {"get_private_attr_name"} == set()
+    assert offered >= NOT_HERE, "a word of a list that means nothing"
