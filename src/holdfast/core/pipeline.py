@@ -41,7 +41,7 @@ def execute(engines: Access, request: Request, attempt: Attempt) -> Outcome:
             creates = access.creates(txn, grant, request)
         ctx = Context(request, grant.hit.mount, token, attempt.now_ms, attempt)
         bound = access.bind(grant, request)
-        inner = txn.at(grant.prefix) if grant.prefix else txn
+        inner = Txn(txn.run, grant.prefix) if grant.prefix else txn      # as txn.at: this one stands at the root
         if bound.alias is None:
             result = bound.handler(inner, bound.args, ctx)
         else:
@@ -116,7 +116,7 @@ def _outcome(request: Request, attempt: Attempt, grant: Grant, token: Token | No
         reply = envelope.raw(result)
     else:
         return Do(effect=result.effect, changes=txn.changes(), audit=_audited(request, attempt, grant, token))
-    entries = _audited(request, attempt, grant, token, result=result, creates=creates)
+    entries = _audited(request, attempt, grant, token, result=result, creates=creates) if grant.standing.devices else ()
     if not (run.writes or run.spends or attempt.effects):
         return Answer(reply=reply, index=run.reader.index, reads=run.reads, audit=entries)
     changes = txn.changes()

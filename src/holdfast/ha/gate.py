@@ -33,6 +33,9 @@ class Verdict(Enum):
     WAIT = "wait"                                    # for V; past the deadline: forward
 
 
+GO, WAIT = Verdict.GO, Verdict.WAIT
+
+
 def may_read(words: Words, now_boot_ms: Millis) -> bool:
     """Asked before the replica is opened."""
     return now_boot_ms < words.load(LEASE_UNTIL_BOOT_MS)
@@ -42,6 +45,6 @@ def may_answer(words: Words, reader: Reader, index: Index, reads: Reads) -> Verd
     """Asked after the handler: V covers the state that was read, or nothing that it read changed after V."""
     watermark = words.load(WATERMARK)
     if index <= watermark or not (reads.names or reads.parts):
-        return Verdict.GO
+        return GO
     changed = reader.changed_since(Index(watermark))
-    return Verdict.WAIT if changed is None or reads.touches(changed) else Verdict.GO
+    return WAIT if changed is None or reads.touches(changed) else GO

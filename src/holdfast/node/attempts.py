@@ -9,8 +9,7 @@ from holdfast.core.pipeline import execute
 from holdfast.crypto import AesGcmBarrier, Barrier, Keyring
 from holdfast.engine import ActiveMemory, Attempt, Memo, NodeFacts, Place, Request, Rng, Txn
 from holdfast.errors import InvariantError
-from holdfast.ha.gate import CLUSTER_TIME_OFFSET_MS, Verdict, Words, may_answer, may_read
-from holdfast.ids import Millis
+from holdfast.ha.gate import CLUSTER_TIME_OFFSET_MS, WAIT, Verdict, Words, may_answer, may_read
 from holdfast.limits import DERIVED_ENTRIES_MAX
 from holdfast.node.clock import Clock
 from holdfast.replica import Derived, Reader, Reads, Run
@@ -71,10 +70,9 @@ class Attempts:
             self.derived.catch_up(reader)
             txn = Txn(Run(reader, self._barrier, self.place, self.derived, Reads()))
             outcome = execute(self.access, request, Attempt(
-                txn=txn, now_ms=Millis(boot_ms + self._load(CLUSTER_TIME_OFFSET_MS)), rng=rng, facts=self.facts,
+                txn=txn, now_ms=boot_ms + self._load(CLUSTER_TIME_OFFSET_MS), rng=rng, facts=self.facts,  # type: ignore[arg-type]
                 has_lease=has_lease, active=self._active, memo=memo))
-            verdict = may_answer(words, reader, outcome.index, outcome.reads) if type(outcome) is Answer else Verdict.WAIT
-            return outcome, verdict
+            return outcome, may_answer(words, reader, outcome.index, outcome.reads) if type(outcome) is Answer else WAIT
         finally:
             reader.close()
 

@@ -10,7 +10,7 @@ from holdfast.core import envelope
 from holdfast.core.outcome import Answer, Commit, Do, Forward, Heavy, Outcome, Outside
 from holdfast.engine import NOTHING_YET, Memo, Place, Reply, Request, Rng, Stream
 from holdfast.errors import AuditError
-from holdfast.ha.gate import WATERMARK, Verdict
+from holdfast.ha.gate import GO, WATERMARK, Verdict
 from holdfast.ids import Index
 from holdfast.limits import WATERMARK_WAIT_MS
 from holdfast.node.attempts import Attempts, Devices
@@ -28,14 +28,15 @@ class Serving:
 
     def __init__(self, attempts: Attempts, devices: Devices, metrics: RequestMetrics, forward: ForwardTo, carry_out: CarryOut) -> None:
         self._attempts, self._devices, self._forward, self._carry_out = attempts, devices, forward, carry_out
+        self._attempt, self._draw_seed = attempts.attempt, attempts.draw_seed
         self._metrics, self._now_ns, self._handled = metrics, metrics.now_ns, metrics.handled
 
     def serve(self, request: Request) -> Reply | Awaitable[Served]:
         """From bytes parsed to bytes to send. A read is answered at once, without a task."""
         began_ns = self._now_ns()
-        rng = Rng(self._attempts.draw_seed)
-        outcome, verdict = self._attempts.attempt(request, NOTHING_YET, rng)
-        if type(outcome) is Answer and verdict is Verdict.GO:
+        rng = Rng(self._draw_seed)
+        outcome, verdict = self._attempt(request, NOTHING_YET, rng)
+        if type(outcome) is Answer and verdict is GO:
             reply = self._audited(outcome) if outcome.audit else outcome.reply
             self._handled(self._now_ns() - began_ns)
             return reply
@@ -59,7 +60,7 @@ class Serving:
         while True:
             match outcome:
                 case Answer(index=index):
-                    if verdict is Verdict.GO or await self._passed(index):
+                    if verdict is GO or await self._passed(index):
                         return self._audited(outcome)
                     return await self._forward(request, Place.ACTIVE, Why.NO_LEASE, memo)
                 case Heavy(key=key, compute=compute):
