@@ -7,6 +7,7 @@ import importlib
 import json
 import os
 import sys
+from typing import Any
 
 
 def set_limits(given: str) -> None:
@@ -19,14 +20,15 @@ def set_limits(given: str) -> None:
 
 
 def add_engines(given: str) -> None:
-    registry = importlib.import_module("holdfast.node.registry")
+    registry: Any = importlib.import_module("holdfast.node.registry")
     for named in given.split(","):
         module, _, name = named.partition(":")
         registry.ENGINES = (*registry.ENGINES, getattr(importlib.import_module(module), name))
 
 
 def set_version(given: str) -> None:
-    importlib.import_module("holdfast.version").VERSION = given
+    version: Any = importlib.import_module("holdfast.version")
+    version.VERSION = given
 
 
 if (version_ := os.environ.get("HOLDFAST_TEST_WORKER_VERSION")) and "holdfast.node.worker_process" in sys.orig_argv:

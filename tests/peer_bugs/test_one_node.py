@@ -36,7 +36,7 @@ def test_peer_bug_35_requests_while_a_node_is_initialised(make_node: MakeNode) -
                                        ("POST", "auth/token/create", {}), ("GET", "sys/seal-status", None), ("POST", "sys/seal", None)):
                 statuses.add(client.ask(method, path, body, token="hvs.none").status)
 
-    threads = [threading.Thread(target=ask, args=(connect(),)) for connect in (lambda: node.client(""), lambda: node.main("")) * 2]
+    threads = [threading.Thread(target=ask, args=(client,)) for client in (node.client(""), node.main(""), node.client(""), node.main(""))]
     for thread in threads:
         thread.start()
     inits = [0] * 3
