@@ -148,9 +148,11 @@ class Lane:
             ready.append(self._waiting.popleft()[1])
         return tuple(ready)
 
-    def abandon(self) -> tuple[Work, ...]:
-        """The fate is known: not appended. Drops overlay and caches; gives back the work whose outcomes are lost, the very objects."""
-        lost = tuple(ready.work for _, ready in self._waiting)
+    def abandon(self, durable: Index) -> tuple[Work, ...]:
+        """The fate is known: nothing after `durable` was appended. Drops overlay and caches; gives back the work whose outcomes are lost,
+        the very objects. What depends on nothing later still comes out of `release`."""
+        lost = tuple(ready.work for index, ready in self._waiting if index > durable)
+        self._waiting = deque(entry for entry in self._waiting if entry[0] <= durable)
         self._overlay.drop()
         self._derived.drop()
         self._meter.abandon()
@@ -158,7 +160,6 @@ class Lane:
             self._opened = self._durable
             self._barrier = AesGcmBarrier(self._opened.keyring)
             self._meter.follow(self._opened.keyring)
-        self._waiting.clear()
         self._group.clear()
         return lost
 

@@ -4,7 +4,8 @@ One append is under way at a time; whatever the lane ran meanwhile goes out as t
 loop's thread, between its other work; appending, and applying what is large, release the interpreter, in a thread.
 
 Invariants: (1) a request's audit entry is written before its batch is handed to the log; (2) a reply leaves only when its index is at
-most V; (3) an append whose outcome is unknown stops the lane until its fate is known.
+most V; (3) an append whose outcome is unknown stops the lane until its fate is known; (4) nothing runs while this node does not hold the
+fence for certain; (5) what can no longer end here is given back (`Orphaned`), never failed.
 """
 import asyncio
 import contextlib
@@ -19,10 +20,10 @@ from holdfast.core.cluster_time import ClusterTime
 from holdfast.core.lane import Carried, Internal, Lane, Ready, Task, Work
 from holdfast.core.outcome import Answer, AuditEntry, Commit, Do, Heavy, Outside
 from holdfast.crypto import Opened
-from holdfast.engine import NOTHING_YET, Effect, Memo, NodeFacts, Rng
+from holdfast.engine import NOTHING_YET, Effect, Memo, NodeFacts, Origin, Rng
 from holdfast.engine.context import Failed
 from holdfast.errors import AuditError, HandlerError, HoldfastError, InvariantError, UnavailableError
-from holdfast.ha.gate import CLUSTER_TIME_OFFSET_MS, WATERMARK, Words
+from holdfast.ha.gate import CLUSTER_TIME_OFFSET_MS, WATERMARK, Words, may_read
 from holdfast.ids import Index
 from holdfast.node import attempts
 from holdfast.node.attempts import Devices
@@ -47,6 +48,8 @@ APPLIED_AT_ONCE_BYTES = 65_536                       # a group of at most this i
 APPLY_AGAIN_S = 0.5                                  # without room for the replica: somebody else fills the disk
 Pool: TypeAlias = Callable[[Callable[[], object]], Awaitable[object]]
 """Threads for what would hold up the event loop."""
+Orphaned: TypeAlias = Callable[[Work, "asyncio.Future[Served]", Exception], None]
+"""Takes work that did not happen here, and will not, with whoever waits for its answer."""
 
 
 def requests_of(audit: Sequence[AuditEntry]) -> list[tuple[Device, bytes]]:
@@ -75,38 +78,71 @@ class Committer:
 
     def __init__(self, lane: Lane, log: Log, fence: Fence, replica: Replica, words: Words, clock: Clock, time: ClusterTime,
                  devices: Devices, facts: Callable[[], NodeFacts], pool: Pool, perform: Callable[[Effect], Awaitable[Served]],
-                 keys_changed: Callable[[Opened], None], draw_seed: Callable[[], bytes]) -> None:
+                 keys_changed: Callable[[Opened], None], draw_seed: Callable[[], bytes], applied: Callable[[Index], None],
+                 orphaned: Orphaned) -> None:
+        """`applied` is told what is durable and in the replica; whoever knows the leaseholders answers with `pass_to`."""
         self._lane, self._log, self.fence, self._replica, self._words = lane, log, fence, replica, words
         self._clock, self._time, self._devices, self._facts, self._pool = clock, time, devices, facts, pool
         self._perform, self._keys_changed, self._draw_seed = perform, keys_changed, draw_seed
+        self._applied, self._orphaned = applied, orphaned
         self._opened = lane.opened
         self._answers: dict[int, asyncio.Future[Served]] = {}            # by id of the work, which the lane holds on to
         self._tasks: set[asyncio.Task[None]] = set()
         self._appending: asyncio.Task[None] | None = None
         self._watermark = Index(words.load(WATERMARK))
-        self._held: list[tuple[Work, asyncio.Future[Served]]] | None = None   # while a fate is unknown
+        self._durable = self._watermark              # the last index that is durable and applied
+        self._held: list[tuple[Work, asyncio.Future[Served]]] = []           # while a fate is unknown, or the hold is not certain
+        self._settling = False
         self._stopped = False
         self._outside = OutsideCalls()
 
-    def submit(self, task: Task, memo: Memo = NOTHING_YET) -> "asyncio.Future[Served]":
-        """Runs a request, or work of the node's own, to its end, whether anybody waits for it or not. The result raises UnavailableError
-        when the lane has been stopped."""
+    @property
+    def is_idle(self) -> bool:
+        """Everything that was taken is durable and answered, but for calls to the outside."""
+        return self._lane.is_idle() and self._appending is None and not self._held
+
+    def submit(self, task: Task, memo: Memo = NOTHING_YET, origin: Origin | None = None) -> "asyncio.Future[Served]":
+        """Runs a request, or work of the node's own, to its end, whether anybody waits for it or not."""
         answer: asyncio.Future[Served] = asyncio.get_running_loop().create_future()
-        self._run(Work(task=task, rng=Rng(self._draw_seed), memo=memo), answer)
+        self._run(Work(task=task, rng=Rng(self._draw_seed), memo=memo, origin=origin), answer)
         return answer
 
-    async def stop(self) -> None:
-        """Takes no more, and waits until what was taken is durable and answered."""
+    def hold_is_certain(self) -> None:
+        """Again: what waited for it runs now."""
+        if not self._settling:
+            self._run_held()
+
+    def pass_to(self, watermark: Index) -> None:
+        """V has risen."""
+        self._watermark = watermark
+        self._release()
+
+    def close(self) -> None:
+        """Takes no more: what comes from now on is given back."""
         self._stopped = True
+        if not self._settling:
+            self._run_held()
+
+    async def stop(self) -> None:
+        """Takes no more, and waits until what was taken is durable and answered, or has been given back."""
+        self.close()
         this = asyncio.current_task()                    # a seal may have come this way itself
         while pending := {*self._tasks, *((self._appending,) if self._appending else ())} - {this}:
             await asyncio.wait(pending)
 
+    async def end(self) -> None:
+        """The fence has gone: takes no more, learns the fate of what was under way, and gives the rest back. What is durable is still
+        answered, when V passes it."""
+        self.close()
+        if self._appending is not None:
+            await asyncio.wait({self._appending})
+        self._abandon(FenceLost("another node is active"))
+
     def _run(self, work: Work, answer: "asyncio.Future[Served]") -> None:
         if self._stopped:
-            _refuse(answer, UnavailableError("Vault is sealed"))
+            self._orphaned(work, answer, FenceLost("this node is not active any more"))
             return
-        if self._held is not None:
+        if self._settling or not may_read(self._words, self._clock.boot_ms()):
             self._held.append((work, answer))
             return
         now_ms = self._time.now(wall_ms=self._clock.wall_ms(), boot_ms=self._clock.boot_ms())
@@ -175,12 +211,11 @@ class Committer:
                 return
         await self._apply(group)
         self._lane.applied(last)
-        self._watermark = last
+        self._durable = last
         if self._lane.opened is not self._opened:
             self._opened = self._lane.opened
             self._keys_changed(self._opened)             # before V says that what is under the new term may be read
-        self._words.store(WATERMARK, last)
-        self._release()
+        self._applied(last)
 
     async def _apply(self, group: tuple[WriteBatch, ...]) -> None:
         """Into the replica. The group is durable, so where there is no room it is tried until there is: nothing is lost by waiting."""
@@ -196,17 +231,24 @@ class Committer:
                 await asyncio.sleep(APPLY_AGAIN_S)
 
     async def _settle(self, last: Index, error: Exception) -> bool:
-        """The fate of an append that did not end well. Not appended: what the lane ran is refused, for nothing of it happened; what came
-        meanwhile runs now, and goes out with the next append."""
-        self._held = []
+        """The fate of an append that did not end well. Not appended: nothing of what the lane ran since has happened, so it is given back;
+        what came meanwhile runs now, and goes out with the next append."""
+        self._settling = True
         durable = isinstance(error, Uncertain) and await self._log.fate(last)
-        held, self._held = self._held, None
+        self._settling = False
         if not durable:
-            for work in self._lane.abandon():
-                _refuse(self._answers.pop(id(work)), UnavailableError(f"the storage cannot write: {error}"))
+            self._abandon(error)
+        self._run_held()
+        return durable
+
+    def _abandon(self, error: Exception) -> None:
+        for work in self._lane.abandon(self._durable):
+            self._orphaned(work, self._answers.pop(id(work)), error)
+
+    def _run_held(self) -> None:
+        held, self._held = self._held, []
         for work, answer in held:
             self._run(work, answer)
-        return durable
 
     def _release(self) -> None:
         for ready in self._lane.release(self._watermark):

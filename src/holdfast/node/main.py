@@ -15,11 +15,11 @@ from holdfast.core.audit_device import Device
 from holdfast.core.cluster import CLUSTER, INFO
 from holdfast.core.cluster_time import ClusterTime
 from holdfast.core.keys import USAGE
-from holdfast.core.lane import Lane
+from holdfast.core.lane import Lane, Work
 from holdfast.core.outcome import Commit, Do, Outside
 from holdfast.crypto import AesGcmBarrier, Keyring, NewCluster, Opened, Secret
 from holdfast.crypto.draw import NONCE_BYTES
-from holdfast.engine import Effect, Memo, NodeFacts, Place, Reply, Request, Rng, Txn
+from holdfast.engine import NOTHING_YET, Effect, Memo, NodeFacts, Origin, Place, Reply, Request, Rng, Txn
 from holdfast.errors import AuditError, BadRequest, InvariantError, UnavailableError
 from holdfast.ha.gate import CLUSTER_TIME_OFFSET_MS, LEASE_UNTIL_BOOT_MS, WATERMARK, Words
 from holdfast.ids import Index, Millis
@@ -32,10 +32,12 @@ from holdfast.node.serving import Served, Serving
 from holdfast.node.timers import Timers
 from holdfast.node.unsealing import Unsealing, recovery_config, seal_config
 from holdfast.replica import Derived, Reader, Reads, Run, Why
-from holdfast.storage import FOREVER_BOOT_MS, Log, WriteBatch
+from holdfast.storage import FOREVER_BOOT_MS, Fence, FenceLost, Log, WriteBatch
 from holdfast.telemetry.log import Logger
 
 DERIVED_AT_INIT = 100                                # a handful of values are read once
+READS_ELSEWHERE = frozenset((Why.NO_LEASE, Why.ASKED, Why.SESSION, Why.BEHIND))
+"""Why a request leaves a node although it may be no write."""
 
 
 async def in_thread(call: Callable[[], object]) -> object:
@@ -50,6 +52,25 @@ class Workers(Protocol):
     def give_keys(self, keyring: Keyring | None) -> None: ...
 
 
+class Cluster(Protocol):
+    """The other nodes, where the storage can have any."""
+
+    async def start(self, opened: Opened) -> None:
+        """Takes part, as a standby at first; from now on it says by itself what this node is."""
+
+    async def stop(self) -> None:
+        """Takes part no more; an active node gives the fence on."""
+
+    def forward(self, request: Request, why: Why) -> "asyncio.Future[Served]":
+        """To the active node, whichever that is in the end. The result raises UnavailableError."""
+
+    def applied(self, index: Index) -> None:
+        """The active node's replica has everything up to `index`, durably."""
+
+    async def lead_first(self) -> None:
+        """A cluster of this node alone begins."""
+
+
 class Main:
     """What main decides and holds, without its sockets and processes. `draw` gives random bytes."""
 
@@ -62,9 +83,13 @@ class Main:
         self.serving = Serving(self.attempts, devices, metrics, self.forward, self._carry_out)
         self.serve = self.serving.serve
         self._facts, self._logger = facts, logger
+        self.cluster: Cluster | None = None              # None: this node is alone, and active whenever it is unsealed
+        self._opened: Opened | None = None
         self._time: ClusterTime
         self._committer: Committer | None = None
         self._timers: Timers | None = None
+        self._ended: Committer | None = None             # of an earlier time as active: what is durable still waits for V
+        self._configured_name = facts.cluster_name
         self._changing = asyncio.Lock()                  # one init, unseal or seal at a time
 
     @property
@@ -115,22 +140,49 @@ class Main:
         """A request that a worker could not finish. Its result raises UnavailableError, and nothing else for a request's fault."""
         if to is Place.MAIN:
             return asyncio.get_running_loop().create_task(self.serving.resume(request, memo))
-        return self._to_lane(request, memo)
+        return self._to_lane(request, why, memo)
 
     async def forward(self, request: Request, to: Place, why: Why, memo: Memo) -> Served:
         """To the lane. Never raises for a request's fault."""
         try:
-            return await self._to_lane(request, memo)
+            return await self._to_lane(request, why, memo)
         except UnavailableError as error:
             return envelope.failed(error)
 
-    def _to_lane(self, request: Request, memo: Memo) -> "asyncio.Future[Served]":
-        """One node alone is active whenever it is unsealed."""
+    def run_for(self, request: Request, why: Why, origin: Origin) -> "asyncio.Future[Served]":
+        """A request that another node forwarded, at the active one. What was sent here for want of a lease may be no write at all. The
+        result raises FenceLost: it did not happen here, and will not."""
+        committer = self._committer
+        if committer is None:
+            return _failed(FenceLost("this node is not active"))
+        if why in READS_ELSEWHERE:
+
+            async def to_lane(request: Request, to: Place, why: Why, memo: Memo) -> Served:
+                return await committer.submit(request, memo, origin)
+
+            return asyncio.get_running_loop().create_task(self.serving.resume(request, NOTHING_YET, to_lane))
+        return committer.submit(request, NOTHING_YET, origin)
+
+    def _to_lane(self, request: Request, why: Why, memo: Memo) -> "asyncio.Future[Served]":
         if self._committer is not None:
             return self._committer.submit(request, memo)
-        sealed: asyncio.Future[Served] = asyncio.get_running_loop().create_future()
-        sealed.set_exception(UnavailableError("Vault is sealed"))
-        return sealed
+        if self.cluster is not None and not self._facts.sealed:
+            return self.cluster.forward(request, why)
+        return _failed(UnavailableError("Vault is sealed"))
+
+    def _orphaned(self, work: Work, answer: "asyncio.Future[Served]", error: Exception) -> None:
+        """Work that did not happen here. A client's own goes to the active node, with nothing of what was computed for it here."""
+        if answer.done():
+            return
+        if self.cluster is None:
+            sealed = isinstance(error, FenceLost)
+            answer.set_exception(UnavailableError("Vault is sealed" if sealed else f"the storage cannot write: {error}"))
+        elif work.origin is not None:
+            answer.set_exception(FenceLost("this node is not active any more"))
+        elif isinstance(work.task, Request) and not self._facts.sealed:
+            _pass_on(self.cluster.forward(work.task, Why.WRITE), answer)
+        else:
+            answer.set_exception(UnavailableError("Vault is sealed" if self._facts.sealed else "another node is active"))
 
     async def _carry_out(self, request: Request, outcome: Commit | Outside | Do) -> Served:
         """An operation about this node that writes nothing: audit, effect, audit, answer."""
@@ -173,6 +225,8 @@ class Main:
             batch = WriteBatch(index=Index(1), time_ms=now_ms, changes={
                 key: None if value is None else barrier.encrypt(key, value, nonce=self._draw_nonce())
                 for key, value in {**made.stored, **txn.changes()}.items()})
+            if self.cluster is not None:
+                await self.cluster.lead_first()
             fence = await self.log.lock()
             await self.log.append([batch], fence)
             await asyncio.to_thread(self.replica.apply, [batch])
@@ -208,44 +262,110 @@ class Main:
                 reader.close()
                 self.publish()
             if opened is not None:
-                await self._go_active(opened)
+                await self._open(opened)
 
-    async def _go_active(self, opened: Opened) -> None:
-        fence = await self.log.lock()
+    async def _open(self, opened: Opened) -> None:
+        """Unsealed: active at once where this node is alone, else a standby."""
+        self.keys_changed(opened)
+        if self.cluster is None:
+            self.words.store(LEASE_UNTIL_BOOT_MS, FOREVER_BOOT_MS)
+            await self.go_active(await self.log.lock())
+        else:
+            self._show_unsealed(is_active=False)
+            await self.cluster.start(opened)
+        self._logger.info("core.unsealed", cluster=self._facts.cluster_id, index=self.words.load(WATERMARK))
+
+    async def go_active(self, fence: Fence) -> None:
+        """The fence is held, and the replica has everything that was ever appended."""
+        opened = self._opened
+        assert opened is not None, "only an unsealed node goes active"
         reader = self.replica.open()
         try:
-            txn = Txn(Run(reader, AesGcmBarrier(opened.keyring), Place.MAIN, Derived(DERIVED_AT_INIT), Reads()))
-            usage, info = USAGE.get(txn), CLUSTER.get(txn, INFO)
+            usage = USAGE.get(Txn(Run(reader, AesGcmBarrier(opened.keyring), Place.MAIN, Derived(DERIVED_AT_INIT), Reads())))
         finally:
             reader.close()
-        assert info is not None, "an initialised cluster has a name"
+        floor_ms = max(self.replica.state.time_ms, self._time.last_ms)
+        self._time = ClusterTime(floor_ms, wall_ms=self.clock.wall_ms(), boot_ms=self.clock.boot_ms())
         lane = Lane(self.access, opened, usage, derived=Derived(DERIVED_ENTRIES_MAX), nonce=self._draw_nonce, time_ms=self._time.last_ms)
         self._committer = Committer(lane, self.log, fence, self.replica, self.words, self.clock, self._time, self.devices,
-                                    lambda: self._facts, in_thread, self._perform, self._keys_changed, self.draw_seed)
-        self._keys_changed(opened)
-        self.words.store(LEASE_UNTIL_BOOT_MS, FOREVER_BOOT_MS)
-        self.publish(sealed=False, is_active=True, active_since_ms=self._time.last_ms, cluster_name=self._facts.cluster_name or info.name,
-                     cluster_id=info.id)
+                                    lambda: self._facts, in_thread, self._perform, self.keys_changed, self.draw_seed, self._applied,
+                                    self._orphaned)
         self._timers = Timers(self._committer, self.attempts, self._time, self._now, self._logger.named("expiration"))
         self._timers.start()
-        self._logger.info("core.unsealed", cluster=info.id, index=self.words.load(WATERMARK))
+        self._show_unsealed(is_active=True)
 
-    def _keys_changed(self, opened: Opened) -> None:
+    async def go_standby(self) -> None:
+        """The fence has gone, or is about to be given on: nothing runs here any more."""
+        committer, self._committer = self._committer, None
+        self.publish(is_active=False, active_since_ms=None)
+        if self._timers is not None:
+            await self._timers.stop()
+        if committer is not None:
+            await committer.end()
+            self._ended = committer
+
+    def pass_to(self, watermark: Index) -> None:
+        """V has risen: what waits for it leaves."""
+        self.words.store(WATERMARK, watermark)
+        for committer in (self._ended, self._committer):
+            if committer is not None:
+                committer.pass_to(watermark)
+
+    def _applied(self, index: Index) -> None:
+        if self.cluster is None:
+            self.pass_to(index)
+        else:
+            self.cluster.applied(index)
+
+    def _show_unsealed(self, *, is_active: bool) -> None:
+        info = self.attempts.read(lambda txn: CLUSTER.get(txn, INFO))
+        assert info is not None, "an initialised cluster has a name"
+        self.publish(sealed=False, is_active=is_active, active_since_ms=self._time.last_ms if is_active else None,
+                     cluster_name=self._configured_name or info.name, cluster_id=info.id)
+
+    def keys_changed(self, opened: Opened) -> None:
+        """The keys that this node reads and writes with from now on."""
+        self._opened = opened
         self.attempts.use_keys(opened.keyring)
         self.workers.give_keys(opened.keyring)
 
     async def seal(self) -> None:
         """Forgets the keys. What had begun ends first; what comes now is refused."""
         async with self._changing:
-            committer, self._committer = self._committer, None
-            if committer is None:
+            if self._facts.sealed:
                 return
             self.words.store(LEASE_UNTIL_BOOT_MS, 0)
+            if self.cluster is not None:
+                await self.cluster.stop()
+            committer, self._committer = self._committer, None
             if self._timers is not None:
                 await self._timers.stop()
-            await committer.stop()
-            await self.log.unlock(committer.fence, None)
+            if committer is not None:
+                await committer.stop()
+                await self.log.unlock(committer.fence, None)
+            self._opened = self._ended = None
             self.workers.give_keys(None)
             self.attempts.use_keys(None)
-            self.publish(sealed=True, is_active=False, active_since_ms=None, cluster_id="")
+            self.publish(sealed=True, is_active=False, performance_standby=False, active_since_ms=None, cluster_id="")
             self._logger.info("core.sealed")
+
+
+def _failed(error: Exception) -> "asyncio.Future[Served]":
+    answer: asyncio.Future[Served] = asyncio.get_running_loop().create_future()
+    answer.set_exception(error)
+    return answer
+
+
+def _pass_on(found: "asyncio.Future[Served]", to: "asyncio.Future[Served]") -> None:
+    """What comes of the one is what comes of the other."""
+
+    def done(found: "asyncio.Future[Served]") -> None:
+        if to.done():
+            return
+        error = found.exception()
+        if error is not None:
+            to.set_exception(error)
+        else:
+            to.set_result(found.result())
+
+    found.add_done_callback(done)

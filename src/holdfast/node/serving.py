@@ -40,7 +40,7 @@ class Serving:
             reply = self._audited(outcome) if outcome.audit else outcome.reply
             self._handled(self._now_ns() - began_ns)
             return reply
-        return self._timed(began_ns, self._go_on(request, outcome, verdict, NOTHING_YET, rng))
+        return self._timed(began_ns, self._go_on(request, outcome, verdict, NOTHING_YET, rng, self._forward))
 
     async def _timed(self, began_ns: int, going_on: Awaitable[Served]) -> Served:
         self._metrics.in_flight += 1
@@ -50,24 +50,24 @@ class Serving:
             self._metrics.in_flight -= 1
             self._handled(self._now_ns() - began_ns)
 
-    async def resume(self, request: Request, memo: Memo) -> Served:
-        """A request that another process began."""
+    async def resume(self, request: Request, memo: Memo, forward: ForwardTo | None = None) -> Served:
+        """A request that another process or node began; `forward`: where it goes from here, if not where all others do."""
         rng = Rng(self._attempts.draw_seed)
         outcome, verdict = self._attempts.attempt(request, memo, rng)
-        return await self._go_on(request, outcome, verdict, memo, rng)
+        return await self._go_on(request, outcome, verdict, memo, rng, forward or self._forward)
 
-    async def _go_on(self, request: Request, outcome: Outcome, verdict: Verdict, memo: Memo, rng: Rng) -> Served:
+    async def _go_on(self, request: Request, outcome: Outcome, verdict: Verdict, memo: Memo, rng: Rng, forward: ForwardTo) -> Served:
         while True:
             match outcome:
                 case Answer(index=index):
                     if verdict is GO or await self._passed(index):
                         return self._audited(outcome)
-                    return await self._forward(request, Place.ACTIVE, Why.NO_LEASE, memo)
+                    return await forward(request, Place.ACTIVE, Why.NO_LEASE, memo)
                 case Heavy(key=key, compute=compute):
                     memo = memo.having(key, await asyncio.to_thread(compute))
                     rng.rewind()
                 case Forward(to=to, why=why):
-                    return await self._forward(request, to, why, memo)
+                    return await forward(request, to, why, memo)
                 case Commit() | Outside() | Do():
                     return await self._carry_out(request, outcome)
                 case other:

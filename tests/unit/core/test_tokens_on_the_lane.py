@@ -112,7 +112,7 @@ def test_what_never_became_durable_was_never_there(node: LaneNode) -> None:
     node.call(Method.POST, "auth/token/revoke", {"token": kept})
     lost = node.create({"ttl": "1h"})
     assert (node.is_alive(kept), node.is_alive(lost)) == (False, True)
-    node.lane.abandon()
+    node.lane.abandon(node.replica.index)
     assert (node.is_alive(kept), node.is_alive(lost)) == (True, False)
 
 
