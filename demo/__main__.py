@@ -113,7 +113,7 @@ def refused(call: Callable[[], object]) -> str:
     try:
         call()
     except hvac.exceptions.Forbidden as error:
-        return str(error).split(",")[0]
+        return " ".join(str(error).split(", on ")[0].split())
     raise RuntimeError("was not refused")
 
 

@@ -69,6 +69,7 @@ class Node:
         self.root_token = ""
         self.shares: list[str] = []                      # of the unseal key, or with `static` of the recovery key
         self.arguments: tuple[str, ...] = ()             # of the command line, besides -config
+        self._preface = b""                              # what a proxy says before anything else
         self._clients: list[Client] = []
         self.port = free_port()
         from holdfast.node.dev import write_dev_certificate  # here, so that tests without a node need no program that is whole
@@ -130,6 +131,11 @@ class Node:
         self.wait_answering()
         return time.monotonic() - began
 
+    def start_behind(self, preface: bytes) -> None:
+        """Starts it; each TCP connection begins with `preface`, as a proxy's does."""
+        self._preface = preface
+        self.start()
+
     def wait_answering(self, within_s: float = STARTS_WITHIN_S) -> None:
         """Until both listeners answer."""
         deadline = time.monotonic() + within_s
@@ -181,6 +187,8 @@ class Node:
     def connect(self) -> ssl.SSLSocket:
         """A TLS connection; which worker has it, the kernel chooses."""
         sock = socket.create_connection(("127.0.0.1", self.port), timeout=5)
+        if self._preface:
+            sock.sendall(self._preface)
         wrapped = self.tls.wrap_socket(sock, server_hostname="localhost", do_handshake_on_connect=False)
         try:
             wrapped.do_handshake()

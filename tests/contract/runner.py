@@ -39,7 +39,7 @@ from holdfast.engine import (
     Txn,
 )
 from holdfast.engine.effect import Effect
-from holdfast.errors import RequestError
+from holdfast.errors import RequestError, UnsupportedPath
 from holdfast.ids import Index, Millis, RequestId
 from holdfast.replica import Abandoned, Derived, HeavyCall, Need, OutsideCall, Reads, Run
 from holdfast.testing.memory import MemoryReplica, PlainBarrier
@@ -120,7 +120,7 @@ class Runner:
                           content_type=content_type, token=Secret(b"t"), client=Client(address=address))
         found = self._route(path)
         if found is None:
-            return Answered(404, errors=("unsupported path",))
+            return Answered(404, errors=UnsupportedPath().messages)
         route, names = found
         op = route.ops.get(method)
         if op is None:

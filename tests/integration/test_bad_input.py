@@ -126,11 +126,11 @@ BAD = (
     Case("a query with half an escape", 400, "", "GET", "kv/data/a?version=%4"),
     Case("a state that is none", 400, "X-Vault-Index", "GET", "kv/data/a", headers={"X-Vault-Index": "x"}),
     # Tokens
-    Case("no token", 403, "", "GET", "kv/data/a", token=""),
-    Case("a malformed token", 403, "", "GET", "kv/data/a", token="hvs.not-a-token"),
-    Case("a batch token that is none", 403, "", "GET", "kv/data/a", token="hvb." + "A" * 200),
-    Case("an unknown kind of token", 403, "", "GET", "kv/data/a", token="xyz"),
-    Case("a token too long", 403, "", "GET", "kv/data/a", token="hvs." + "A" * 20_000),
+    Case("no token", 403, "permission denied", "GET", "kv/data/a", token=""),
+    Case("a malformed token", 403, "invalid token", "GET", "kv/data/a", token="hvs.not-a-token"),
+    Case("a batch token that is none", 403, "invalid token", "GET", "kv/data/a", token="hvb." + "A" * 200),
+    Case("an unknown kind of token", 403, "invalid token", "GET", "kv/data/a", token="xyz"),
+    Case("a token too long", 403, "invalid token", "GET", "kv/data/a", token="hvs." + "A" * 20_000),
     Case("a token with letters that none has", 403, "", "POST", "kv/data/a", token="hvs.äöü", body={"data": {}}),
     Case("no token for a write", 403, "", "POST", "kv/data/a", token="", body={"data": {"a": 1}}),
     *(Case(f"{field} {ttl!r}", 400, field, "POST", path, body={**more, field: ttl})
@@ -181,8 +181,17 @@ def test_an_expired_token_is_refused_everywhere(world: Node) -> None:
     assert root.get("auth/token/lookup-self", token=token).status == 200
     for client in (world.client(), world.main()):
         wait_until(lambda client=client: client.get("auth/token/lookup-self", token=token).status == 403, "expired")  # type: ignore[misc]
-        assert client.get("auth/token/lookup-self", token=token).errors == ["permission denied"]
+        refused = client.get("auth/token/lookup-self", token=token)
+        assert refused.errors == ["2 errors occurred:\n\t* permission denied\n\t* invalid token\n\n"]
         assert client.post("kv/data/a", {"data": {}}, token=token).status == 403
+
+
+def test_what_a_policy_does_not_grant_is_told_from_a_bad_token(world: Node) -> None:
+    token = new_token(world.client(), "default")
+    for client in (world.client(token), world.main(token)):
+        for method, path in (("GET", "kv/data/a"), ("POST", "kv/data/a"), ("GET", "none/at/all"), ("GET", "sys/metrics")):
+            refused = client.ask(method, path)
+            assert (refused.status, refused.errors) == (403, ["1 error occurred:\n\t* permission denied\n\n"])
 
 
 @pytest.mark.parametrize("path", ["kv/data//a", "kv//data/a", "kv/./data/a", "/kv/data/a"])

@@ -32,7 +32,7 @@ from holdfast.engine import (
     doc,
     on,
 )
-from holdfast.errors import BadRequest, LoginFailed, NotFound, PermissionDenied
+from holdfast.errors import BadRequest, LoginFailed, NotFound, PermissionDenied, UnsupportedPath
 from holdfast.replica import Why
 
 _NAME = re.compile(r"\w(?:[\w.-]*\w)?", re.ASCII)
@@ -163,9 +163,9 @@ def exists(txn: Txn, given: Given) -> bool:
 
 
 def name_of(username: str) -> str:
-    """As it is kept. Raises NotFound: no name that a user can have."""
+    """As it is kept. Raises UnsupportedPath: no name that a user can have."""
     if len(username) > 512 or _NAME.fullmatch(username) is None:
-        raise NotFound("unsupported path")
+        raise UnsupportedPath
     return username.lower()
 
 

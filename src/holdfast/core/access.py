@@ -9,7 +9,7 @@ from holdfast.core.audit_device import Standing, standing
 from holdfast.core.mounts import Defaults
 from holdfast.core.router import Hit, Registry, Router
 from holdfast.engine import Bound, Engine, Given, Method, Op, Request, Token, Txn
-from holdfast.errors import BadRequest, PermissionDenied, RequestError
+from holdfast.errors import BadRequest, InvalidToken, PermissionDenied, RequestError
 
 WRITES = frozenset((Method.POST, Method.PATCH))
 NO_QUERY: Mapping[str, str] = {}
@@ -59,7 +59,7 @@ class Access:
         rules = None
         if not hit.op.public:
             if token is None:
-                raise PermissionDenied("missing client token" if principal is None else "permission denied")
+                raise PermissionDenied if principal is None else InvalidToken
             rules = acl.rules(txn, token, method, path)
         return Grant(hit=hit, token=token, rules=rules, permitted=rules is None or acl.permits_always(rules, hit.op, method),
                      bound=_bind_path(hit), prefix="" if hit.engine is None or hit.engine.at_root else hit.mount.prefix,

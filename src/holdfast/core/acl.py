@@ -13,7 +13,7 @@ from holdfast.core.acl_parameters import permits_parameters, permits_wrapping
 from holdfast.core.policy import Capability
 from holdfast.core.router import Hit
 from holdfast.engine import Given, Method, Op, Request, Token, Txn
-from holdfast.errors import PermissionDenied
+from holdfast.errors import PolicyDenied
 
 NEEDS: Mapping[Method, Capability] = {
     Method.GET: Capability.READ, Method.HEAD: Capability.READ, Method.LIST: Capability.LIST, Method.POST: Capability.UPDATE,
@@ -72,19 +72,19 @@ def permits_always(rules: Rules, op: Op, method: Method) -> bool:
 
 
 def permit(txn: Txn, rules: Rules | None, hit: Hit, prefix: str, request: Request) -> None:
-    """Asked at each request that `permits_always` left open; `prefix` is that of the engine's keys. Raises PermissionDenied."""
+    """Asked at each request that `permits_always` left open; `prefix` is that of the engine's keys. Raises PolicyDenied."""
     if rules is None or rules.is_root or request.method is Method.HELP:
         return
     found = rules.found
     if found is None or (hit.op.sudo and Capability.SUDO not in found.capabilities):
-        raise PermissionDenied
+        raise PolicyDenied
     needed = NEEDS[request.method]
     if request.method is Method.POST and hit.op.exists is not None:
         needed = _create_or_update(txn.at(prefix) if prefix else txn, found, hit, request)
     if needed not in found.capabilities or not permits_wrapping(found, request):
-        raise PermissionDenied
+        raise PolicyDenied
     if needed in WITH_PARAMETERS and not permits_parameters(found, request):
-        raise PermissionDenied
+        raise PolicyDenied
 
 
 def capabilities(txn: Txn, token: Token, path: str) -> tuple[str, ...]:

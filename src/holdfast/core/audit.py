@@ -21,13 +21,15 @@ from holdfast.core.mounts import MountConfig
 from holdfast.core.outcome import AuditEntry, Exchange
 from holdfast.engine import Auth, Method, Mount, Raw, Request, Response, Token, TokenType, WrapInfo
 from holdfast.engine.time import rfc3339
+from holdfast.errors import InvalidToken, PermissionDenied, PolicyDenied, UnsupportedOperation, UnsupportedPath, listed
 from holdfast.ids import Millis, RequestId
 from holdfast.version import VERSION
 
 OPERATIONS = {Method.GET: "read", Method.HEAD: "header", Method.LIST: "list", Method.POST: "update", Method.PATCH: "patch",
               Method.DELETE: "delete", Method.HELP: "help"}
-SHOWN_ERRORS = frozenset(("permission denied", "unsupported path", "unsupported operation", "internal error"))
-"""Errors whose text says nothing of the request; of any other only the kind is shown."""
+ROUTERS_ERRORS = (PermissionDenied(), PolicyDenied(), InvalidToken(), UnsupportedPath(), UnsupportedOperation())
+SHOWN_ERRORS = frozenset(("internal error", *(text for error in ROUTERS_ERRORS for text in error.messages)))
+"""Errors whose text says nothing of the request: shown as they go on the wire. Of any other only the kind is shown."""
 NO_NAMES: frozenset[str] = frozenset()
 PLAIN_CONFIG = MountConfig()
 NO_RESPONSE = Response()
@@ -193,7 +195,7 @@ def _shown(exchange: Exchange) -> Mapping[str, Json] | None:
     """`response.data`."""
     result = exchange.result
     if exchange.errors:
-        return {"error": exchange.errors[0] if len(exchange.errors) == 1 else _joined(exchange.errors)}
+        return {"error": exchange.errors[0] if len(exchange.errors) == 1 else listed(*exchange.errors)}
     if isinstance(result, Raw):
         text = result.body.decode("utf-8", "replace")
         return {"http_content_type": result.content_type, "http_raw_body": text, "http_status_code": result.status}
@@ -277,13 +279,8 @@ def _path(request: Request) -> str:
 
 
 def _error(errors: tuple[str, ...]) -> bytes:
-    return b',"error":' + _encode(_joined(tuple(text if text in SHOWN_ERRORS else "invalid request" for text in errors)))
-
-
-def _joined(errors: tuple[str, ...]) -> str:
-    """Several errors in one text, as Vault's error list prints them."""
-    noun = "error" if len(errors) == 1 else "errors"
-    return f"{len(errors)} {noun} occurred:\n" + "".join(f"\t* {text}\n" for text in errors) + "\n"
+    only = errors[0] if len(errors) == 1 else ""
+    return b',"error":' + _encode(only if only in SHOWN_ERRORS else listed("invalid request"))
 
 
 def _time(now_ms: Millis) -> bytes:

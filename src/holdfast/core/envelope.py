@@ -100,18 +100,29 @@ def raw(raw: Raw) -> Reply:
 
 
 def failed(error: HoldfastError) -> Reply:
-    """The one table from error to status and body."""
+    """The one table from error to status and body; the texts are those of `texts`."""
     match error:
         case RequestError(messages=()) if not error.warnings:
             return Reply(status=error.status, body=NO_ERRORS)
         case RequestError():
             return _errors(error.status, error.messages, error.warnings)
         case UnavailableError():
-            return _errors(503, (error.why,))
-        case AuditError() | OutsideError():
-            return _errors(500, (str(error),))
+            return _errors(503, texts(error))
         case _:
-            return _errors(500, ("internal error",))
+            return _errors(500, texts(error))
+
+
+def texts(error: HoldfastError) -> tuple[str, ...]:
+    """What the client, and the audit entry, is told of it."""
+    match error:
+        case RequestError():
+            return error.messages
+        case UnavailableError():
+            return (error.why,)
+        case AuditError() | OutsideError():
+            return (str(error),)
+        case _:
+            return ("internal error",)
 
 
 def _errors(status: int, messages: tuple[str, ...], warnings: tuple[str, ...] = ()) -> Reply:

@@ -12,7 +12,7 @@ from holdfast.core.access import Access, Grant
 from holdfast.core.audit_device import standing
 from holdfast.core.outcome import Answer, AuditEntry, Commit, Do, Exchange, Forward, Heavy, Outcome
 from holdfast.engine import Attempt, Context, Perform, Raw, Request, Response, Result, Token, Txn
-from holdfast.errors import AuditError, HandlerError, HoldfastError, IntegrityError, InvariantError, PermissionDenied, RequestError
+from holdfast.errors import AuditError, HandlerError, HoldfastError, IntegrityError, InvariantError, PermissionDenied
 from holdfast.limits import BATCH_CHANGES_MAX, BATCH_MAX_BYTES
 from holdfast.replica import Abandoned, HeavyCall, Need, OutsideCall, Place, Why
 
@@ -129,9 +129,9 @@ def _failed(request: Request, attempt: Attempt, grant: Grant | None, token: Toke
     run, reply = attempt.txn.run, envelope.failed(failure)
     entries: tuple[AuditEntry, ...] = ()
     if not attempt.facts.sealed:
-        errors = failure.messages if isinstance(failure, RequestError) else (str(failure),)
         try:
-            entries = _audited(request, attempt, grant, token, errors=errors, permitted=not isinstance(failure, PermissionDenied))
+            entries = _audited(request, attempt, grant, token, errors=envelope.texts(failure),
+                               permitted=not isinstance(failure, PermissionDenied))
         except AuditError as error:
             reply = envelope.failed(error)
     if run.spends:

@@ -7,7 +7,7 @@ import msgspec
 from holdfast.core import help
 from holdfast.core.mounts import Defaults, MountEntry, as_mount, load_mounts
 from holdfast.engine import Bound, Engine, Given, Input, Method, Mount, Op, Route, Txn
-from holdfast.errors import InvariantError, MethodNotAllowed, NotFound, RequestError
+from holdfast.errors import InvariantError, MethodNotAllowed, NotFound, RequestError, UnsupportedOperation, UnsupportedPath
 
 
 class Hit(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -70,8 +70,8 @@ class Router:
     def __init__(self, registry: Registry, system: Engine, defaults: Defaults) -> None:
         self.registry, self.system, self.defaults = registry, system, defaults
         self._system_routes = compiled(system.routes)
-        self._refuse_path = refusing(NotFound("unsupported path"))
-        self._refuse_method = refusing(MethodNotAllowed("unsupported operation"))
+        self._refuse_path = refusing(UnsupportedPath())
+        self._refuse_method = refusing(UnsupportedOperation())
         self._refuse_method_to_all = refusing(MethodNotAllowed(), to_all=True)
 
     def find_local(self, method: Method, path: str) -> Hit | None:

@@ -17,7 +17,7 @@ from holdfast.core.secret_names import accessor_name, load_names
 from holdfast.core.token_store import ACCESSORS, ENTRIES, ROOT, USED_UP, TokenEntry
 from holdfast.crypto import Secret
 from holdfast.engine import Attempt, Op, Place, Request, Token, Txn
-from holdfast.errors import IntegrityError, PermissionDenied
+from holdfast.errors import IntegrityError, InvalidToken, PermissionDenied
 from holdfast.ids import Millis
 from holdfast.limits import TOKEN_MAX_BYTES
 from holdfast.replica import Why
@@ -152,10 +152,11 @@ def admit(txn: Txn, op: Op, token: Token, request: Request, attempt: Attempt) ->
         return token
     expired = token.expires_ms is not None and token.expires_ms <= attempt.now_ms
     used_up = token.num_uses < 0 and not attempt.memo.spent      # spent by an earlier attempt: it was this request's own
-    if expired or used_up or not _may_come_from(token, request.client.address):
+    elsewhere = not _may_come_from(token, request.client.address)
+    if expired or used_up or elsewhere:
         if op.public:
             return None
-        raise PermissionDenied
+        raise PermissionDenied if elsewhere else InvalidToken
     if token.num_uses == 0 or op.public or attempt.memo.spent:
         return token
     txn.need(Place.ACTIVE, Why.SPEND if op.local else Why.WRITE)

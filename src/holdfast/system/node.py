@@ -7,7 +7,7 @@ from typing import Annotated
 from holdfast.core import acl
 from holdfast.engine import Context, Input, Method, Perform, Response, Route, Txn, doc, on
 from holdfast.engine.effect import CollectMetrics, Monitor, Reload
-from holdfast.errors import BadRequest, PermissionDenied
+from holdfast.errors import BadRequest, InvalidToken, PermissionDenied, PolicyDenied
 
 LOG_LEVELS = ("trace", "debug", "info", "warn", "error")
 FORMATS = ("", "json", "prometheus")
@@ -39,10 +39,10 @@ def metrics(txn: Txn, args: MetricsInput, ctx: Context) -> Perform:
 def _check_token(txn: Txn, ctx: Context) -> None:
     """The operation is public for the sake of listeners that open it; here it is as if it were not."""
     if ctx.token is None:
-        raise PermissionDenied
+        raise PermissionDenied if ctx.request.token is None else InvalidToken
     rules = acl.rules(txn, ctx.token, ctx.request.method, ctx.request.path)
     if not acl.permits_always(rules, ROUTES[0].ops[Method.GET], ctx.request.method):
-        raise PermissionDenied
+        raise PolicyDenied
 
 
 def monitor(txn: Txn, args: MonitorInput, ctx: Context) -> Perform:

@@ -11,7 +11,7 @@ from holdfast.core import acl, tokens, wrapping
 from holdfast.core.policy import Capability
 from holdfast.crypto import Secret
 from holdfast.engine import Context, Input, Method, Output, Raw, Response, Route, Txn, doc, on
-from holdfast.errors import BadRequest, PermissionDenied
+from holdfast.errors import BadRequest, InvalidToken, PermissionDenied, PolicyDenied
 
 
 class WrappedInput(Input, frozen=True):
@@ -76,11 +76,11 @@ def _check_asking(txn: Txn, args: WrappedInput, ctx: Context) -> None:
     if not args.token or (request.token is not None and request.token.value == args.token.encode()):
         return                                           # the wrapping token asks for itself, and is used up by it
     if request.token is None:
-        raise PermissionDenied("missing client token")
-    if token is None:
         raise PermissionDenied
+    if token is None:
+        raise InvalidToken
     rules = acl.rules(txn, token, request.method, request.path)
     if not rules.is_root and Capability.UPDATE not in rules.capabilities:
-        raise PermissionDenied
+        raise PolicyDenied
     if token.num_uses > 0 and not ctx.attempt.memo.spent:
         tokens.spend_use(txn, token.id, ctx.now_ms)

@@ -14,6 +14,7 @@ from holdfast.core.mounts import MountConfig, MountEntry
 from holdfast.core.outcome import Exchange
 from holdfast.crypto import Secret
 from holdfast.engine import Auth, Client, Lease, Method, Mount, Raw, Request, Response, Result, Token, WrapInfo
+from holdfast.errors import InvalidToken, PermissionDenied, PolicyDenied
 from holdfast.ids import Millis, RequestId
 
 NOW = Millis(1_700_000_000_120)
@@ -186,10 +187,12 @@ def test_bytes_are_shown_as_their_hash() -> None:
 
 
 def test_a_refusal_is_told_in_both_entries() -> None:
-    asked, answered = lines(exchange(request(), errors=("permission denied",), permitted=False))
-    assert asked["error"] == answered["error"] == "1 error occurred:\n\t* permission denied\n\n"
-    assert asked["auth"]["policy_results"]["allowed"] is False
-    assert answered["response"]["data"] == {"error": hashed("permission denied")}
+    for error in (PermissionDenied(), PolicyDenied(), InvalidToken()):
+        wire, = error.messages
+        asked, answered = lines(exchange(request(), errors=error.messages, permitted=False))
+        assert asked["error"] == answered["error"] == wire, "the words are those on the wire"
+        assert asked["auth"]["policy_results"]["allowed"] is False
+        assert answered["response"]["data"] == {"error": hashed(wire)}
 
 
 def test_a_fault_found_by_the_handler_is_told_with_the_response_and_only_by_its_kind() -> None:
