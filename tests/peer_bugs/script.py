@@ -256,9 +256,9 @@ def _leases() -> list[Step]:
     steps += [
         Step(200, "POST", "con/creds/u9", {"ttl": "1h"}, headers=WRAP, keep={"creds": "wrap_info.token"}),
         Step(200, "POST", "sys/wrapping/unwrap", {"token": "{creds}"}, keep={"lease9": "lease_id"}),
-        Step(202, "POST", "sys/leases/revoke-prefix/con/creds/u9"),
+        Step(204, "POST", "sys/leases/revoke-prefix/con/creds/u9"),
         Step(400, "POST", "sys/leases/lookup", {"lease_id": "{lease9}"}),
-        Step(202, "POST", "sys/revoke-prefix/con/creds"),
+        Step(202, "POST", "sys/revoke-prefix/con/creds", {"sync": False}),
         Step(204, "POST", "sys/leases/revoke-force/con/creds"),
         Step(204, "POST", "sys/revoke-force/con/creds"),
         Step(200, "GET", "sys/leases?type=irrevocable"),
@@ -336,7 +336,7 @@ def _contract() -> list[Step]:
     return [
         Step(200, "GET", "con/token/t1", keep={"inside": "lease_id"}),
         Step(200, "LIST", "con/live"),
-        Step(202, "POST", "sys/leases/revoke", {"lease_id": "{inside}"}),
+        Step(202, "POST", "sys/leases/revoke", {"lease_id": "{inside}", "sync": False}),
         Step(404, "LIST", "con/live", until=True),
         Step(200, "POST", "con/call/c1"),
         Step(500, "POST", "con/call/c2", {"how": "fail"}),

@@ -95,14 +95,34 @@ def test_peer_bug_22_leases_are_renewed_and_revoked_through_a_worker(make_node: 
     client = node.client()
     leases = [client.get(f"con/creds/u{number}?ttl=1h").ok().json["lease_id"] for number in range(4)]
     assert client.post("sys/leases/renew", {"lease_id": leases[0], "increment": 600}).ok().json["lease_duration"] == 600
-    client.post("sys/leases/revoke", {"lease_id": leases[0], "sync": True}).ok()
+    client.post("sys/leases/revoke", {"lease_id": leases[0], "sync": False}).ok()
     client.post("sys/leases/revoke", {"lease_id": leases[1]}).ok()
     client.post("sys/leases/revoke-prefix/con/creds/u2").ok()
     client.post("sys/leases/revoke-force/con/creds/u3").ok()
+    assert set(world.users(node.folder)) <= {"u0"}, "the answer waits for the outside unless told not to"
     for lease in leases:
         for where in (client, node.main()):
             assert where.post("sys/leases/lookup", {"lease_id": lease}).status == 400
     wait_until(lambda: world.users(node.folder) == (), "and outside, too")
+
+
+def test_a_prefix_whose_engine_fails_says_so_and_a_seal_does_not_wait(make_node: MakeNode, contract: Callable[[Node], None]) -> None:
+    node = make_node(contract=True).begin()
+    contract(node)
+    client = node.client()
+    lease = client.get("con/creds/u1?revoke=fail").ok().json["lease_id"]
+    client.get("con/creds/u2").ok()
+    refused = client.post("sys/leases/revoke-prefix/con/creds")
+    assert (refused.status, refused.errors) == (400, [f'failed to revoke "{lease}": its engine could not; it will be asked again'])
+    assert world.users(node.folder) == ("u1",)
+    assert client.post("sys/leases/revoke-force/con/creds").status == 204
+    lease = client.get("con/creds/u3?revoke=hang").ok().json["lease_id"]
+    waiting = node.main()
+    waiting.send(f"POST /v1/sys/leases/revoke-prefix/con/creds HTTP/1.1\r\nHost: a\r\nX-Vault-Token: {node.root_token}\r\n"
+                 "Content-Length: 0\r\n\r\n".encode())
+    wait_until(lambda: client.post("sys/leases/lookup", {"lease_id": lease}).status == 400, "dead, and its engine asked")
+    client.post("sys/seal").ok()
+    assert waiting.receive().status == 503
 
 
 def test_peer_bug_23_what_is_about_the_cluster_is_not_answered_by_a_worker(node: Node, client: Client, main: Client) -> None:

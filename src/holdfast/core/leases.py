@@ -5,12 +5,13 @@ whoever asks from then on, even while the engine has yet to do it; (3) revoking 
 LEASE_ATTEMPTS_MAX times in all, then the lease is kept for an operator; (4) a lease finds its engine by the mount's uuid, also when the
 mount has gone from its path.
 """
+import msgspec
 from msgspec.structs import replace
 
-from holdfast.core import lease_store, marks, token_store, ttl
+from holdfast.core import due, lease_store, marks, token_store, ttl
 from holdfast.core.access import Access
 from holdfast.core.base62 import random_name
-from holdfast.core.due import Due
+from holdfast.core.due import Due, Kind
 from holdfast.core.lease_store import LEASES, LeaseEntry
 from holdfast.core.marks import PREFIXES, PrefixMark
 from holdfast.core.mounts import MOUNTS, MountEntry, as_mount
@@ -18,6 +19,7 @@ from holdfast.core.router import Hit
 from holdfast.core.token_store import ENTRIES
 from holdfast.core.tokens import BATCH_TYPE, BatchClaims, principal
 from holdfast.engine import Context, Lease, LeaseHandler, Response, Txn
+from holdfast.engine.effect import AwaitRevoked
 from holdfast.errors import BadRequest
 from holdfast.ids import Millis
 from holdfast.limits import LEASE_ATTEMPTS_MAX, LEASE_RETRY_MS
@@ -104,12 +106,43 @@ def revoke(txn: Txn, ctx: Context, access: Access, id: str, *, sync: bool) -> No
         lease_store.hasten(txn, id, lease, ctx.now_ms)
 
 
-def revoke_below(txn: Txn, ctx: Context, prefix: str, *, force: bool) -> str:
-    """Ends all leases and expiring tokens below a path that ends in "/", from now on for everybody; gives the mark's id, whose job is to be
-    queued. `force`: what an engine cannot revoke is dropped."""
-    id = ctx.rng.uuid()
-    PREFIXES.put(txn, id, PrefixMark(prefix=prefix, index=txn.own_index, force=force))
-    return id
+def revoke_below(txn: Txn, ctx: Context, path: str, *, force: bool) -> AwaitRevoked:
+    """Ends all leases and expiring tokens below a path, and the lease whose id it is, from now on for everybody; the engines are asked from
+    the due queue. `force`: what an engine cannot revoke is dropped. Gives what to wait for, if anybody waits."""
+    lease, mark = LEASES.get(txn, path), ctx.rng.uuid()
+    if lease is not None:
+        lease_store.hasten(txn, path, replace(lease, force=force), ctx.now_ms)
+    PREFIXES.put(txn, mark, PrefixMark(prefix=path + "/", index=txn.own_index, force=force))
+    due.put(txn, ctx.now_ms, Kind.PREFIX, mark)
+    return AwaitRevoked(path=path, mark=mark, index=txn.own_index)
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the engines have come with what `revoke_below` ended."""
+
+    done: bool = False
+    after: str = ""                                      # all before this one has had its turn
+    failed: str = ""                                     # id of the first lease that its engine could not revoke
+
+
+NOT_BEGUN = Progress()
+LOOKED_AT_ONCE = 100
+
+
+def progress(txn: Txn, awaited: AwaitRevoked, before: Progress) -> Progress:
+    """Looks on from where `before` ended, at some LOOKED_AT_ONCE leases. Done: each has been revoked, or has failed once."""
+    if PREFIXES.exists(txn, awaited.mark):
+        return before                                    # not all of them are in the queue yet
+    names = LEASES.names(txn, awaited.path + "/", after=before.after, limit=LOOKED_AT_ONCE)
+    after, failed = before.after, before.failed
+    for id, name in ((awaited.path, ""), *((f"{awaited.path}/{name}", name) for name in names)):
+        lease = LEASES.get(txn, id)
+        if lease is not None and lease.revoking and lease.index <= awaited.index:
+            if not (lease.attempts or lease.irrevocable):
+                return Progress(after=after, failed=failed)
+            failed = failed or id
+        after = name or after
+    return Progress(done=len(names) < LOOKED_AT_ONCE, after=after, failed=failed)
 
 
 def hasten_below(txn: Txn, prefix: str, now_ms: Millis, *, after: str, limit: int, mark: PrefixMark | None = None,

@@ -1,14 +1,18 @@
 """What each effect does at this node. An effect whose answer is its value gives the reply; of the others the reply is not looked at."""
+import asyncio
 import base64
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import assert_never
 
 import msgspec
 
+from holdfast.core import leases
 from holdfast.crypto import NewCluster, Secret, new_auto_cluster, new_shamir_cluster
 from holdfast.crypto import Seal as Sealing
 from holdfast.engine import Effect, Reply, Rng, Stream
 from holdfast.engine.effect import (
+    AwaitRevoked,
     ChangeMembership,
     CollectMetrics,
     Init,
@@ -24,13 +28,14 @@ from holdfast.engine.effect import (
     Unseal,
 )
 from holdfast.engine.listener import Listener
-from holdfast.errors import BadRequest
+from holdfast.errors import BadRequest, UnavailableError
 from holdfast.ids import Millis
 from holdfast.node.main import Main
 from holdfast.node.serving import Served
 from holdfast.system.status import seal_status
 
 DONE = Reply(status=204)
+REVOKED_POLL_S = 0.05                                # as often as the due queue is looked at
 
 
 class InitOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,6 +77,8 @@ class Effects:
                 self._reopen_audit()
             case Monitor(level=level, json=as_json):
                 return Stream(status=200, content_type="text/plain; charset=utf-8", chunks=self._monitor(level, as_json))
+            case AwaitRevoked():
+                await self._revoked(effect)
             case Join() | ChangeMembership() | SaveSnapshot() | RestoreSnapshot():
                 raise BadRequest("raft storage is not in use")
             case other:
@@ -94,6 +101,20 @@ class Effects:
         return _json(InitOut(
             keys=() if auto else in_hex, keys_base64=() if auto else in_base64, recovery_keys=in_hex if auto else msgspec.UNSET,
             recovery_keys_base64=in_base64 if auto else msgspec.UNSET, root_token=root_token.value.decode()))
+
+    async def _revoked(self, awaited: AwaitRevoked) -> None:
+        """Until the due queue has had its turn with all of it. Raises BadRequest: an engine could not revoke; UnavailableError: this node
+        works on the queue no more."""
+        progress = leases.NOT_BEGUN
+        while self._main.is_active:
+            progress = self._main.attempts.read(partial(leases.progress, awaited=awaited, before=progress))
+            if progress.done:
+                break
+            await asyncio.sleep(REVOKED_POLL_S)
+        else:
+            raise UnavailableError("the node is not active any more; what was revoked stays revoked")
+        if progress.failed:
+            raise BadRequest(f'failed to revoke "{progress.failed}": its engine could not; it will be asked again')
 
     async def _unseal(self, share: Secret | None, listener: Listener) -> Reply:
         if share is None:

@@ -96,6 +96,11 @@ class Main:
     def facts(self) -> NodeFacts:
         return self._facts
 
+    @property
+    def is_active(self) -> bool:
+        """It runs the lane and works on the due queue."""
+        return self._committer is not None
+
     def draw_seed(self) -> bytes:
         return self._draw(32)
 

@@ -7,14 +7,13 @@ from typing import Annotated
 
 from msgspec import UNSET, UnsetType
 
-from holdfast.core import due, leases, token_revoke, token_store, tokens
+from holdfast.core import leases, token_revoke, token_store, tokens
 from holdfast.core.access import Access
-from holdfast.core.due import Kind
 from holdfast.core.lease_store import IRREVOCABLE, LEASES, LeaseEntry
 from holdfast.core.token_store import ENTRIES, TokenEntry
-from holdfast.engine import Context, Duration, Input, Method, Output, Response, Route, Txn, doc, on, seconds
+from holdfast.engine import Context, Duration, Input, Method, Output, Perform, Response, Result, Route, Txn, doc, on, seconds
 from holdfast.engine.time import rfc3339
-from holdfast.errors import BadRequest, NotFound
+from holdfast.errors import BadRequest, NotFound, OutsideError
 from holdfast.ids import Millis
 from holdfast.limits import LEASES_COUNTED_MAX
 from holdfast.system.status import Nothing
@@ -30,12 +29,12 @@ class RenewInput(LeaseInput, frozen=True):
 
 
 class RevokeInput(LeaseInput, frozen=True):
-    sync: Annotated[bool, doc("Answer only when the engine has revoked it.")] = False
+    sync: Annotated[bool, doc("Answer only when the engine has revoked it, or could not.")] = True
 
 
 class PrefixInput(Input, frozen=True):
     prefix: Annotated[str, doc("Beginning of lease ids.")] = ""
-    sync: Annotated[bool, doc("Kept for clients: the leases are dead when it is answered, in any case.")] = False
+    sync: Annotated[bool, doc("Answer only when the engines have revoked them, or could not. They are dead in any case.")] = True
 
 
 class ListInput(Input, frozen=True):
@@ -118,28 +117,21 @@ def routes(access: Access) -> tuple[Route, ...]:
         token = _token(txn, id, ctx.now_ms)
         if token is not None:
             token_revoke.revoke(txn, token[0], ctx.now_ms)
-        elif not LEASES.exists(txn, id):
-            return Response()
         else:
-            leases.revoke(txn, ctx, access, id, sync=args.sync)
+            try:
+                leases.revoke(txn, ctx, access, id, sync=args.sync)
+            except OutsideError as error:                # whoever waits is told, and tries again; no client does by itself
+                raise BadRequest(f"failed to revoke entry: {error}") from error
         return Response(status=204 if args.sync else 202)
 
-    def revoke_below(txn: Txn, ctx: Context, args: PrefixInput, *, force: bool) -> Response:
-        prefix = args.prefix.strip("/")
-        if not prefix:
-            raise BadRequest("a prefix must be specified")
-        leases.revoke(txn, ctx, access, prefix, sync=False)          # it may be the id of one
-        mark = leases.revoke_below(txn, ctx, prefix + "/", force=force)
-        due.put(txn, ctx.now_ms, Kind.PREFIX, mark)
-        return Response(status=204 if args.sync or force else 202)
-
-    def revoke_prefix(txn: Txn, args: PrefixInput, ctx: Context) -> Response:
+    def revoke_prefix(txn: Txn, args: PrefixInput, ctx: Context) -> Result:
         """Revoke all leases below a prefix."""
-        return revoke_below(txn, ctx, args, force=False)
+        awaited = leases.revoke_below(txn, ctx, _path_of(args), force=False)
+        return Perform(awaited) if args.sync else Response(status=202)
 
-    def revoke_force(txn: Txn, args: PrefixInput, ctx: Context) -> Response:
+    def revoke_force(txn: Txn, args: PrefixInput, ctx: Context) -> Result:
         """Revoke all leases below a prefix; those that their engine cannot revoke are forgotten."""
-        return revoke_below(txn, ctx, args, force=True)
+        return Perform(leases.revoke_below(txn, ctx, _path_of(args), force=True))
 
     by_id = {"renew": on(RenewInput, renew), "revoke": on(RevokeInput, revoke), "lookup": on(LeaseInput, lookup)}
     by_prefix = {"revoke-prefix": on(PrefixInput, revoke_prefix, sudo=True), "revoke-force": on(PrefixInput, revoke_force, sudo=True)}
@@ -163,6 +155,13 @@ def asked_id(args: LeaseInput) -> str:
     if not id:
         raise BadRequest("lease_id must be specified")
     return id
+
+
+def _path_of(args: PrefixInput) -> str:
+    path = args.prefix.strip("/")
+    if not path:
+        raise BadRequest("a prefix must be specified")
+    return path
 
 
 def _token(txn: Txn, id: str, now_ms: Millis) -> tuple[str, TokenEntry] | None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 from msgspec.structs import replace
 
-from holdfast.core import due, leases, marks
+from holdfast.core import leases, marks
 from holdfast.core.mounts import MOUNTS, MountEntry, clean_path
 from holdfast.engine import Context, Input, Method, Output, Response, Route, Table, Txn, doc, on
 from holdfast.errors import BadRequest, NotFound
@@ -72,8 +72,7 @@ def remount(txn: Txn, args: RemountInput, ctx: Context) -> Response:
     if other is not None:
         raise BadRequest(f'path already in use at "{other}"')
     MOUNTS.put(txn, entry.uuid, replace(entry, path=target))
-    mark = leases.revoke_below(txn, ctx, source, force=False)
-    due.put(txn, ctx.now_ms, due.Kind.PREFIX, mark)
+    mark = leases.revoke_below(txn, ctx, source.rstrip("/"), force=False).mark
     MOVES.put(txn, mark, Move(mount=entry.uuid, source=source, target=target, at_ms=ctx.now_ms))
     _forget_old(txn)
     return Response(data=RemountOut(migration_id=mark), warnings=(MOVED,))

@@ -6,11 +6,12 @@ from tests.contract import world
 from tests.contract.one_node import Seen
 from tests.unit.core.token_node import DELETE, GET, LIST, POST, TokenNode
 
-from holdfast.core import due
+from holdfast.core import due, leases
 from holdfast.core.due import Kind
 from holdfast.core.lease_store import LEASES, LeaseEntry
 from holdfast.core.outcome import Forward, Outside
 from holdfast.engine import Memo, Place
+from holdfast.engine.effect import AwaitRevoked
 from holdfast.ids import Index, Millis
 from holdfast.limits import JOB_KEYS_MAX, LEASE_ATTEMPTS_MAX
 
@@ -33,6 +34,12 @@ def lend(node: TokenNode, name: str = "a", *, token: str = "", **how: object) ->
 
 def lookup(node: TokenNode, lease: str) -> Seen:
     return node.post("sys/leases/lookup", {"lease_id": lease})
+
+
+def waits_for(seen: Seen) -> AwaitRevoked:
+    effect, = seen.effects
+    assert isinstance(effect, AwaitRevoked)
+    return effect
 
 
 def live(node: TokenNode) -> int:
@@ -132,7 +139,7 @@ class TestRevoking:
     def test_22_dead_when_answered_and_gone_soon_after(self, node: TokenNode, path: str) -> None:
         for in_path in (False, True):
             id = lend(node)
-            seen = node.post(f"{path}/{id}") if in_path else node.post(path, {"lease_id": id})
+            seen = node.post(f"{path}/{id}", {"sync": False}) if in_path else node.post(path, {"lease_id": id, "sync": False})
             assert seen.status == 202
             assert lookup(node, id).json["errors"] == GONE
             assert live(node) == 1
@@ -140,21 +147,24 @@ class TestRevoking:
             assert live(node) == 0
         assert node.keys("core/lease/") == node.keys("core/due/") == ()
 
-    def test_sync_is_done_when_answered(self, node: TokenNode, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("body", [{}, {"sync": True}])
+    def test_it_is_done_when_answered(self, node: TokenNode, tmp_path: Path, body: dict[str, bool]) -> None:
         id = node.post("contract/creds/a", {}).json["lease_id"]
-        assert node.post("sys/leases/revoke", {"lease_id": id, "sync": True}).status == 204
+        assert node.post("sys/leases/revoke", {"lease_id": id, **body}).status == 204
         assert world.users(tmp_path) == ()
         assert node.keys("core/lease/") == node.keys("core/due/") == ()
 
-    def test_sync_says_what_went_wrong_and_keeps_the_lease(self, node: TokenNode, tmp_path: Path) -> None:
+    def test_it_says_what_went_wrong_and_keeps_the_lease(self, node: TokenNode, tmp_path: Path) -> None:
         id = node.post("contract/creds/a", {"revoke": "fail"}).json["lease_id"]
-        assert node.post("sys/leases/revoke", {"lease_id": id, "sync": True}).status == 500
+        seen = node.post("sys/leases/revoke", {"lease_id": id})
+        assert (seen.status, seen.json["errors"]) == (400, ["failed to revoke entry: drop a: refused"])
         assert lookup(node, id).status == 200
         assert world.users(tmp_path) == ("a",)
 
     def test_of_what_is_not_there_nothing_is_said(self, node: TokenNode) -> None:
         seen = node.post("sys/leases/revoke", {"lease_id": "contract/token/a/none"})
         assert (seen.status, dict(seen.changes)) == (204, {})
+        assert node.post("sys/leases/revoke", {"lease_id": "contract/token/a/none", "sync": False}).status == 202
 
     def test_a_failure_is_tried_six_times_each_later_than_the_last(self, node: TokenNode, tmp_path: Path) -> None:
         id = node.post("contract/creds/a", {"ttl": "1h", "revoke": "fail"}).json["lease_id"]
@@ -182,7 +192,7 @@ class TestRevoking:
             node.advance(1_000)
             node.run_due()
         assert lookup(node, id).json["data"]["revoke_error"]
-        assert node.post("sys/leases/revoke", {"lease_id": id}).status == 202
+        assert node.post("sys/leases/revoke", {"lease_id": id, "sync": False}).status == 202
         node.run_due()
         assert world.users(tmp_path) == ()
         assert node.keys("core/lease/") == node.keys("core/due/") == ()
@@ -193,10 +203,10 @@ class TestPrefixes:
         inside = [lend(node, f"team-{n}") for n in range(30)]
         token = node.create({"policies": ["lender"]})
         other = lend(node, "elsewhere", token=token)
-        seen = node.post("sys/leases/revoke-prefix/contract/token/team-7")
+        seen = node.post("sys/leases/revoke-prefix/contract/token/team-7", {"sync": False})
         assert (seen.status, len(seen.changes)) == (202, 2)
         assert [lookup(node, id).status for id in inside] == [400 if n == 7 else 200 for n in range(30)]
-        assert node.post("sys/revoke-prefix/contract").status == 202
+        assert node.post("sys/revoke-prefix/contract", {"sync": False}).status == 202
         assert {lookup(node, id).status for id in (*inside, other)} == {400}
         later = lend(node, "team-7")
         node.run_due()
@@ -208,7 +218,7 @@ class TestPrefixes:
         token = node.post("auth/contract/login/bob", {"policies": "lender"}, token=None).json["auth"]["client_token"]
         id = lend(node, token=token)
         other = node.post("auth/contract/login/eve", {}, token=None).json["auth"]["client_token"]
-        assert node.post("sys/leases/revoke-prefix/auth/contract/login/bob").status == 202
+        assert node.post("sys/leases/revoke-prefix/auth/contract/login/bob", {"sync": False}).status == 202
         assert (node.is_alive(token), node.is_alive(other), node.is_alive(node.root)) == (False, True, True)
         assert lookup(node, id).json["errors"] == GONE
         node.run_due()
@@ -217,12 +227,48 @@ class TestPrefixes:
 
     def test_one_lease_may_be_named_as_a_prefix(self, node: TokenNode) -> None:
         id = lend(node)
-        assert node.post(f"sys/leases/revoke-prefix/{id}").status == 202
+        assert node.post(f"sys/leases/revoke-prefix/{id}", {"sync": False}).status == 202
         assert lookup(node, id).json["errors"] == GONE
+
+    def test_one_lease_may_be_forced(self, node: TokenNode, tmp_path: Path) -> None:
+        id = node.post("contract/creds/a", {"revoke": "fail"}).json["lease_id"]
+        node.post(f"sys/leases/revoke-force/{id}")
+        node.run_due()
+        assert node.keys("core/lease/") == node.keys("core/due/") == ()
+
+    def test_the_answer_waits_until_each_engine_was_asked(self, node: TokenNode) -> None:
+        for name in ("a", "b", "c"):
+            lend(node, name)
+        failing = node.post("contract/creds/d", {"revoke": "fail"}).json["lease_id"]
+        awaited = waits_for(node.post("sys/leases/revoke-prefix/contract"))
+        later = lend(node, "b")
+        steps = []
+        while not (found := leases.progress(node.txn(), awaited, leases.NOT_BEGUN)).done:
+            steps.append(found)
+            node._do(due.next_due(node.txn(), Millis(node.now_ms), 1).due[0].key, Memo())
+        assert steps
+        assert found.failed == failing
+        assert live(node) == 1
+        assert lookup(node, later).status == 200, "what was lent since is not waited for"
+
+    def test_many_are_looked_at_in_small_steps(self, node: TokenNode) -> None:
+        txn = node.txn()
+        for n in range(250):
+            txn.put(f"core/lease/id/contract/token/a/{n:05}", _encoded(node))
+        node._commit(txn.changes())
+        awaited = waits_for(node.post("sys/leases/revoke-prefix/contract"))
+        txn, found, steps = node.txn(), leases.NOT_BEGUN, 0
+        assert leases.progress(txn, awaited, found) is found
+        for mark in node.keys("core/mark/"):
+            txn.delete(mark)
+        node._commit(txn.changes())
+        while not found.done:
+            found, steps = leases.progress(node.txn(), awaited, found), steps + 1
+        assert steps == 3, "these are not being revoked, so they are passed over"
 
     def test_force_drops_what_the_engine_cannot_revoke(self, node: TokenNode, tmp_path: Path) -> None:
         id = node.post("contract/creds/a", {"revoke": "fail"}).json["lease_id"]
-        assert node.post("sys/leases/revoke-force/contract/creds").status == 204
+        waits_for(node.post("sys/leases/revoke-force/contract/creds"))
         assert lookup(node, id).json["errors"] == GONE
         node.run_due()
         assert node.keys("core/lease/") == node.keys("core/due/") == ()
@@ -234,7 +280,7 @@ class TestPrefixes:
             node.advance(1_000)
             node.run_due()
         assert node.keys("core/lease/irrevocable/")
-        assert node.post("sys/leases/revoke-force/contract").status == 204
+        waits_for(node.post("sys/leases/revoke-force/contract"))
         node.run_due()
         assert node.keys("core/lease/") == node.keys("core/due/") == ()
 
@@ -272,7 +318,7 @@ class TestListing:
         name, = node.call(LIST, "sys/leases/lookup/auth/contract/login/bob").json["data"]["keys"]
         data = lookup(node, f"auth/contract/login/bob/{name}").json["data"]
         assert data["ttl"] == 3600
-        assert node.post("sys/leases/revoke", {"lease_id": f"auth/contract/login/bob/{name}"}).status == 202
+        assert node.post("sys/leases/revoke", {"lease_id": f"auth/contract/login/bob/{name}"}).status == 204
         assert not node.is_alive(token)
 
 
