@@ -48,6 +48,36 @@ def test_peer_bug_02_a_renewed_tokens_time_goes_on(node: Node, client: Client, m
         assert found["last_renewal_time"]
 
 
+def test_peer_bug_11_cors_and_audited_headers_are_followed_at_once(node: Node, client: Client, main: Client, new_name: Name) -> None:
+    """Settings of CORS or of audited headers change: a standby does not go by the old ones, nor audits every header."""
+    ours = {"Origin": "https://ui.example.com"}
+    file = node.folder / f"{new_name('headers')}.log"
+    main.post("sys/audit/headers", {"type": "file", "options": {"file_path": str(file)}}).ok()
+
+    def audited() -> dict[str, list[str]]:
+        client.get("cubbyhole/a", headers={"X-Ticket": "4711", "X-Other": "seen by nobody"})
+        found: dict[str, list[str]] = json.loads(file.read_text().splitlines()[-1])["request"].get("headers", {})
+        return found
+
+    for _ in range(3):
+        assert client.get("sys/seal-status", headers=ours).header("access-control-allow-origin") == ""
+        main.post("sys/config/cors", {"allowed_origins": ours["Origin"]}).ok()
+        assert client.get("sys/seal-status", headers=ours).header("access-control-allow-origin") == ours["Origin"]
+        assert client.get("sys/seal-status", headers={"Origin": "https://evil.example.org"}).status == 403
+        asked = client.ask("OPTIONS", "kv/a", headers={**ours, "Access-Control-Request-Method": "PUT"}, token="")
+        assert (asked.status, "X-Vault-Token" in asked.header("access-control-allow-headers")) == (200, True)
+        main.delete("sys/config/cors").ok()
+        assert audited() == {}
+        main.post("sys/config/auditing/request-headers/X-Ticket").ok()
+        assert audited() == {"x-ticket": ["4711"]}
+        main.post("sys/config/auditing/request-headers/x-ticket", {"hmac": True}).ok()
+        hashed = main.post("sys/audit-hash/headers", {"input": "4711"}).ok().data["hash"]
+        assert audited() == {"x-ticket": [hashed]}
+        main.delete("sys/config/auditing/request-headers/x-TICKET").ok()
+    main.delete("sys/audit/headers").ok()
+    assert "seen by nobody" not in file.read_text()
+
+
 def test_peer_bug_03_a_changed_salt_is_used_at_once(node: Node, client: Client, main: Client, new_name: Name) -> None:
     """A salt changes: a standby does not hash with the old one."""
     file, hashes = node.folder / f"{new_name('audit')}.log", set()

@@ -3,7 +3,7 @@
 Invariants: (1) no secret is in a line unless the device was told `log_raw`: tokens are hashed, every string below `data` is, and of an
 error only its kind is shown, its text hashed; (2) a request's two lines carry one id, one `auth` and one `request` block; (3) whatever the
 request was, an entry can be made of it: what cannot be read is left out, never the entry.
-Left to others: writing (`node/devices`), and when (`node/commit`). Request headers are not carried this far, so none are shown.
+Left to others: writing (`node/devices`), and when (`node/commit`).
 
 What depends only on device, token, mount and method stands ready (`Standing`), so that a read costs the hashes of its own data.
 Source of names and order: Vault API, "Audit devices"; "Audit log entry schema".
@@ -16,6 +16,7 @@ from functools import lru_cache
 import msgspec
 
 from holdfast.core.audit_device import Device, FileOptions, Parts, Standing, line_head
+from holdfast.core.audit_headers import HeaderSettings
 from holdfast.core.audit_hmac import TOO_DEEP, Json, elided, hash_object, read_object
 from holdfast.core.mounts import MountConfig
 from holdfast.core.outcome import AuditEntry, Exchange
@@ -112,6 +113,7 @@ class Tail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     remote_address: str = ""
     remote_port: int = 0
     wrap_ttl: int = 0
+    headers: Mapping[str, tuple[str, ...]] | None = None
 
 
 def entries(standing: Standing, exchange: Exchange) -> tuple[AuditEntry, ...]:
@@ -126,7 +128,8 @@ def entries(standing: Standing, exchange: Exchange) -> tuple[AuditEntry, ...]:
         standing.granting = exchange.granting
     asked = _asked(request) if request.body or request.query else None
     shown = _shown(exchange)
-    return tuple([_entry(device, ready, exchange, asked, shown) for device, ready in standing.parts])
+    headers = standing.headers if request.headers else None
+    return tuple([_entry(device, ready, exchange, asked, shown, headers) for device, ready in standing.parts])
 
 
 def probe_line(options: FileOptions, *, id: RequestId, now_ms: Millis) -> bytes:
@@ -135,12 +138,13 @@ def probe_line(options: FileOptions, *, id: RequestId, now_ms: Millis) -> bytes:
                      b',"operation":"update","namespace":{"id":"root"},"path":"sys/audit/test"}}\n'))
 
 
-def _entry(device: Device, ready: Parts, exchange: Exchange, asked: Mapping[str, Json] | None,
-           shown: Mapping[str, Json] | None) -> AuditEntry:
+def _entry(device: Device, ready: Parts, exchange: Exchange, asked: Mapping[str, Json] | None, shown: Mapping[str, Json] | None,
+           headers: Mapping[str, HeaderSettings] | None) -> AuditEntry:
     request, client = exchange.request, exchange.request.client
     config = exchange.entry.config if exchange.entry is not None else PLAIN_CONFIG
     data = msgspec.Raw(_data(device, asked, config.audit_non_hmac_request_keys)) if asked else msgspec.UNSET
-    tail = Tail(path=_path(request), data=data, remote_address=client.address, remote_port=client.port, wrap_ttl=request.wrap_ttl_s or 0)
+    tail = Tail(path=_path(request), data=data, remote_address=client.address, remote_port=client.port, wrap_ttl=request.wrap_ttl_s or 0,
+                headers=_headers(device, request, headers) if headers else None)
     time = _time(exchange.now_ms)
     body = b"".join((ready.auth, b',"request":{"id":"', request.id.encode(), ready.request, _encode(tail)[1:]))
     response = _response(device, ready, exchange, shown, config)
@@ -189,6 +193,16 @@ def _asked(request: Request) -> Mapping[str, Json] | None:
     if not request.query:
         return None
     return {name: value for name, value in request.query.items() if name not in ("list", "help")}
+
+
+def _headers(device: Device, request: Request, audited: Mapping[str, HeaderSettings]) -> Mapping[str, tuple[str, ...]] | None:
+    """`request.headers`: those that are to be audited, in the order of their names."""
+    found: dict[str, tuple[str, ...]] = {}
+    for name, settings in audited.items():
+        values = tuple([value.decode("utf-8", "replace") for given, value in request.headers if given == name])
+        if values:
+            found[name] = tuple(map(device.hashed, values)) if settings.hmac and not device.options.log_raw else values
+    return found or None
 
 
 def _shown(exchange: Exchange) -> Mapping[str, Json] | None:

@@ -11,6 +11,7 @@ from typing import NoReturn
 import msgspec
 
 from holdfast import limits
+from holdfast.core.audit_headers import HeaderSettings, load_audited
 from holdfast.core.audit_hmac import Hash, hasher
 from holdfast.crypto import Draw, Secret
 from holdfast.engine import Mount, Table, Token, Txn
@@ -21,6 +22,7 @@ KNOWN_OPTIONS = frozenset(("file_path", "path", "mode", "format", "prefix", "log
                            "skip_test"))
 TRUE, FALSE = frozenset(("1", "t", "T", "true", "TRUE", "True")), frozenset(("0", "f", "F", "false", "FALSE", "False"))
 SALT_BYTES = 32
+NO_HEADERS: Mapping[str, HeaderSettings] = {}
 
 
 class FileOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,6 +92,7 @@ class Standing(msgspec.Struct, eq=False):
     token, mount and verdict are not the very ones that `parts` were made from."""
 
     devices: tuple[Device, ...]
+    headers: Mapping[str, HeaderSettings] = NO_HEADERS
     parts: tuple[tuple[Device, Parts], ...] = ()
     token: Token | None = None
     mount: Mount | None = None
@@ -98,8 +101,8 @@ class Standing(msgspec.Struct, eq=False):
 
 
 def standing(txn: Txn) -> Standing:
-    """A new one, to be kept with a grant: both depend on the device table."""
-    return Standing(txn.derive(load_devices))
+    """A new one, to be kept with a grant: both depend on the tables of devices and of headers."""
+    return Standing(txn.derive(load_devices), txn.derive(load_audited))
 
 
 def find(txn: Txn, path: str) -> Device | None:

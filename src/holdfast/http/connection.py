@@ -15,8 +15,9 @@ from typing import Final, cast
 from holdfast._native import TlsConnection
 from holdfast.engine import Client, Reply, Stream
 from holdfast.errors import RequestError
-from holdfast.http import proxy_protocol
+from holdfast.http import cross_origin, proxy_protocol
 from holdfast.http.body import Refused
+from holdfast.http.cross_origin import CrossOrigin
 from holdfast.http.framing import Framing, Waits
 from holdfast.http.head import FLAGS, KEEP_ALIVE, METHOD, OLD, QUERY, Elsewhere, Head
 from holdfast.http.networks import peer_of
@@ -268,15 +269,28 @@ class Connection(asyncio.Protocol):
     def _answer(self, head: Head, body: bytes) -> Reply | Stream | Awaitable[Reply | Stream]:
         try:
             return self._place.serve(self._place.requests.make(head, body, self._client))
-        except RequestError as error:
-            return errors(error.status, *error.messages)
-        except NotServed:
-            return _NOT_FOUND
-        except Elsewhere as elsewhere:
-            query = f"?{head[QUERY]}" if head[QUERY] else ""
-            return Reply(status=301, content_type="", headers=(("Location", elsewhere.location + query),))
         except Exception as error:  # noqa: BLE001 -- one bad request must not take others with it; the loop is told
-            return self._place.failed(error)
+            return self._failed(head, body, error)
+
+    def _answer_page(self, head: Head, body: bytes) -> Reply | Stream | Awaitable[Reply | Stream]:
+        try:
+            return self._place.serve(self._place.requests.make_any(head, body, self._client))
+        except Exception as error:  # noqa: BLE001 -- as in `_answer`
+            return self._failed(head, body, error)
+
+    def _failed(self, head: Head, body: bytes, error: Exception) -> Reply | Stream | Awaitable[Reply | Stream]:
+        match error:
+            case CrossOrigin():
+                return cross_origin.answer(error, self._place.cross_origin(), lambda: self._answer_page(head, body))
+            case RequestError():
+                return errors(error.status, *error.messages)
+            case NotServed():
+                return _NOT_FOUND
+            case Elsewhere():
+                query = f"?{head[QUERY]}" if head[QUERY] else ""
+                return Reply(status=301, content_type="", headers=(("Location", error.location + query),))
+            case _:
+                return self._place.failed(error)
 
     # Answers that are waited for
 

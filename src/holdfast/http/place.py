@@ -12,6 +12,7 @@ from holdfast._native import TlsConfig
 from holdfast.config.settings import Listener as Settings
 from holdfast.config.settings import ProxyProtocol, TcpListener
 from holdfast.engine import Reply, Request, Stream
+from holdfast.http.cross_origin import RulesNow
 from holdfast.http.proxy_protocol import ProxyRules
 from holdfast.http.reply import Replies, errors
 from holdfast.http.request import Requests
@@ -59,8 +60,8 @@ class Place:
     """One listener's share in every connection. `hostname`: shown in X-Vault-Hostname; empty: not shown."""
 
     def __init__(self, settings: Settings, serve: Handler, *, tls: TlsConfig | None, new_request_id: Callable[[], RequestId],
-                 hostname: str = "", default_duration_s: float = 90.0) -> None:
-        self.serve, self.tls = serve, tls
+                 hostname: str = "", default_duration_s: float = 90.0, cross_origin: RulesNow = lambda: None) -> None:
+        self.serve, self.tls, self.cross_origin = serve, tls, cross_origin
         self.times = times_of(settings, default_duration_s)
         self.requests = Requests(settings, new_request_id)
         self.replies = Replies(settings.custom_response_headers, (("X-Vault-Hostname", hostname),) if hostname else ())

@@ -14,6 +14,7 @@ from holdfast.config.settings import Listener as Settings
 from holdfast.crypto import Secret
 from holdfast.engine import Client, Inconsistent, Listener, Method, Request
 from holdfast.errors import BadRequest, MethodNotAllowed, NotFound, RequestError, UnsupportedMediaType
+from holdfast.http.cross_origin import crossing
 from holdfast.http.forwarded import Forwarded
 from holdfast.http.head import API, MARKED, PLAIN, Head, decode_query, decode_target
 from holdfast.http.json_limits import JsonLimits
@@ -63,10 +64,12 @@ class Requests:
             redact_version=settings.redact_version, open_metrics=settings.telemetry.unauthenticated_metrics_access)
 
     def make(self, head: Head, body: bytes, client: Client) -> Request:
-        """Raises RequestError, NotServed and Elsewhere: the connection can go on after each."""
+        """Raises RequestError, NotServed, Elsewhere and CrossOrigin: the connection can go on after each."""
         _, name, path, query, token, content_type, _, flags, others = head
         if not flags & PLAIN or query is not None or others is not None or not self._is_plain:
-            return self._make_slowly(head, body, client)
+            if others is not None and (page := crossing(name, others)) is not None:
+                raise page
+            return self.make_any(head, body, client)
         method = METHODS.get(name)
         if method is GET:
             return Request(id=self._new_id(), method=method, path=path, token=Secret(token) if token else None, client=client,
@@ -77,7 +80,8 @@ class Requests:
         return Request(id=self._new_id(), method=method, path=path, body=self._body(method, body, type_), content_type=type_,
                        token=Secret(token) if token else None, client=client, listener=self.listener)
 
-    def _make_slowly(self, head: Head, body: bytes, client: Client) -> Request:
+    def make_any(self, head: Head, body: bytes, client: Client) -> Request:
+        """As `make`, wherever it came from."""
         _, name, target, query, token, content_type, _, flags, others = head
         if self._needs_mark and not flags & MARKED:
             raise _Precondition('missing "X-Vault-Request" header')
@@ -93,7 +97,7 @@ class Requests:
             body=self._body(method, body, type_), content_type=type_, token=Secret(token) if token else None,
             wrap_ttl_s=wrap_ttl_s(headers.wrap_ttl) if headers.wrap_ttl else None, client=client, listener=self.listener,
             wants_active=_wants_active(headers.forward), no_forwarding=headers.no_forwarding, states=headers.states,
-            inconsistent=_inconsistent(headers.inconsistent))
+            inconsistent=_inconsistent(headers.inconsistent), headers=tuple(others) if others else ())
 
     def _body(self, method: Method, body: bytes, content_type: str) -> bytes:
         """What a handler is given: JSON, where the method has a body at all. What else is sent is read and thrown away, as in Vault."""

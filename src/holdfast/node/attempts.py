@@ -4,6 +4,7 @@ from typing import Protocol, TypeVar
 
 from holdfast.core.access import Access
 from holdfast.core.audit_device import Device
+from holdfast.core.cors import CrossOriginRules, load_rules
 from holdfast.core.outcome import Answer, Outcome
 from holdfast.core.pipeline import execute
 from holdfast.crypto import AesGcmBarrier, Barrier, Keyring
@@ -12,7 +13,7 @@ from holdfast.errors import InvariantError
 from holdfast.ha.gate import CLUSTER_TIME_OFFSET_MS, WAIT, Verdict, Words, may_answer, may_read
 from holdfast.limits import DERIVED_ENTRIES_MAX
 from holdfast.node.clock import Clock
-from holdfast.replica import Derived, Reader, Reads, Run
+from holdfast.replica import Abandoned, Derived, Reader, Reads, Run
 
 T = TypeVar("T")
 
@@ -75,6 +76,15 @@ class Attempts:
             return outcome, may_answer(words, reader, outcome.index, outcome.reads) if type(outcome) is Answer else WAIT
         finally:
             reader.close()
+
+    def cross_origin(self) -> CrossOriginRules | None:
+        """Whose web pages may ask. Sealed, or without the keys that its state is under: as if nobody had said."""
+        if not self.has_keys:
+            return None
+        try:
+            return self.read(load_rules)
+        except Abandoned:
+            return None
 
     def read(self, load: Callable[[Txn], T]) -> T:
         """What `load` finds in the newest state, with the same cache as requests have. Raises Abandoned: it is under a key that this

@@ -125,7 +125,8 @@ class Server:
     async def _listen_on(self, settings: TcpListener | UnixListener, tls: TlsConfig | None) -> None:
         self.listening.append(await listen(
             settings, self.main.serve, tls=tls, reuse_port=isinstance(settings, TcpListener), new_request_id=RANDOM.request_id,
-            hostname=self._hostname, default_duration_s=self.settings.default_max_request_duration_s))
+            hostname=self._hostname, default_duration_s=self.settings.default_max_request_duration_s,
+            cross_origin=self.main.attempts.cross_origin))
 
     async def stop(self) -> None:
         """Finishes what has begun, seals, and lets go of everything."""

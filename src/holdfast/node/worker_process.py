@@ -117,7 +117,7 @@ class WorkerProcess:
             tls = tls_config(settings, files, start.ticket_key) if files is not None else None
             self._listening.append(await listen(
                 settings, worker.serve, tls=tls, reuse_port=True, new_request_id=RANDOM.request_id, hostname=start.hostname,
-                default_duration_s=start.max_duration_s))
+                default_duration_s=start.max_duration_s, cross_origin=attempts.cross_origin))
         settle_memory()
         self._worker = worker
         for message in self._early:

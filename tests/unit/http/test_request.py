@@ -200,7 +200,11 @@ def test_headers_that_ask_for_the_unknown(header: str) -> None:
 
 def test_other_headers_change_nothing() -> None:
     plain = make("/v1/a")
-    assert make("/v1/a", "X-Vault-Namespace: ns1", "Accept-Language: en", "Cookie: a=b", "X-Forwarded-For: 10.0.0.1") == plain
+    others = ("X-Vault-Namespace: ns1", "Accept-Language: en", "Cookie: a=b", "X-Forwarded-For: 10.0.0.1", "X-Vault-MFA: one:123",
+              "X-Vault-MFA: no such form")
+    request = make("/v1/a", *others)
+    assert request.headers == tuple((name.lower(), value.encode()) for name, _, value in (line.partition(": ") for line in others))
+    assert replace(request, headers=()) == plain
 
 
 def test_a_listener_may_require_the_request_header() -> None:
