@@ -1,0 +1,84 @@
+"""What clients did and saw: each operation with its invocation and its response, by the simulation's time.
+
+An operation that had no answer, or one that does not say whether it happened, is open: it may have happened at any time after its
+invocation, or not at all. One that was refused before anything happened is not in a history.
+"""
+from collections.abc import Iterable, Sequence
+from enum import Enum
+from hashlib import blake2b
+from math import inf
+
+import msgspec
+
+
+class Act(Enum):
+    """On one key, a register. `CAS` writes only where the register holds `expected`."""
+
+    READ = "read"
+    WRITE = "write"
+    CAS = "cas"
+
+
+class Operation(msgspec.Struct, frozen=True, kw_only=True):
+    """`value`: read or to be written, None: nothing there. `returned`: infinity where nothing is known of how it ended.
+
+    `done`: of a CAS, whether it wrote; None: not known. `version`: number of the write that was read or made, where the register shows it.
+    """
+
+    client: int
+    key: str
+    act: Act
+    invoked: float
+    returned: float = inf
+    value: str | None = None
+    expected: str | None = None
+    done: bool | None = True
+    version: int | None = None
+    node: str = ""                                   # where it was asked
+
+    @property
+    def is_open(self) -> bool:
+        return self.returned == inf
+
+
+class Trace:
+    """The hash of everything that happens. `tail`: the last lines, for whoever looks for a fault."""
+
+    def __init__(self, keep: int = 0) -> None:
+        self._hash = blake2b(digest_size=16)
+        self._keep = keep
+        self.tail: list[str] = []
+        self.lines = 0
+
+    def note(self, text: str) -> None:
+        self.lines += 1
+        self._hash.update(text.encode() + b"\n")
+        if self._keep:
+            self.tail.append(text)
+            if len(self.tail) > 2 * self._keep:
+                del self.tail[:self._keep]
+
+    @property
+    def digest(self) -> str:
+        return self._hash.hexdigest()
+
+
+def by_key(history: Iterable[Operation]) -> dict[str, list[Operation]]:
+    """Keys are independent of each other: a history is linearizable if each key's is."""
+    found: dict[str, list[Operation]] = {}
+    for operation in history:
+        found.setdefault(operation.key, []).append(operation)
+    return found
+
+
+def show(history: Sequence[Operation], around: float | None = None, seconds: float = 1.0) -> str:
+    """One line for each operation, by invocation; `around`: only those near that time."""
+    lines = []
+    for each in sorted(history, key=lambda one: one.invoked):
+        if around is not None and not (each.invoked - seconds <= around <= min(each.returned, each.invoked + 10) + seconds):
+            continue
+        value = f"{each.expected}→{each.value}" if each.act is Act.CAS else str(each.value)
+        done = "" if each.done else " (no)" if each.done is False else " (?)"
+        lines.append(f"{each.invoked:12.6f} {each.returned:12.6f} client {each.client:3d} at {each.node:8s} {each.act.value:5s} {each.key} "
+                     f"{value}{done}")
+    return "\n".join(lines)
