@@ -1,0 +1,251 @@
+"""The standby's part: who is active, the two connections to it, the lease, and what is asked of it.
+
+Invariants: (1) only the newest advertisement counts, by its term; (2) what is sent to the active node names its term; (3) the workers'
+lease word is zero before a release is sent; (4) V never falls.
+"""
+from collections import deque
+from collections.abc import Callable
+from typing import TypeAlias
+
+from holdfast.ha.advertisement import Advertisement
+from holdfast.ha.effect import Dial, Effect, HangUp, LetRead, Refuse, Send, SetClusterTime, SetLease, SetWatermark
+from holdfast.ha.event import Channel
+from holdfast.ha.forward import NO_ACTIVE, TOO_MANY, Outbox
+from holdfast.ha.lease import Lease
+from holdfast.ha.message import Applied, Candidate, LeaseGrant, Message, ReadIndex, ReadIndexAsk, Refused, Selected
+from holdfast.ha.settings import Consistency, Settings
+from holdfast.ids import Index, Millis
+from holdfast.limits import FORWARD_HOLD_MAX_MS, READ_ROUNDS_WAITING_MAX, REDIAL_MS
+from holdfast.storage import FOREVER_BOOT_MS
+
+Emit: TypeAlias = Callable[[Effect], None]
+EVERYTHING = Index(1 << 62)
+"""A watermark that holds nothing back."""
+CANDIDATE_AGAIN_MS = 1_000                           # an active node that does not answer a candidate has lost its words
+
+
+class Standby:
+    """Lives as long as the machine; idle while this node is active."""
+
+    def __init__(self, settings: Settings, outbox: Outbox, emit: Emit) -> None:
+        self._settings, self._outbox, self._emit = settings, outbox, emit
+        self._lease = Lease(settings.rules, settings.times, settings.incarnation)
+        self._active: Advertisement | None = None
+        self._is_connected = False
+        self._is_performance = False
+        self._dial_at: Millis | None = None
+        self._redial_ms = 0
+        self._candidate_at: Millis | None = None
+        self._applied = self._watermark = Index(0)
+        self._may_read = True                            # False: no audit device works
+        self._reads: deque[tuple[int, Millis]] = deque()         # tickets that wait for the next round
+        self._asked_reads: deque[tuple[int, int, Millis]] = deque()      # … for the answer of the round of this number
+        self._confirmed_reads: deque[tuple[Index, int]] = deque()        # … for this index to be applied
+        self._round = 0
+
+    @property
+    def is_performance(self) -> bool:
+        return self._is_performance
+
+    @property
+    def watermark(self) -> Index:
+        return self._watermark
+
+    @property
+    def lease_until(self) -> Millis:
+        return self._lease.until
+
+    @property
+    def active(self) -> Advertisement | None:
+        return self._active
+
+    def seen(self, found: Advertisement | None, now: Millis) -> None:
+        """The newest advertisement."""
+        if found is not None and self._active is not None and found.term <= self._active.term:
+            return
+        self.leave(now)
+        if found is not None and found.node != self._settings.node:
+            self._active, self._redial_ms = found, REDIAL_MS[0]
+            self._dial(now)
+
+    def leave(self, now: Millis) -> None:
+        """There is no active node to talk to. The lease runs out by itself."""
+        active, self._active = self._active, None
+        if active is not None:
+            self._drop_performance()
+            self._drop_forwarding(now)
+            self._emit(HangUp(node=active.node, channel=Channel.PERFORMANCE))
+            self._emit(HangUp(node=active.node, channel=Channel.FORWARDING))
+        self._dial_at = self._candidate_at = None
+
+    def release(self) -> None:
+        """Reads nothing by itself from here on."""
+        released = self._lease.release()
+        self._emit(SetLease(until_boot_ms=Millis(0)))
+        if released is not None and self._is_performance:
+            self._tell(Channel.PERFORMANCE, released)
+        self._lease.pause()
+
+    def may_read(self, allowed: bool, now: Millis) -> None:
+        """Whether the audit devices let it."""
+        if allowed == self._may_read:
+            return
+        self._may_read = allowed
+        if allowed:
+            self._begin_reading(now)
+        else:
+            self.release()
+
+    def connected(self, channel: Channel, now: Millis) -> None:
+        active = self._active
+        if active is None:
+            return
+        if channel is Channel.FORWARDING:
+            self._is_connected, self._dial_at, self._redial_ms = True, None, REDIAL_MS[0]
+            if not self._settings.disable_performance_standby:
+                self._candidate_at = now
+        else:
+            self._is_performance, self._candidate_at = True, None
+            self._begin_reading(now)
+        self.tick(now)
+
+    def disconnected(self, channel: Channel, now: Millis) -> None:
+        if self._active is None:
+            return
+        if channel is Channel.FORWARDING:
+            self._drop_forwarding(now)
+            self._dial_at = Millis(now + self._redial_ms)
+            self._redial_ms = min(2 * self._redial_ms, REDIAL_MS[1])
+        else:
+            self._drop_performance()
+            self._candidate_at = Millis(now + REDIAL_MS[0])
+
+    def selected(self, message: Selected) -> None:
+        active = self._active
+        if active is not None and message.term == active.term and message.incarnation == self._settings.incarnation:
+            self._candidate_at = None
+            self._emit(Dial(node=active.node, address=active.cluster_address, channel=Channel.PERFORMANCE, name=message.name,
+                            key=message.key, certificate=message.certificate, accepts=message.active_certificate))
+
+    def refused(self, message: Refused, now: Millis) -> None:
+        if self._active is not None and message.term == self._active.term:
+            self._candidate_at = None if message.final else Millis(now + CANDIDATE_AGAIN_MS)
+
+    def granted(self, grant: LeaseGrant, now: Millis) -> None:
+        if self._may_read and self._lease.granted(grant, now):
+            self.pass_to(grant.watermark)
+            self._emit(SetClusterTime(offset_ms=grant.now_ms - now))
+            if self._settings.consistency is Consistency.STRONG:
+                self._emit(SetLease(until_boot_ms=self._lease.until))
+
+    def pass_to(self, watermark: Index) -> None:
+        """V, as the active node of this term says it."""
+        if watermark > self._watermark:
+            self._watermark = watermark
+            if self._settings.consistency is not Consistency.SESSION and self._settings.rules.asks_the_gate:
+                self._emit(SetWatermark(index=watermark))
+
+    def applied_here(self, index: Index) -> None:
+        self._applied = index
+        if not self._settings.rules.asks_the_gate:
+            self._emit(SetWatermark(index=index))
+        active = self._active
+        if active is not None and self._is_performance and self._lease.next_ask is not None:
+            self._tell(Channel.PERFORMANCE, Applied(term=active.term, incarnation=self._settings.incarnation, index=index))
+        self._let_read()
+
+    def start_at(self, applied: Index, watermark: Index) -> None:
+        """What the replica has, and what is known of V."""
+        self._applied, self._watermark = applied, watermark
+
+    def read_asked(self, ticket: int, now: Millis) -> None:
+        """A read that may begin only after a round."""
+        if len(self._reads) + len(self._asked_reads) + len(self._confirmed_reads) >= READ_ROUNDS_WAITING_MAX:
+            self._emit(Refuse(ticket=ticket, why=TOO_MANY))
+            return
+        self._reads.append((ticket, now))
+        self._ask_round(now)
+
+    def read_index(self, answer: ReadIndex, now: Millis) -> None:
+        if answer.incarnation != self._settings.incarnation:
+            return
+        while self._asked_reads and self._asked_reads[0][0] <= answer.number:
+            self._confirmed_reads.append((answer.index, self._asked_reads.popleft()[1]))
+        self._let_read()
+        self._ask_round(now)
+
+    def tick(self, now: Millis) -> None:
+        if self._dial_at is not None and now >= self._dial_at:
+            self._dial(now)
+        if self._is_connected:
+            for message in self._outbox.send_held(self._known().term):
+                self._tell(Channel.FORWARDING, message)
+            if self._candidate_at is not None and now >= self._candidate_at:
+                self._candidate_at = Millis(now + CANDIDATE_AGAIN_MS)
+                self._tell(Channel.FORWARDING, Candidate(term=self._known().term, incarnation=self._settings.incarnation))
+        ask = self._lease.ask(now, self._applied)
+        if ask is not None:
+            self._tell(Channel.PERFORMANCE, ask)
+        self._refuse_late_reads(now)
+
+    def next_tick(self) -> Millis | None:
+        times = [self._dial_at, self._candidate_at if self._is_connected else None, self._lease.next_ask]
+        times += [Millis(since + FORWARD_HOLD_MAX_MS) for _, since in [*self._reads][:1]]
+        times += [Millis(since + FORWARD_HOLD_MAX_MS) for _, _, since in [*self._asked_reads][:1]]
+        return min((time for time in times if time is not None), default=None)
+
+    def _known(self) -> Advertisement:
+        assert self._active is not None, "there is a connection, so there is an active node"
+        return self._active
+
+    def _tell(self, channel: Channel, message: Message) -> None:
+        self._emit(Send(node=self._known().node, channel=channel, message=message))
+
+    def _dial(self, now: Millis) -> None:
+        active = self._known()
+        self._dial_at = None
+        self._emit(Dial(node=active.node, address=active.cluster_address, channel=Channel.FORWARDING, name=active.name, key=active.key,
+                        certificate=active.certificate, accepts=active.certificate))
+
+    def _begin_reading(self, now: Millis) -> None:
+        active = self._active
+        if active is None or not self._is_performance or not self._may_read:
+            return
+        match self._settings.consistency:
+            case Consistency.STRONG:
+                self._lease.begin(active.term, now)
+            case Consistency.SESSION:
+                self._emit(SetWatermark(index=EVERYTHING))
+                self._emit(SetLease(until_boot_ms=FOREVER_BOOT_MS))
+            case Consistency.STRICT:
+                self._ask_round(now)
+
+    def _drop_forwarding(self, now: Millis) -> None:
+        self._is_connected = False
+        self._outbox.hold_all(now)
+
+    def _drop_performance(self) -> None:
+        self._is_performance = False
+        self._lease.pause()
+        while self._asked_reads:                         # they are asked for again
+            _, ticket, since = self._asked_reads.pop()
+            self._reads.appendleft((ticket, since))
+
+    def _ask_round(self, now: Millis) -> None:
+        """One at a time: what comes meanwhile shares the next."""
+        if not self._reads or self._asked_reads or not self._is_performance:
+            return
+        self._round += 1
+        self._asked_reads.extend((self._round, ticket, since) for ticket, since in self._reads)
+        self._reads.clear()
+        self._tell(Channel.PERFORMANCE, ReadIndexAsk(term=self._known().term, incarnation=self._settings.incarnation, number=self._round))
+
+    def _let_read(self) -> None:
+        while self._confirmed_reads and self._confirmed_reads[0][0] <= self._applied:
+            self._emit(LetRead(ticket=self._confirmed_reads.popleft()[1]))
+
+    def _refuse_late_reads(self, now: Millis) -> None:
+        while self._reads and now - self._reads[0][1] >= FORWARD_HOLD_MAX_MS:
+            self._emit(Refuse(ticket=self._reads.popleft()[0], why=NO_ACTIVE))
+        while self._asked_reads and now - self._asked_reads[0][2] >= FORWARD_HOLD_MAX_MS:
+            self._emit(Refuse(ticket=self._asked_reads.popleft()[1], why=NO_ACTIVE))
