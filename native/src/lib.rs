@@ -1,4 +1,4 @@
-//! What Python would do too slowly or not at all: request heads, TLS, words in shared memory, the shape of JSON.
+//! What Python would do too slowly or not at all: request heads, TLS, words in shared memory, the shape of JSON, raft.
 //!
 //! A thin adapter: each module converts between Python and one library, and decides nothing that a caller could decide.
 //! Invariants: (1) no input makes it panic, and a panic would end the process; (2) every error becomes a Python exception in `error`.
@@ -6,6 +6,8 @@
 mod error;
 mod head;
 mod json;
+mod raft_node;
+mod raft_window;
 mod ticket;
 mod tls;
 mod words;
@@ -21,5 +23,10 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<tls::TlsConfig>()?;
     m.add_class::<tls::TlsConnection>()?;
     m.add_class::<words::Words>()?;
+    m.add("RaftError", m.py().get_type::<raft_node::RaftError>())?;
+    m.add_class::<raft_node::RaftNode>()?;
+    m.add_class::<raft_node::Ready>()?;
+    m.add_function(wrap_pyfunction!(raft_node::raft_entries, m)?)?;
+    m.add_function(wrap_pyfunction!(raft_node::raft_first_entry, m)?)?;
     Ok(())
 }

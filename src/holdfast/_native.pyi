@@ -1,4 +1,4 @@
-"""What Python would do too slowly or not at all: request heads, TLS, words in shared memory, the shape of JSON. In Rust, `native/`."""
+"""What Python would do too slowly or not at all: request heads, TLS, words in shared memory, the shape of JSON, raft. In Rust, `native/`."""
 from collections.abc import Sequence
 from typing import Literal, TypeAlias, final
 
@@ -21,6 +21,51 @@ def check_json(
     data: bytes, depth: int, string: int, entries: int, elements: int, /,
 ) -> Literal["depth", "string", "entries", "elements"] | None:
     """Which limit the JSON text breaks first; None: it keeps all. 0: no limit. About 1 ns a byte. Not a parser: other faults pass."""
+
+@final
+class PeerTls:
+    """One protocol's certificate and key between nodes, and the certificates that it takes; never changed. For either side.
+
+    `certificate` and `accepts`: DER; `key`: PKCS #8 DER. A certificate is taken if it is one of `accepts` byte for byte; chain, name and
+    dates are not looked at. TLS 1.2 or 1.3, no resumption. Raises TlsError.
+    """
+
+    def __new__(cls, *, alpn: str, certificate: bytes, key: bytes, accepts: Sequence[bytes]) -> PeerTls: ...
+
+@final
+class PeerSession:
+    """One connection between nodes, from its first byte on: bytes in, plaintext and bytes to send out."""
+
+    @staticmethod
+    def accept(offers: Sequence[PeerTls], /) -> PeerSession:
+        """The side that listens; what the other one asks for (ALPN) picks the offer, before any certificate is shown."""
+
+    @staticmethod
+    def connect(config: PeerTls, /) -> PeerSession:
+        """The side that dials. `send(b"")` gives its first bytes."""
+
+    def receive(self, data: bytes, /) -> tuple[bytes | None, bytes | None, bool]:
+        """Bytes from the network: (plaintext, bytes to send, whether the peer has ended the session or broken the protocol)."""
+
+    def send(self, data: bytes | bytearray, /) -> bytes | None:
+        """Plaintext to the bytes that carry it, with whatever else is to be sent. None while the handshake goes on: then it is kept."""
+
+    def close(self) -> bytes | None:
+        """The bytes that end the session in good order."""
+
+    @property
+    def is_handshaking(self) -> bool: ...
+    @property
+    def error(self) -> str | None:
+        """Why the session failed, if it did: what the other side does or shows, in words that follow its name."""
+
+    @property
+    def alpn(self) -> str | None:
+        """What both agreed on, once they have."""
+
+    @property
+    def peer_certificate(self) -> bytes | None:
+        """The other side's certificate as DER, once it has proved that it holds the key."""
 
 @final
 class TlsConfig:
@@ -84,3 +129,105 @@ class Words:
 
     def fetch_max(self, index: int, value: int, /) -> int:
         """Raises the word to `value` unless it is higher; gives what was there before."""
+
+class RaftError(RuntimeError):
+    """Raft cannot go on: its state may be torn."""
+
+@final
+class Ready:
+    """What raft wants done, in this order: `messages` sent; a snapshot, `entries` and `hard_state` durable; `messages_after` sent;
+    `RaftNode.persisted(number)`. Only a leader's messages go before they are durable."""
+
+    number: int
+    messages: list[tuple[int, int, bytes]]
+    """(to, type, message)"""
+    messages_after: list[tuple[int, int, bytes]]
+    must_sync: bool
+    hard_state: tuple[int, int, int] | None
+    """(term, vote, commit)"""
+    entries: list[tuple[int, int, bytes, bytes]]
+    """(index of the first, of the last, the first 16 bytes of data among them, entries as `raft_entries` reads them)"""
+    snapshot: tuple[int, int, bytes] | None
+    """(index, term, data)"""
+    committed: int
+    """Index of the last entry that is newly committed and durable here; 0: none."""
+    mark: bytes | None
+    """The first 16 bytes of the last one of them that carries data."""
+    changes: list[tuple[int, bytes]]
+    """Changes of members among them, which raft has applied: (index, context)."""
+    soft_state: tuple[int, int] | None
+    """(leader, role)"""
+    read_states: list[bytes]
+    """Contexts of `read_index` that a majority has confirmed."""
+
+@final
+class RaftNode:
+    """One member of raft. Not for several threads."""
+
+    def __new__(
+        cls, *, id: int, hard_state: tuple[int, int, int], voters: Sequence[int], learners: Sequence[int], base: tuple[int, int],
+        entries: Sequence[bytes], election_ticks: int, heartbeat_ticks: int, message_bytes: int, uncommitted_bytes: int, inflight: int,
+        chunk_bytes: int,
+    ) -> RaftNode:
+        """`base`: index and term of the entry before the first one given; `voters`, `learners`: as of `hard_state`'s commit."""
+
+    def tick(self) -> None: ...
+    def step(self, data: bytes, gated: bool, is_snapshot: bool = False, /) -> tuple[int, int, bool]:
+        """A message from a member: (its type, -1: not taken; who sent it; whether it is of a leader whose term is not over).
+
+        `gated`: no vote that is not a transfer's. A snapshot is taken only where one is expected.
+        """
+
+    def propose(self, data: bytes, term: int, /) -> int | None:
+        """The index that it gets; None: this node does not lead in that term, or takes nothing now."""
+
+    def propose_change(self, kind: int, id: int, context: bytes, term: int, /) -> int | None:
+        """`kind`: 0 a voter, 1 no member any more, 2 a learner. None also: another change is not applied yet."""
+
+    def campaign(self) -> None: ...
+    def forget_leader(self) -> None:
+        """Of a follower: may vote for another one now."""
+
+    def step_down(self) -> None:
+        """Leads no more in this term."""
+
+    def transfer_leader(self, to: int, /) -> None: ...
+    def read_index(self, context: bytes, /) -> None: ...
+    def broadcast(self) -> None:
+        """Tells the followers what is committed."""
+
+    def report_unreachable(self, id: int, /) -> None: ...
+    def report_snapshot(self, id: int, arrived: bool, /) -> None: ...
+    def ready(self) -> Ready | None:
+        """What is to be done; None: nothing."""
+
+    def persisted(self, number: int, /) -> None:
+        """All that the readies up to this one wanted durable is so."""
+
+    def entries(self, after: int, through: int, max_bytes: int, /) -> list[tuple[int, int, int, bytes]] | None:
+        """As `raft_entries`, of those in memory; None: the first of them no longer is."""
+
+    def term_at(self, index: int, /) -> int:
+        """Of an entry; 0: not known any more, or not yet."""
+
+    def offer_snapshot(self, index: int, term: int, voters: Sequence[int], learners: Sequence[int], /) -> None: ...
+    def compact(self, bytes: int, through: int, /) -> None:
+        """Keeps about `bytes` of entries in memory, but all after `through` and all that are not applied."""
+
+    @property
+    def wants_snapshot(self) -> bool: ...
+    @property
+    def window_bytes(self) -> int: ...
+    @property
+    def status(self) -> tuple[int, int, int, int, int, int, int, int]:
+        """(term, leader, role, committed, applied, first index in memory, last index, whom leadership is being given to)"""
+
+    @property
+    def progress(self) -> list[tuple[int, int, bool]]:
+        """Of each member, if this node leads: (id, matched, whether a snapshot is on its way)."""
+
+def raft_entries(payload: bytes, /) -> list[tuple[int, int, int, bytes]]:
+    """(index, term, 0: data, 1: a change of members, the data or the change's context). Raises RaftError."""
+
+def raft_first_entry(id: int, context: bytes, /) -> bytes:
+    """The first entry of a new log: it makes `id` the only voter."""

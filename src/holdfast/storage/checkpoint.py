@@ -23,16 +23,17 @@ FORMAT = 1
 DIGEST_BYTES = 32
 
 
-class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the small file says. `sequence`: of the log's segment that holds batch `index`."""
+class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What the small file says. `sequence`: of the log's segment that holds batch `index`. `note`: what else the log wants to know."""
 
-    format: int = FORMAT
+    format: int
     index: Index
     generation: int
     sequence: int
     file: str
     size: int
     digest: str
+    note: str = ""
 
 
 _decode = msgspec.json.Decoder(Checkpoint).decode
@@ -59,7 +60,7 @@ def load(disk: Disk, folder: Path) -> Checkpoint | None:
     return found
 
 
-def save(disk: Disk, folder: Path, copy: StateCopy, *, sequence: int) -> Checkpoint:
+def save(disk: Disk, folder: Path, copy: StateCopy, *, sequence: int, note: str = "") -> Checkpoint:
     """Takes the copy to its end and makes it the checkpoint. Raises OSError, or what taking it raises: then the old one stays. The
     copy is of another state than the old one."""
     path = folder / f"{COPY_PREFIX}{copy.generation:08x}-{copy.index:016x}"
@@ -78,10 +79,16 @@ def save(disk: Disk, folder: Path, copy: StateCopy, *, sequence: int) -> Checkpo
         raise
     finally:
         file.close()
-    made = Checkpoint(index=copy.index, generation=copy.generation, sequence=sequence, file=path.name, size=size, digest=digest.hexdigest())
+    made = Checkpoint(format=FORMAT, index=copy.index, generation=copy.generation, sequence=sequence, file=path.name, size=size,
+                      digest=digest.hexdigest(), note=note)
+    adopt(disk, folder, made)
+    return made
+
+
+def adopt(disk: Disk, folder: Path, made: Checkpoint) -> None:
+    """Makes it the checkpoint: its file is there, whole and synced. Raises OSError: then the old one stays."""
     _name(disk, folder, made)
     _remove_others(disk, folder, made)
-    return made
 
 
 def chunks(disk: Disk, folder: Path, checkpoint: Checkpoint) -> Iterator[bytes]:

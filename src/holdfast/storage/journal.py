@@ -72,14 +72,17 @@ class Journal:
 
     def append(self, group: Sequence[WriteBatch], term: Term) -> None:
         """Durable when it returns. Raises Full: nothing happened; Uncertain: ask `settle`; InvariantError: a gap in the numbers."""
-        if self._unsettled is not None:
-            raise Uncertain("the fate of the last append is not settled")
         if not group:
             return
         for number, batch in enumerate(group, self.durable_index + 1):
             if batch.index != number:
                 raise InvariantError(f"batch {batch.index} after batch {number - 1}")
-        first, payload = group[0].index, form.payload_of(group)
+        self.write(form.payload_of(group), first=group[0].index, count=len(group), term=term)
+
+    def write(self, payload: bytes, *, first: Index, count: int, term: Term) -> None:
+        """One record, as `append` does it; what it says is the caller's, and its number is the one after the last."""
+        if self._unsettled is not None:
+            raise Uncertain("the fate of the last append is not settled")
         size = form.record_size(payload)
         if self._disk.free_bytes(self._folder) < self._reserve_bytes:
             raise Full(f"no space left on the storage device: less than {self._reserve_bytes} bytes are free")
@@ -88,7 +91,7 @@ class Journal:
             self._begin_segment(first)
         at = self._segments[-1]
         offset = BLOCK_BYTES if begins else self._end
-        data = form.write_record(at.head, offset, payload, first=first, count=len(group), term=term)
+        data = form.write_record(at.head, offset, payload, first=first, count=count, term=term)
         self._unsettled = offset
         try:
             if begins:
@@ -100,7 +103,7 @@ class Journal:
             self._failed(error)
         self._unsettled = None
         self._end = offset + size
-        self.durable_index, self.term = group[-1].index, term
+        self.durable_index, self.term = Index(first + count - 1), term
 
     def settle(self) -> None:
         """Decides an append whose outcome is not known: it is not there, and will not be. Uncertain: the disk takes not even this."""

@@ -39,11 +39,16 @@ class Reading:
 
     def take(self, max_bytes: int) -> list[WriteBatch]:
         """The next batches, about `max_bytes` of them; none: it has caught up. Raises Trimmed, or IntegrityError: the log is damaged."""
-        found: list[WriteBatch] = []
+        wanted = self._next
+        return [batch for record in self.records(max_bytes) for batch in record.batches() if batch.index >= wanted]
+
+    def records(self, max_bytes: int) -> list[Record]:
+        """The same as the records that they stand in; the first one may begin before."""
+        found: list[Record] = []
         size, durable = 0, self._journal.durable_index
         while self._next <= durable and size < max_bytes:
             record = self._record()
-            found += (batch for batch in record.batches() if batch.index >= self._next)
+            found.append(record)
             size += record.size
             self._next = max(self._next, Index(record.last + 1))
         return found

@@ -1,0 +1,311 @@
+"""The folder of integrated storage: the journal with raft's entries and hard state, and the checkpoint behind it. Synchronous.
+
+The journal is that of the `file` backend, its records numbered for themselves. What a record says is in `form`.
+
+Invariants: (1) what `persist` returned from is what a later opening finds; (2) entries up to the commit index of a hard state are never
+replaced; (3) the base is durable before the journal before it is let go. Leaves to others: threads, and when to do what.
+"""
+import errno
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from holdfast._native import RaftError, raft_entries, raft_first_entry
+from holdfast.errors import IntegrityError, InvariantError
+from holdfast.ids import Index, NodeId, Term
+from holdfast.limits import FOLLOW_BYTES, RAFT_PERSIST_BYTES
+from holdfast.storage import checkpoint
+from holdfast.storage.checkpoint import Checkpoint
+from holdfast.storage.disk import Disk
+from holdfast.storage.journal import Journal
+from holdfast.storage.log import StateCopy
+from holdfast.storage.raft import form
+from holdfast.storage.raft.extents import Extents
+from holdfast.storage.raft.form import Base, Change, HardState, Member
+from holdfast.storage.raft.members import Members
+from holdfast.storage.reading import Reading, Trimmed
+from holdfast.storage.segment import Record
+
+JOURNAL_FOLDER, LOCK_NAME = "log", "lock"
+RAFT_ID_BYTES = 8
+
+Row = tuple[int, int, int, bytes]
+"""An entry: (index, term, 0: data or 1: a change of members, data or the change)."""
+Chunk = tuple[int, int, bytes, bytes]
+"""Entries that follow one another: (index of the first, of the last, how the first data among them begin, the entries)."""
+
+
+class Staged(msgspec.Struct, frozen=True, kw_only=True):
+    """A state that is whole and durable in this folder, and not the checkpoint yet. `base`: where it stands in raft's log, if it does."""
+
+    index: Index
+    generation: int
+    file: str
+    size: int
+    digest: str
+    base: str = ""
+
+
+class RaftDisk:
+    """Opening it locks the folder and recovers.
+
+    Raises UnavailableError: another process has the folder; IntegrityError: what was acknowledged is missing or damaged; OSError.
+    """
+
+    def __init__(self, disk: Disk, folder: Path, node: NodeId, *, draw: Callable[[int], bytes], segment_bytes: int,
+                 reserve_bytes: int) -> None:
+        self.disk, self.folder, self.node = disk, folder, node
+        disk.make_folder(folder)
+        self._lock = disk.lock(folder / LOCK_NAME)
+        try:
+            self.checkpoint = checkpoint.load(disk, folder)
+            self.base = form.read_base(self.checkpoint.note) if self.checkpoint else Base()
+            sequence = self.checkpoint.sequence if self.checkpoint else 0
+            self.journal = Journal(disk, folder / JOURNAL_FOLDER, segment_bytes=segment_bytes, reserve_bytes=reserve_bytes, draw=draw,
+                                   checkpoint=(Index(self.base.record), sequence))
+            self._adopting = threading.Lock()
+            self._serial = 0
+            self.raft_id = 0
+            self.state = HardState()
+            self.extents = Extents(self.base.index)
+            self._recover(draw)
+        except BaseException:
+            self._lock.close()
+            raise
+
+    @property
+    def generation(self) -> int:
+        return self.checkpoint.generation if self.checkpoint else 0
+
+    @property
+    def base_wal(self) -> Index:
+        """Index of the last batch of the checkpoint."""
+        return self.checkpoint.index if self.checkpoint else Index(0)
+
+    def bootstrap(self, address: str) -> None:
+        """Makes this node the first member of a new log."""
+        if self.extents.last or self.state.term:
+            raise InvariantError("the raft log has been begun already")
+        member = Member(id=self.node, raft_id=self.raft_id, address=address, voter=True)
+        change = Change(member=member)
+        payload = raft_first_entry(self.raft_id, form.write_change(change))
+        self.persist(HardState(1, 0, 1), [(1, 1, b"", payload)])
+        self.members.apply(1, change)
+
+    def persist(self, state: HardState, chunks: Sequence[Chunk]) -> None:
+        """Durable when it returns. Raises Full: nothing of the last record happened; Uncertain: call `settle`, then this again."""
+        records = _joined(chunks)
+        before = HardState(state.term, state.vote, self.state.commit)    # a commit index may speak of entries that are in the last record
+        for number, (first, last, mark, entries) in enumerate(records, 1):
+            record = self._write(state if number == len(records) else before, entries)
+            if entries:
+                self.extents.add(record, first, last, form.first_index(mark) if mark else 0)
+        self.state = state
+
+    def learn_commit(self, index: int) -> None:
+        """Entries up to `index`, which are here, are known to be committed. Becomes durable with the next record."""
+        changes = [(at, data) for at, _, kind, data in self.read(self.state.commit, index, 1 << 62) if kind == 1]
+        for at, data in changes:
+            self.members.apply(at, form.read_change(data))
+        self.state = HardState(self.state.term, self.state.vote, index)
+
+    def settle(self) -> None:
+        """After Uncertain. Raises it again: the disk takes nothing."""
+        self.journal.settle()
+
+    def read(self, after: int, through: int, max_bytes: int) -> list[Row]:
+        """Entries after `after`, up to `through`; fewer only when they are many. Raises Trimmed."""
+        found: list[Row] = []
+        extent = self.extents.of(after + 1)
+        if extent is None:
+            if after < through:
+                raise Trimmed
+            return found
+        reading = Reading(self.journal, self.disk, Index(extent.record - 1))
+        size = 0
+        try:
+            while size < max_bytes and after < through:
+                for record in reading.records(1):
+                    extent = self.extents.of(after + 1)
+                    if extent is None:
+                        raise Trimmed
+                    if record.first < extent.record:
+                        continue
+                    rows = [row for row in _entries(record) if after < row[0] <= min(extent.last, through)]
+                    found += rows
+                    after, size = extent.last, size + record.size
+        finally:
+            reading.close()
+        return found
+
+    def locate(self, wal: Index, commit: int) -> int:
+        """The last entry, up to `commit`, before the first one with a batch after `wal`. Raises Trimmed."""
+        if wal < self.base_wal:
+            raise Trimmed
+        extent = self.extents.of_wal(wal)
+        at = extent.first - 1 if extent else self.base.index
+        while at < commit:
+            for index, _, kind, data in self.read(at, commit, FOLLOW_BYTES):
+                if kind == 0 and data and form.last_index(data) > wal:
+                    return at
+                at = index
+        return at
+
+    def window(self, max_bytes: int) -> tuple[tuple[int, int], list[bytes]]:
+        """The newest entries for raft to begin with, all that are not committed among them, in whole segments: (index and term before
+        them, payloads)."""
+        first = self.extents.of(min(self.state.commit + 1, self.extents.last))
+        if first is None:
+            return (self.base.index, self.base.term), []
+        where = self.journal.segment_of(first.record)
+        while where and self.journal.bytes_since(where[1].sequence) < max_bytes and (
+                earlier := self.journal.segment_of(Index(where[1].first - 1))):
+            where = earlier
+        if where and (begin := self.extents.next_after(Index(where[1].first - 1))):
+            first = begin
+        reading = Reading(self.journal, self.disk, Index(first.record - 1))
+        try:
+            payloads = [form.read_record(record.payload)[2] for record in _all(reading)]
+        finally:
+            reading.close()
+        before = first.first - 1
+        return (before, self.term_at(before)), [payload for payload in payloads if payload]
+
+    def term_at(self, index: int) -> int:
+        """Of an entry that is here, or of the base. Raises Trimmed."""
+        if index == self.base.index:
+            return self.base.term
+        return self.read(index - 1, index, 1)[0][1]
+
+    def wal_at(self, index: int) -> Index:
+        """Index of the last batch up to that entry."""
+        end = index
+        while end > self.base.index:
+            extent = self.extents.of(end)
+            assert extent is not None
+            rows = self.read(extent.first - 1, end, 1)
+            for _, _, kind, data in reversed(rows):
+                if kind == 0 and data:
+                    return form.last_index(data)
+            end = extent.first - 1
+        return self.base_wal
+
+    def save(self, copy: StateCopy, base: Base) -> None:
+        """Makes a copy of the replica's state the checkpoint, and lets go of the log before it. Slow. Raises OSError."""
+        with self._adopting:
+            extent = self.extents.of(base.index + 1)
+            record = extent.record if extent else self.journal.durable_index
+            where = self.journal.segment_of(record)
+            sequence = where[1].sequence if where else self.journal.sequence
+            base = msgspec.structs.replace(base, record=record - 1, void=self.base.void)
+            old, note = self.checkpoint, form.write_base(base)
+            if old is not None and (old.generation, old.index) == (copy.generation, copy.index):
+                copy.chunks.close()
+                made = msgspec.structs.replace(old, sequence=sequence, note=note)
+                checkpoint.adopt(self.disk, self.folder, made)
+            else:
+                made = checkpoint.save(self.disk, self.folder, copy, sequence=sequence, note=note)
+            self.checkpoint, self.base = made, base
+            self.extents.trim(base.index)
+            self.journal.trim(Index(record - 1))
+
+    def install(self, staged: Staged, base: Base) -> None:
+        """A state that came from elsewhere takes the place of the log up to `base`, and of all that this node has. Raises OSError."""
+        with self._adopting:
+            record = self.journal.durable_index
+            base = msgspec.structs.replace(base, record=record, void=record)
+            made = Checkpoint(format=checkpoint.FORMAT, index=staged.index, generation=staged.generation, sequence=self.journal.sequence,
+                              file=staged.file, size=staged.size, digest=staged.digest, note=form.write_base(base))
+            checkpoint.adopt(self.disk, self.folder, made)
+            self.checkpoint, self.base = made, base
+            self.extents.reset(base.index)
+            self.journal.trim(record)
+
+    def next_serial(self) -> int:
+        """For names that no two files of this process have."""
+        with self._adopting:
+            self._serial += 1
+            return self._serial
+
+    def close(self) -> None:
+        self.journal.close()
+        self._lock.close()
+
+    def prepare(self) -> None:
+        """The next segment, if there is room. Slow."""
+        try:
+            self.journal.prepare()
+        except OSError as error:                         # the record that needs it tries again, and says what is wrong
+            if error.errno in (errno.EBADF, errno.EINVAL):
+                raise
+
+    def _write(self, state: HardState, entries: bytes = b"") -> Index:
+        number = Index(self.journal.durable_index + 1)
+        self.journal.write(form.write_record(self.raft_id, state, entries), first=number, count=1, term=Term(state.term))
+        return number
+
+    def _recover(self, draw: Callable[[int], bytes]) -> None:
+        changes: list[tuple[int, bytes]] = []
+        reading = Reading(self.journal, self.disk, Index(self.journal.first_index - 1))
+        try:
+            for record in _all(reading):
+                self.raft_id, self.state, entries = form.read_record(record.payload)
+                if entries and record.first > self.base.void:
+                    self._take(record, changes)
+        finally:
+            reading.close()
+        if not self.raft_id:
+            self.raft_id = int.from_bytes(draw(RAFT_ID_BYTES)) >> 1 or 1
+            self._write(self.state)
+        self._find_commit(changes)
+
+    def _take(self, record: Record, changes: list[tuple[int, bytes]]) -> None:
+        rows = _entries(record)
+        wal = next((form.first_index(data) for _, _, kind, data in rows if kind == 0 and data), 0)
+        self.extents.add(record.first, rows[0][0], rows[-1][0], wal)
+        while changes and changes[-1][0] >= rows[0][0]:
+            changes.pop()
+        changes += ((index, data) for index, _, kind, data in rows if kind == 1 and index > self.base.index)
+
+    def _find_commit(self, changes: Sequence[tuple[int, bytes]]) -> None:
+        """The members, and what is known to be committed. A node that is the only voter commits whatever it has made durable."""
+        self.members = Members(self.base.index, self.base.members, self.raft_id)
+        last = self.extents.last
+        commit = max(min(self.state.commit, last), self.base.index)
+        for index, data in changes:
+            if index <= commit or self.members.is_alone:
+                commit = max(commit, index)
+                self.members.apply(index, form.read_change(data))
+        if self.members.is_alone:
+            commit = last
+        term, vote = self.state.term, self.state.vote
+        if self.base.term > term:                        # the snapshot was taken in, and its hard state was not
+            term, vote = self.base.term, 0
+        self.state = HardState(term, vote, commit)
+
+
+def _joined(chunks: Sequence[Chunk]) -> list[Chunk]:
+    """As few records as there may be; one at least, for the hard state."""
+    joined: list[Chunk] = []
+    for chunk in chunks:
+        if joined:
+            first, last, mark, entries = joined[-1]
+            if last + 1 == chunk[0] and len(entries) + len(chunk[3]) <= RAFT_PERSIST_BYTES:
+                joined[-1] = (first, chunk[1], mark or chunk[2], entries + chunk[3])
+                continue
+        joined.append(chunk)
+    return joined or [(0, 0, b"", b"")]
+
+
+def _all(reading: Reading) -> Iterator[Record]:
+    while found := reading.records(FOLLOW_BYTES):
+        yield from found
+
+
+def _entries(record: Record) -> list[Row]:
+    try:
+        return raft_entries(form.read_record(record.payload)[2])
+    except RaftError as error:
+        raise IntegrityError(f"record {record.first} of the raft log cannot be read: {error}") from error

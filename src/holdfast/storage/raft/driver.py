@@ -1,0 +1,294 @@
+"""The loop around raft: messages in, ticks, and what raft wants done, in raft's order. Lives on one event loop.
+
+Invariants: (1) messages that speak of entries, votes or terms leave only once these are durable here, but for a leader's own appends; (2)
+one write to the disk is under way at a time, and what raft asks for meanwhile goes out as the next one; (3) no vote is given and no
+campaign begun while the gate is shut, but for a transfer; (4) ticks that are late are not made up for. Leaves to others: what entries mean.
+"""
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import Executor
+from enum import IntEnum
+from typing import Protocol, TypeVar
+
+from holdfast._native import RaftNode, Ready
+from holdfast.ids import Millis
+from holdfast.limits import RAFT_PERSIST_BYTES
+from holdfast.storage.log import Uncertain
+from holdfast.storage.raft.disk import RaftDisk, Staged
+from holdfast.storage.raft.form import Base, HardState
+from holdfast.storage.raft.gate import Gate, Hold
+from holdfast.storage.raft.timing import Timing
+
+T = TypeVar("T")
+AGAIN_S = 0.5                                            # after a write that failed
+
+
+class Role(IntEnum):
+    """raft's StateRole."""
+
+    FOLLOWER = 0
+    CANDIDATE = 1
+    LEADER = 2
+    PRE_CANDIDATE = 3
+
+
+class Kind(IntEnum):
+    """Those of raft's messages that somebody here looks at."""
+
+    DROPPED = -1
+    APPEND = 3
+    VOTE = 5
+    SNAPSHOT = 7
+    HEARTBEAT = 8
+    PRE_VOTE = 17
+
+
+class Events(Protocol):
+    """Who is told what raft did. Called between raft's steps; must not call back into the driver's pump."""
+
+    def send(self, to: int, kind: int, data: bytes) -> None: ...
+    def committed(self, ready: Ready) -> None: ...
+    def role_changed(self) -> None: ...
+    def staged(self, index: int) -> tuple[Staged, Base]: ...
+    def installed(self) -> None: ...
+    def disk_hangs(self) -> None: ...
+    def failed(self, error: BaseException) -> None: ...
+
+
+class Driver:
+    """One run of raft, from start to stop."""
+
+    def __init__(self, node: RaftNode, disk: RaftDisk, appender: Executor, maker: Executor, events: Events, *, timing: Timing,
+                 boot_ms: Callable[[], Millis], rank: Callable[[], int]) -> None:
+        self.node, self._disk, self._appender, self._maker, self._events = node, disk, appender, maker, events
+        self._timing, self._boot_ms, self._rank = timing, boot_ms, rank
+        self._loop = asyncio.get_running_loop()
+        self.gate = Gate(timing, boot_ms())
+        self.hold = Hold(timing, self.gate)
+        self.term, self.leader, self.role, self.committed = node.status[0], node.status[1], Role(node.status[2]), node.status[3]
+        self._state = disk.state                         # as of the last ready that is durable, or on its way
+        self._queue: list[Ready] = []                    # to be made durable, in order
+        self._persisting: asyncio.Task[None] | None = None
+        self._pumping = self._stopped = False
+        self._beats = 0
+        self._suspects = False
+        self._tick_timer = self._loop.call_later(timing.tick / 1000, self._tick)
+        self._campaign_timer: asyncio.TimerHandle | None = None
+
+    @property
+    def is_hanging(self) -> bool:
+        """Has the disk not answered for too long?"""
+        return self._hanging
+
+    _hanging = False
+
+    async def stop(self) -> None:
+        """Takes no more, and waits for the write under way."""
+        self._stopped = True
+        self._tick_timer.cancel()
+        if self._campaign_timer is not None:
+            self._campaign_timer.cancel()
+        if self._persisting is not None:
+            await asyncio.wait([self._persisting])
+
+    def receive(self, data: bytes, *, is_snapshot: bool = False) -> tuple[int, int]:
+        """One of raft's messages: (its type, who sent it)."""
+        now = self._boot_ms()
+        kind, sender, leads = self.node.step(data, self.gate.is_shut(now), is_snapshot)
+        if leads:
+            self.gate.heard_leader(now)
+            self._suspects = False
+        if kind != Kind.DROPPED:
+            self.pump_soon()
+        return kind, sender
+
+    def pump_soon(self) -> None:
+        """All that comes in one turn of the loop is answered together."""
+        if not self._pumping:
+            self._pumping = True
+            self._loop.call_soon(self.pump)
+
+    def pump(self) -> None:
+        """Does what raft wants done now, and sees to the rest."""
+        self._pumping = False
+        if self._stopped:
+            return
+        try:
+            while (ready := self.node.ready()) is not None:
+                self._take(ready)
+        except Exception as error:  # noqa: BLE001 — raft's state may be torn: nothing of it may go on
+            self._fail(error)
+
+    def campaign(self) -> None:
+        """At once, whatever the gate says: for the only voter."""
+        self.node.campaign()
+        self.pump()
+
+    def suspect(self) -> None:
+        """The leader may be gone: campaigns as soon as the gate opens, each member a little later than the one before it."""
+        if not self._suspects and self.role is not Role.LEADER and not self._stopped:
+            self._suspects = True
+            self._plan_campaign(self._wait_for_gate())
+
+    def renew(self) -> None:
+        """Asks a majority whether this node still leads."""
+        now = self._boot_ms()
+        context = self.hold.begin_round(self.term, now)
+        if context is not None:
+            self.node.read_index(context)
+            self.pump()
+
+    def transfer(self, to: int) -> None:
+        self.node.transfer_leader(to)
+        self.pump()
+
+    def step_down(self) -> None:
+        self.node.step_down()
+        self.pump()
+
+    def _take(self, ready: Ready) -> None:
+        send = self._events.send
+        for to, kind, data in ready.messages:
+            send(to, kind, data)
+        if ready.hard_state is not None:
+            self.term = ready.hard_state[0]
+        if ready.soft_state is not None:
+            self.leader, self.role = ready.soft_state[0], Role(ready.soft_state[1])
+            if self.role is not Role.LEADER:
+                self.hold.void()
+            self._events.role_changed()
+        for context in ready.read_states:
+            self.hold.confirmed(context)
+        if ready.committed:
+            self.committed = ready.committed
+            self._events.committed(ready)
+        if ready.must_sync or self._queue or self._persisting is not None:
+            self._queue.append(ready)
+            if self._persisting is None:
+                self._persisting = self._loop.create_task(self._persist_all())
+        else:
+            if ready.hard_state is not None:             # a new commit index: written along with what is next
+                self._state = HardState(*ready.hard_state)
+            self._is_durable(ready)
+
+    def _is_durable(self, ready: Ready) -> None:
+        for to, kind, data in ready.messages_after:
+            self._events.send(to, kind, data)
+        self.node.persisted(ready.number)
+
+    async def _persist_all(self) -> None:
+        try:
+            while self._queue and not self._stopped:
+                group = self._next_group()
+                for ready in group:
+                    if ready.hard_state is not None:
+                        self._state = HardState(*ready.hard_state)
+                if any(ready.must_sync for ready in group):
+                    await self._persist(group)
+                for ready in group:
+                    self._is_durable(ready)
+                self.pump()
+        except Exception as error:  # noqa: BLE001 — as in `pump`
+            self._fail(error)
+        finally:
+            self._persisting = None
+
+    def _next_group(self) -> list[Ready]:
+        """As many as one write may hold; a snapshot goes alone, so that what comes before and after it keeps its place."""
+        size, count = 0, 0
+        for ready in self._queue:
+            size += sum(len(chunk[3]) for chunk in ready.entries)
+            if count and (size > RAFT_PERSIST_BYTES or ready.snapshot is not None):
+                break
+            count += 1
+            if ready.snapshot is not None:
+                break
+        group, self._queue = self._queue[:count], self._queue[count:]
+        return group
+
+    async def _persist(self, group: Sequence[Ready]) -> None:
+        """One flush for all of them; again and again if the disk refuses: raft cannot go on without it."""
+        watch = self._loop.call_later(self._timing.persist / 1000, self._hangs)
+        state = self._state
+        chunks, snapshot = [chunk for ready in group for chunk in ready.entries], group[0].snapshot
+        try:
+            while True:
+                try:
+                    if snapshot is not None and self._disk.base.index < snapshot[0]:
+                        await self._in(self._appender, self._disk.install, *self._events.staged(snapshot[0]))
+                        self._events.installed()
+                    await self._in(self._appender, self._disk.persist, state, chunks)
+                    break
+                except (Uncertain, OSError):
+                    if self._stopped:
+                        raise
+                    await asyncio.sleep(AGAIN_S)
+        finally:
+            watch.cancel()
+            self._hanging = False
+        if not self._disk.journal.is_prepared:
+            self._loop.run_in_executor(self._maker, self._disk.prepare)
+
+    def _in(self, pool: Executor, call: Callable[..., T], *args: object) -> Awaitable[T]:
+        return self._loop.run_in_executor(pool, call, *args)
+
+    def _hangs(self) -> None:
+        self._hanging = True
+        self._events.disk_hangs()
+
+    def _fail(self, error: BaseException) -> None:
+        self._stopped = True
+        self._tick_timer.cancel()
+        self.hold.void()
+        self._events.failed(error)
+
+    def _tick(self) -> None:
+        if self._stopped:
+            return
+        self._tick_timer = self._loop.call_later(self._timing.tick / 1000, self._tick)
+        if self.role is Role.LEADER:
+            self._beats += 1
+            if self._beats * self._timing.tick >= self._timing.renew:
+                self._beats = 0
+                self.renew()
+        elif self.gate.is_shut(self._boot_ms()) or self._hanging:
+            return                                       # a follower counts from when its gate opens, so never campaigns before
+        self.node.tick()
+        self.pump()
+
+    def _wait_for_gate(self) -> int:
+        return max(0, self.gate.opens_at - self._boot_ms())
+
+    def _plan_campaign(self, after_ms: int) -> None:
+        if self._campaign_timer is not None:
+            self._campaign_timer.cancel()
+        self._campaign_timer = self._loop.call_later(after_ms / 1000, self._gate_opened)
+
+    def _gate_opened(self) -> None:
+        if not self._may_campaign():
+            return
+        if wait := self._wait_for_gate():
+            self._plan_campaign(wait)
+            return
+        self.node.forget_leader()                        # so that it can vote for another member that comes first
+        self.pump()
+        self._plan_again(self._rank() * self._timing.rank)
+
+    def _plan_again(self, after_ms: int) -> None:
+        self._campaign_timer = self._loop.call_later(after_ms / 1000, self._campaign_on_suspicion)
+
+    def _campaign_on_suspicion(self) -> None:
+        if not self._may_campaign():
+            return
+        if self._wait_for_gate():
+            self._suspects = False                       # a leader spoke, or another member was voted for
+            return
+        if self.role is not Role.CANDIDATE and self.leader == 0:
+            self.node.campaign()
+            self.pump()
+        self._plan_again(self._timing.retry + self._rank() * self._timing.rank)
+
+    def _may_campaign(self) -> bool:
+        return self._suspects and not self._stopped and not self._hanging and self.role is not Role.LEADER
+
+

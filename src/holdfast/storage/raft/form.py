@@ -1,0 +1,133 @@
+"""What integrated storage writes into its journal, into entries and beside raft's messages, as bytes. Pure.
+
+A record of the journal: version 1 B, this node's raft id, then the hard state (term, vote, commit), 8 B each, then entries as the native
+module writes them. An entry of data: kind 1 B, index of the first batch 8 B, number of batches 4 B, then the batches as in a record of
+the `file` backend. What is no message of raft's begins with a byte that none of these begins with.
+
+Invariants: (1) a later record's hard state and entries win over an earlier one's; (2) what cannot be read is refused, never guessed.
+"""
+from collections.abc import Sequence
+from struct import Struct
+from struct import error as StructError
+
+import msgspec
+
+from holdfast.errors import IntegrityError
+from holdfast.ids import Index, NodeId, Term
+from holdfast.storage import segment
+from holdfast.storage.batch import WriteBatch
+from holdfast.storage.segment import Record
+
+VERSION = 1
+BATCHES, INSTALL = 1, 2                                  # kinds of entries of data
+_RECORD, _ENTRY = Struct(">BQQQQ"), Struct(">BQI")
+
+
+class HardState(msgspec.Struct, frozen=True):
+    """What raft must not forget."""
+
+    term: int = 0
+    vote: int = 0
+    commit: int = 0
+
+
+class Member(msgspec.Struct, frozen=True, kw_only=True):
+    """`address`: of its cluster port. Not a voter: it learns, and counts for nothing."""
+
+    id: NodeId
+    raft_id: int
+    address: str
+    voter: bool
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What travels with a change of members: the member as it will be; or, with `remove`, as it was."""
+
+    member: Member
+    remove: bool = False
+
+
+class Base(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a checkpoint stands in raft's log, and who the members were there. Records up to `record` are not needed any more; entries of
+    records up to `void` are not in the log, whatever their index."""
+
+    index: int = 0
+    term: int = 0
+    record: int = 0
+    void: int = 0
+    members: tuple[Member, ...] = ()
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_change, _base = msgspec.msgpack.Decoder(Change).decode, msgspec.json.Decoder(Base).decode
+
+
+def write_record(raft_id: int, state: HardState, entries: bytes = b"") -> bytes:
+    return _RECORD.pack(VERSION, raft_id, state.term, state.vote, state.commit) + entries
+
+
+def read_record(payload: bytes) -> tuple[int, HardState, bytes]:
+    """(raft id, hard state, entries). Raises IntegrityError."""
+    try:
+        version, raft_id, term, vote, commit = _RECORD.unpack_from(payload)
+    except StructError as error:
+        raise IntegrityError("a record of the raft log is cut short") from error
+    if version != VERSION:
+        raise IntegrityError(f"a record of the raft log is of version {version}: this program knows {VERSION}")
+    return raft_id, HardState(term, vote, commit), payload[_RECORD.size:]
+
+
+def write_group(group: Sequence[WriteBatch]) -> bytes:
+    """The data of an entry."""
+    return _ENTRY.pack(BATCHES, group[0].index, len(group)) + segment.payload_of(group)
+
+
+def last_index(data: bytes) -> Index:
+    """Of the batches of an entry, which may be cut short behind its first bytes. Raises IntegrityError."""
+    kind, first, count = _head(data)
+    return Index(first + count - 1) if kind == BATCHES else Index(first)
+
+
+def first_index(data: bytes) -> Index:
+    return Index(_head(data)[1])
+
+
+def kind_of(data: bytes) -> int:
+    return _head(data)[0]
+
+
+def read_group(data: bytes) -> list[WriteBatch]:
+    """Raises IntegrityError."""
+    _, first, count = _head(data)
+    return list(Record(Index(first), count, Term(0), 0, data[_ENTRY.size:]).batches())
+
+
+def write_change(change: Change) -> bytes:
+    return _encode(change)
+
+
+def read_change(data: bytes) -> Change:
+    """Raises IntegrityError."""
+    try:
+        return _change(data)
+    except msgspec.MsgspecError as error:
+        raise IntegrityError(f"a change of members cannot be read: {error}") from error
+
+
+def write_base(base: Base) -> str:
+    return msgspec.json.encode(base).decode()
+
+
+def read_base(text: str) -> Base:
+    """Raises IntegrityError."""
+    try:
+        return _base(text)
+    except msgspec.MsgspecError as error:
+        raise IntegrityError(f"a checkpoint does not say where it stands in raft's log: {error}") from error
+
+
+def _head(data: bytes) -> tuple[int, int, int]:
+    if len(data) < _ENTRY.size or data[0] not in (BATCHES, INSTALL):
+        raise IntegrityError("an entry of the raft log cannot be read")
+    kind, first, count = _ENTRY.unpack_from(data)
+    return kind, first, count

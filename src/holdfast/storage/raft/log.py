@@ -1,0 +1,547 @@
+"""The `raft` backend: integrated storage, a log that a majority of the members has.
+
+An append is one entry. What a standby follows is read from memory, or from the journal where it lags.
+
+Invariants: (1) an append is told to be durable only when its own entry, by index and term, is committed and durable here; (2) its fate is
+settled only once it is committed, or an entry of a later term stands where it would have to be, or before; (3) the fence of a term is given
+out once, by the leader of that term, when its node has applied all that was committed before the term; (4) batches are followed in order,
+each once. Leaves to others: applying to the replica, leases, whom to trust.
+"""
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from holdfast._native import RaftNode, Ready
+from holdfast.errors import IntegrityError, InvariantError
+from holdfast.ids import Index, Millis, NodeId, Term
+from holdfast.limits import (
+    CHECKPOINT_AFTER_BYTES,
+    DISK_RESERVE_BYTES,
+    FOLLOW_BYTES,
+    RAFT_INFLIGHT_MAX,
+    RAFT_MESSAGE_BYTES,
+    RAFT_PERSIST_BYTES,
+    RAFT_UNCOMMITTED_MAX_BYTES,
+    RAFT_WINDOW_BYTES,
+    SEGMENT_BYTES,
+)
+from holdfast.storage import checkpoint
+from holdfast.storage.batch import WriteBatch
+from holdfast.storage.checkpoint import Checkpoint
+from holdfast.storage.disk import Disk, OsDisk
+from holdfast.storage.log import Fence, FenceLost, Full, Snapshot, Uncertain
+from holdfast.storage.raft import form, transport
+from holdfast.storage.raft.changing import Changing
+from holdfast.storage.raft.disk import RaftDisk, Row, Staged
+from holdfast.storage.raft.driver import Driver, Role
+from holdfast.storage.raft.form import Base, Member
+from holdfast.storage.raft.members import learners, voters
+from holdfast.storage.raft.timing import TIMING, Timing
+from holdfast.storage.raft.transport import FromMember, NotAMember, Transport
+from holdfast.storage.reading import Trimmed
+
+T = TypeVar("T")
+
+
+class Sizes(msgspec.Struct, frozen=True, kw_only=True):
+    """In bytes; see `limits`."""
+
+    segment: int = SEGMENT_BYTES
+    reserve: int = DISK_RESERVE_BYTES
+    checkpoint_after: int = CHECKPOINT_AFTER_BYTES
+    window: int = RAFT_WINDOW_BYTES
+
+
+SIZES = Sizes()
+
+
+class Peer(msgspec.Struct, frozen=True, kw_only=True):
+    """A member as the leader sees it. `matched`: index of the last entry that it is known to have."""
+
+    id: NodeId
+    raft_id: int
+    matched: int
+    last_contact_boot_ms: Millis
+
+
+class RaftStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """`leader`: None: unknown. `committed`, `applied`, `last`: indexes of raft's entries. `peers`: at the leader alone."""
+
+    term: int
+    leader: NodeId | None
+    leader_address: str
+    is_leader: bool
+    is_removed: bool
+    committed: int
+    applied: int
+    last: int
+    members: tuple[Member, ...]
+    peers: tuple[Peer, ...]
+
+
+class Pending:
+    """An append under way: its entry, and the last batch in it."""
+
+    __slots__ = ("answer", "index", "last", "term", "verdict")
+
+    def __init__(self, index: int, term: int, last: Index, answer: "asyncio.Future[None]") -> None:
+        self.index, self.term, self.last, self.answer = index, term, last, answer
+        self.verdict: bool | None = None                 # whether it is durable, once that is settled
+
+
+class RaftLog:
+    """Opening it locks the folder and recovers. `boot_ms`: CLOCK_BOOTTIME. Raises what `RaftDisk` raises."""
+
+    def __init__(self, folder: str | Path, node: NodeId, *, disk: Disk | None = None, boot_ms: Callable[[], Millis],
+                 draw: Callable[[int], bytes] = os.urandom, timing: Timing = TIMING, sizes: Sizes = SIZES,
+                 appender: Executor | None = None, maker: Executor | None = None) -> None:
+        self._node, self._boot_ms, self._draw, self._timing, self._sizes = node, boot_ms, draw, timing, sizes
+        # The journal takes votes and other leaders' entries for longer than this node takes appends.
+        self._disk = RaftDisk(disk or OsDisk(), Path(folder), node, draw=draw, segment_bytes=sizes.segment,
+                              reserve_bytes=sizes.reserve // 4)
+        self._appender = appender or ThreadPoolExecutor(1, "raft-append")
+        self._maker = maker or ThreadPoolExecutor(2, "raft-make")
+        self.members = self._disk.members
+        self.voters_changed_boot_ms = boot_ms()
+        self._changing = Changing(self, timing, boot_ms)
+        self.durable_index = self._disk.wal_at(self._disk.state.commit)
+        self._applied = self.durable_index
+        self.driver: Driver | None = None
+        self._transport: Transport
+        self._on_change: Callable[[], None] = _nothing
+        self._fence: Fence | None = None
+        self._led_term = 0                               # the term whose own empty entry is committed here
+        self._pending: Pending | None = None
+        self._contacts: dict[int, Millis] = {}
+        self._addresses: dict[int, str] = {}             # of who spoke to this node before it knew the members
+        self._followers: set[asyncio.Future[None]] = set()   # that have read all that is committed
+        self._waiters: set[asyncio.Future[None]] = set() # for the fence, its end, a fate
+        self._told_removed = False
+        self._staged: dict[int, Staged] = {}             # by the index in raft's log that the state stands at
+
+    @property
+    def raft_id(self) -> int:
+        return self._disk.raft_id
+
+    @property
+    def is_bootstrapped(self) -> bool:
+        """Does it know of any member?"""
+        return bool(self.members.now)
+
+    @property
+    def generation(self) -> int:
+        """Of the state that the log continues; grows with each restore."""
+        return self._disk.generation
+
+    @property
+    def status(self) -> RaftStatus:
+        members = self.members
+        driver = self.driver
+        if driver is None:
+            state, last = self._disk.state, self._disk.extents.last
+            return RaftStatus(term=state.term, leader=None, leader_address="", is_leader=False, is_removed=self.is_removed,
+                              committed=state.commit, applied=state.commit, last=last, members=members.sorted(), peers=())
+        term, leader_id, role, committed, applied, _, last, _ = driver.node.status
+        leader = members.now.get(leader_id)
+        return RaftStatus(term=term, leader=leader.id if leader else None, leader_address=leader.address if leader else "",
+                          is_leader=role == Role.LEADER, is_removed=self.is_removed, committed=committed, applied=applied, last=last,
+                          members=members.sorted(), peers=self._peers() if role == Role.LEADER else ())
+
+    @property
+    def is_removed(self) -> bool:
+        """Is this node a member no more?"""
+        return self.members.is_removed or self._told_removed
+
+    def bootstrap(self, address: str) -> None:
+        """Makes this node the first member of a new cluster; before `start`. `address`: of its cluster port."""
+        self._disk.bootstrap(address)
+
+    async def start(self, transport: Transport, *, on_change: Callable[[], None]) -> None:
+        """Takes part in raft. `on_change`: called when the leader, the term or the members have changed."""
+        if self.driver is not None:
+            raise InvariantError("raft runs already")
+        disk, timing = self._disk, self._timing
+        base, entries = await self._in(self._maker, disk.window, self._sizes.window)
+        members = disk.members.sorted()
+        node = RaftNode(
+            id=disk.raft_id, hard_state=(disk.state.term, disk.state.vote, disk.state.commit), voters=voters(members),
+            learners=learners(members), base=base, entries=entries,
+            election_ticks=timing.election_ticks(int.from_bytes(self._draw(8))), heartbeat_ticks=timing.heartbeat // timing.tick,
+            message_bytes=RAFT_MESSAGE_BYTES, uncommitted_bytes=RAFT_UNCOMMITTED_MAX_BYTES, inflight=RAFT_INFLIGHT_MAX,
+            chunk_bytes=RAFT_PERSIST_BYTES)
+        node.compact(self._sizes.window, disk.state.commit)
+        if disk.checkpoint is not None:
+            node.offer_snapshot(disk.base.index, disk.base.term, voters(disk.base.members), learners(disk.base.members))
+        self._transport, self._on_change = transport, on_change
+        self.driver = Driver(node, disk, self._appender, self._maker, self, timing=timing, boot_ms=self._boot_ms, rank=self._rank)
+        if disk.members.is_alone:
+            self.driver.campaign()                      # nobody else could lead: no gate and no silence to wait for
+
+    async def stop(self) -> None:
+        """Takes no more part. What is under way ends as Uncertain."""
+        driver, self.driver = self.driver, None
+        if driver is None:
+            return
+        self._lose("raft has stopped")
+        await driver.stop()
+        self._contacts.clear()
+        self._wake(self._followers)
+
+    async def close(self) -> None:
+        """The folder can be opened again."""
+        await self.stop()
+        self._appender.shutdown()
+        self._maker.shutdown()
+        self._disk.close()
+
+    def receive(self, data: bytes) -> None:
+        """A message from a member, already authenticated."""
+        driver = self.driver
+        if driver is None or not data:
+            return
+        if data[0] == transport.OURS:
+            self._receive_ours(driver, data)
+            return
+        _, sender = driver.receive(data)
+        self._contacts[sender] = self._boot_ms()
+
+    def suspect(self, raft_id: int) -> None:
+        """A hint that the member may be gone: its connection was reset. Campaigns as soon as the gate opens."""
+        if self.driver is not None and self.driver.leader in (raft_id, 0):
+            self.driver.suspect()
+
+    async def append(self, group: Sequence[WriteBatch], fence: Fence) -> None:
+        """Raises FenceLost; Full: nothing happened, no space; Uncertain; InvariantError: a gap in the numbers."""
+        driver = self.driver
+        if driver is None or fence != self._fence:
+            raise FenceLost(f"term {fence.term} has ended")
+        if self._pending is not None:
+            raise InvariantError("one append at a time")
+        for number, batch in enumerate(group, self.durable_index + 1):
+            if batch.index != number:
+                raise InvariantError(f"batch {batch.index} after batch {number - 1}")
+        if self._disk.disk.free_bytes(self._disk.folder) < self._sizes.reserve:
+            raise Full(f"no space left on the storage device: less than {self._sizes.reserve} bytes are free")
+        index = driver.node.propose(form.write_group(group), fence.term)
+        if index is None:
+            raise FenceLost(f"term {fence.term} ends")
+        loop = asyncio.get_running_loop()
+        pending = self._pending = Pending(index, fence.term, group[-1].index, loop.create_future())
+        deadline = loop.call_later(self._timing.settle / 1000, _give_up, pending.answer)
+        driver.pump()
+        try:
+            await pending.answer
+        finally:
+            deadline.cancel()
+            if pending.verdict is not None:
+                self._pending = None
+
+    async def fate(self, index: Index) -> bool:
+        """Waits until it is settled. Raises Uncertain: this node stops, or its log has been replaced by a snapshot."""
+        pending = self._pending
+        while pending is not None and pending.verdict is None:
+            if self.driver is None:
+                raise Uncertain("raft has stopped")
+            await self.change()
+        self._pending = None
+        if pending is None or index > pending.last:
+            return index <= self.durable_index
+        return bool(pending.verdict)
+
+    async def follow(self, after: Index) -> AsyncIterator[WriteBatch | Snapshot]:
+        """Raises IntegrityError: the log is damaged, or ends before `after`: whoever asks did not get that from here."""
+        async for found in self.follow_groups(after):
+            if isinstance(found, Snapshot):
+                yield found
+            else:
+                for batch in found:
+                    yield batch
+
+    async def follow_groups(self, after: Index) -> AsyncIterator[list[WriteBatch] | Snapshot]:
+        """As `follow`, as many batches at once as there are."""
+        if after > self.durable_index:
+            raise IntegrityError(f"batches after {after} are wanted, but the log ends at {self.durable_index}")
+        at = -1
+        while True:
+            try:
+                if at < 0:
+                    if after == 0 and self._disk.checkpoint is not None:
+                        raise Trimmed                    # or as good as: the shorter way
+                    at = await self._locate(after)
+                rows = await self._read(at)
+                if not rows:
+                    await self._beyond(at)
+                    continue
+                at = rows[-1][0]
+                found = [batch for _, _, kind, data in rows if kind == 0 and data for batch in form.read_group(data) if batch.index > after]
+                if found:
+                    after = found[-1].index
+                    yield found
+            except Trimmed:
+                last, base = self._disk.checkpoint, self._disk.base
+                if last is None or last.index < after:
+                    raise IntegrityError(f"batch {after + 1} is in neither the log nor a checkpoint") from None
+                yield Snapshot(index=last.index, generation=last.generation, chunks=self._chunks(last))
+                at, after = base.index, last.index
+
+    async def lock(self) -> Fence:
+        """When this node leads, and has applied all that was committed before its term."""
+        while True:
+            driver = self.driver
+            if driver is not None and self._fence is None and driver.role is Role.LEADER and self._led_term == driver.term:
+                if self._applied >= self.durable_index:
+                    self._fence = Fence(term=Term(driver.term), holder=self._node)
+                    return self._fence
+            elif driver is not None and driver.role is Role.FOLLOWER and self.members.is_alone:
+                driver.campaign()
+                continue
+            await self.change()
+
+    async def lost(self, fence: Fence) -> None:
+        """Returns when the fence is held no more."""
+        while self._fence == fence:
+            await self.change()
+
+    async def unlock(self, fence: Fence, to: NodeId | None) -> None:
+        """Gives leadership to `to`, or to the voter that lacks least. Whoever relied on the hold has let go of it before."""
+        driver = self.driver
+        if fence != self._fence or driver is None:
+            return
+        driver.hold.give_up(fence.term)
+        self._lose("the fence is given up")
+        successor = self._successor(to)
+        if successor:
+            driver.transfer(successor)
+            deadline = self._boot_ms() + self._timing.transfer
+            while driver.role is Role.LEADER and driver.term == fence.term and self._boot_ms() < deadline:
+                await self.change((deadline - self._boot_ms()) / 1000)
+        if driver.role is Role.LEADER and driver.term == fence.term:
+            driver.step_down()
+
+    def hold_until_boot_ms(self, fence: Fence) -> Millis:
+        if self.driver is None or fence != self._fence:
+            return Millis(0)
+        return self.driver.hold.until(fence.term)
+
+    def note_applied(self, index: Index) -> None:
+        """The replica has all batches up to `index`. Before `start` it also tells what was committed: a replica holds nothing else."""
+        if self.driver is None and index > self.durable_index:
+            self._learn_commit(index)
+        self._applied = max(self._applied, index)
+        if self._waiters and self._fence is None:
+            self._wake(self._waiters)
+
+    async def add(self, member: Member, *, voter: bool) -> None:
+        """The leader alone: a learner first; with `voter`, a voter once it has caught up. Raises BadRequest, UnavailableError."""
+        await self._changing.add(member, voter=voter)
+
+    async def promote(self, node: NodeId) -> None:
+        """The leader alone: a learner becomes a voter once it has caught up. Raises BadRequest, UnavailableError."""
+        await self._changing.promote(node)
+
+    async def demote(self, node: NodeId) -> None:
+        """The leader alone: a voter becomes a learner. Raises BadRequest, UnavailableError."""
+        await self._changing.demote(node)
+
+    async def remove(self, node: NodeId) -> None:
+        """The leader alone; if it is itself, it leads no more. Raises BadRequest, UnavailableError."""
+        await self._changing.remove(node)
+
+    # What the driver tells.
+
+    def send(self, to: int, kind: int, data: bytes) -> None:
+        member = self.members.now.get(to)
+        if member is None:
+            self._transport.send(to, self._addresses.get(to, ""), data)
+        elif member.voter:
+            self._transport.send(to, member.address, data)
+        else:
+            own = self.members.now.get(self.raft_id)
+            data = transport.write(FromMember(raft_id=self.raft_id, address=own.address if own else "", message=data))
+            self._transport.send(to, member.address, data)
+
+    def committed(self, ready: Ready) -> None:
+        driver = self.driver
+        if driver is None:
+            return
+        if ready.changes:
+            before = voters(self.members.sorted())
+            for index, context in ready.changes:
+                self.members.apply(index, form.read_change(context))
+            if before != voters(self.members.sorted()):
+                self.voters_changed_boot_ms = self._boot_ms()
+            driver.hold.void()
+            self._wake(self._waiters)
+            self._changed_soon()
+        if ready.mark is not None:
+            self.durable_index = form.last_index(ready.mark)
+        if self._pending is not None:
+            self._settle(driver, self._pending)
+        if driver.role is Role.LEADER and self._led_term != driver.term and driver.node.term_at(ready.committed) == driver.term:
+            self._led_term = driver.term
+            self._wake(self._waiters)
+        if driver.node.window_bytes > self._sizes.window:
+            driver.node.compact(self._sizes.window, ready.committed)
+        if self._followers:
+            self._wake(self._followers)
+
+    def role_changed(self) -> None:
+        driver = self.driver
+        if driver is not None and driver.role is not Role.LEADER:
+            self._lose("leadership is lost")
+        self._wake(self._waiters)
+        self._changed_soon()
+
+    def staged(self, index: int) -> tuple[Staged, Base]:
+        staged = self._staged[index]
+        return staged, form.read_base(staged.base)
+
+    def installed(self) -> None:
+        disk = self._disk
+        self._staged.pop(disk.base.index, None)
+        disk.members.reset(disk.base.index, disk.base.members)
+        self.durable_index = disk.base_wal
+        self._wake(self._followers)
+        self._changed_soon()
+
+    def disk_hangs(self) -> None:
+        """Whoever leads must have a disk."""
+
+    def failed(self, error: BaseException) -> None:
+        self.driver = None
+        self._lose("raft has failed")
+        asyncio.get_running_loop().call_exception_handler({"message": "raft cannot go on", "exception": error})
+
+    def _settle(self, driver: Driver, pending: Pending) -> None:
+        if driver.committed >= pending.index:
+            pending.verdict = driver.node.term_at(pending.index) == pending.term
+        elif driver.node.term_at(driver.committed) > pending.term:
+            pending.verdict = False
+        else:
+            return
+        if pending.answer.done():
+            self._wake(self._waiters)                    # its fate is asked for
+        elif pending.verdict:
+            pending.answer.set_result(None)
+        else:
+            pending.answer.set_exception(FenceLost(f"term {pending.term} has ended: another leader's entry stands in its place"))
+
+    def _lose(self, why: str) -> None:
+        self._fence = None
+        if self._pending is not None and not self._pending.answer.done():
+            self._pending.answer.set_exception(Uncertain(f"the outcome of an append is not known: {why}"))
+        self._wake(self._waiters)
+
+    def _receive_ours(self, driver: Driver, data: bytes) -> None:
+        match transport.read(data):
+            case FromMember(raft_id=raft_id, address=address, message=message):
+                if raft_id not in self.members.now and len(self._addresses) < 64:
+                    self._addresses[raft_id] = address
+                driver.receive(message)
+                self._contacts[raft_id] = self._boot_ms()
+            case NotAMember(changed_at=changed_at):
+                if self.raft_id in self.members.now and changed_at > self.members.changed_at:
+                    self._told_removed = True
+                    self._changed_soon()
+            case _:
+                pass
+
+    def _learn_commit(self, index: Index) -> None:
+        disk = self._disk
+        at = disk.locate(index, disk.extents.last)
+        if disk.wal_at(at) == index:
+            disk.learn_commit(at)
+            self.durable_index = index
+
+    def _peers(self) -> tuple[Peer, ...]:
+        assert self.driver is not None
+        members = self.members.now
+        return tuple(Peer(id=members[raft_id].id, raft_id=raft_id, matched=matched,
+                          last_contact_boot_ms=self._contacts.get(raft_id, Millis(0)))
+                     for raft_id, matched, _ in self.driver.node.progress if raft_id in members and raft_id != self.raft_id)
+
+    def _successor(self, to: NodeId | None) -> int:
+        """A voter's raft id; 0: there is no other."""
+        members = self.members.now
+        matched = {raft_id: at for raft_id, at, _ in self.driver.node.progress} if self.driver else {}
+        others = [member for member in members.values() if member.voter and member.raft_id != self.raft_id]
+        others.sort(key=lambda member: (member.id != to, -matched.get(member.raft_id, 0), member.raft_id))
+        return others[0].raft_id if others else 0
+
+    def _rank(self) -> int:
+        """This node's place among the voters that may follow the leader."""
+        return sum(1 for raft_id in voters(self.members.sorted()) if raft_id < self.raft_id)
+
+    async def _locate(self, after: Index) -> int:
+        commit = self._commit
+        if after == self.durable_index:
+            return commit
+        return await self._in(self._maker, self._disk.locate, after, commit)
+
+    async def _read(self, at: int) -> Sequence[Row]:
+        commit = self._commit
+        if at < self._disk.base.index:
+            raise Trimmed
+        if at >= commit:
+            return ()
+        if self.driver is not None and (rows := self.driver.node.entries(at, commit, FOLLOW_BYTES)) is not None:
+            return rows
+        return await self._in(self._maker, self._disk.read, at, commit, FOLLOW_BYTES)
+
+    @property
+    def _commit(self) -> int:
+        return self.driver.committed if self.driver is not None else self._disk.state.commit
+
+    async def _beyond(self, at: int) -> None:
+        if self._commit <= at:
+            await self._wait(self._followers)
+
+    async def _chunks(self, of: Checkpoint) -> AsyncIterator[bytes]:
+        chunks = checkpoint.chunks(self._disk.disk, self._disk.folder, of)
+        while chunk := await self._in(self._maker, next, chunks, b""):
+            yield chunk
+
+    async def change(self, within_s: float | None = None) -> None:
+        await self._wait(self._waiters, within_s)
+
+    async def _wait(self, waiters: "set[asyncio.Future[None]]", within_s: float | None = None) -> None:
+        loop = asyncio.get_running_loop()
+        waiter = loop.create_future()
+        waiters.add(waiter)
+        timer = loop.call_later(within_s, _resolve, waiter) if within_s is not None else None
+        try:
+            await waiter
+        finally:
+            waiters.discard(waiter)
+            if timer is not None:
+                timer.cancel()
+
+    def _wake(self, waiters: "set[asyncio.Future[None]]") -> None:
+        for waiter in tuple(waiters):
+            _resolve(waiter)
+        waiters.clear()
+
+    def _changed_soon(self) -> None:
+        asyncio.get_running_loop().call_soon(self._on_change)
+
+    async def _in(self, pool: Executor, call: Callable[..., T], *args: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(pool, call, *args)
+
+
+def _nothing() -> None:
+    """Before `start`, nobody wants to know."""
+
+
+def _resolve(waiter: "asyncio.Future[None]") -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+
+
+def _give_up(answer: "asyncio.Future[None]") -> None:
+    if not answer.done():
+        answer.set_exception(Uncertain("an append took too long: its outcome is not known"))

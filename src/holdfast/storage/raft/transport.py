@@ -1,0 +1,87 @@
+"""What integrated storage needs of the network, and what travels beside raft's own messages.
+
+Raft's messages travel as they are; what is ours begins with a byte that none of them begins with. Invariant: what cannot be read is
+dropped, as a message lost would be.
+"""
+from collections.abc import AsyncIterator, Callable
+from typing import Protocol
+
+import msgspec
+
+from holdfast.ids import Index
+
+OURS = 0xFF
+
+
+class Transport(Protocol):
+    """Given by the node; keyed by raft id. Drops silently what it cannot deliver."""
+
+    def send(self, to: int, address: str, data: bytes) -> None:
+        """One message. `address`: of the member's cluster port; empty: not known here, so it goes back the way that the other's came."""
+
+    def send_snapshot(self, to: int, address: str, header: bytes, chunks: AsyncIterator[bytes], done: Callable[[bool], None]) -> None:
+        """Out of band, at its own pace. `done`: called once, whether the other side has all of it and said so."""
+
+
+class NotAMember(msgspec.Struct, frozen=True, kw_only=True, tag="not_a_member"):
+    """To a node that campaigns: by a membership that was decided at `changed_at`, it is none."""
+
+    changed_at: int
+
+
+class FromMember(msgspec.Struct, frozen=True, kw_only=True, tag="from"):
+    """One of raft's messages, to a node that may not know its sender yet."""
+
+    raft_id: int
+    address: str
+    message: bytes
+
+
+class WantState(msgspec.Struct, frozen=True, kw_only=True, tag="want_state"):
+    """To the leader: a state that the log installs is not here."""
+
+    raft_id: int
+    generation: int
+
+
+Ours = NotAMember | FromMember | WantState
+
+
+class StateHeader(msgspec.Struct, frozen=True, kw_only=True):
+    """Before a state's bytes. `message`: raft's own, of a snapshot; empty: it is staged for an entry of the log that installs it."""
+
+    index: Index
+    generation: int
+    size: int
+    digest: str
+    base: str = ""
+    message: bytes = b""
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_ours: Callable[[bytes], Ours] = msgspec.msgpack.Decoder(Ours).decode
+_header = msgspec.msgpack.Decoder(StateHeader).decode
+
+
+def write(message: Ours) -> bytes:
+    return bytes((OURS,)) + _encode(message)
+
+
+def read(data: bytes) -> NotAMember | FromMember | WantState | None:
+    """None: it cannot be read."""
+    try:
+        return _ours(data[1:])
+    except msgspec.MsgspecError:
+        return None
+
+
+def write_header(header: StateHeader) -> bytes:
+    return _encode(header)
+
+
+def read_header(data: bytes) -> StateHeader | None:
+    """None: it cannot be read."""
+    try:
+        return _header(data)
+    except msgspec.MsgspecError:
+        return None
