@@ -3,11 +3,13 @@
 //! A thin adapter: each module converts between Python and one library, and decides nothing that a caller could decide.
 //! Invariants: (1) no input makes it panic, and a panic would end the process; (2) every error becomes a Python exception in `error`.
 
+mod cluster_tls;
 mod error;
 mod head;
 mod json;
 mod raft_node;
 mod raft_window;
+mod session;
 mod ticket;
 mod tls;
 mod words;
@@ -20,6 +22,8 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("TlsError", m.py().get_type::<error::TlsError>())?;
     m.add_function(wrap_pyfunction!(head::parse_head, m)?)?;
     m.add_function(wrap_pyfunction!(json::check_json, m)?)?;
+    m.add_class::<cluster_tls::PeerTls>()?;
+    m.add_class::<cluster_tls::PeerSession>()?;
     m.add_class::<tls::TlsConfig>()?;
     m.add_class::<tls::TlsConnection>()?;
     m.add_class::<words::Words>()?;

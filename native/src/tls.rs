@@ -1,6 +1,7 @@
 //! TLS servers by rustls, without I/O: bytes in, plaintext and bytes to send out.
 
 use crate::error::Error;
+use crate::session::{Out, Session};
 use crate::ticket::{Tickets, KEY_SIZE};
 use aws_lc_rs::digest;
 use pyo3::prelude::*;
@@ -15,7 +16,6 @@ use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::version::{TLS12, TLS13};
 use rustls::{CipherSuite, DigitallySignedStruct, DistinguishedName, RootCertStore, SignatureScheme};
 use rustls::{ServerConfig, ServerConnection, SupportedProtocolVersion};
-use std::io::{self, Read, Write};
 use std::sync::Arc;
 
 /// Asks for a certificate, and checks only that the client holds its key. Whether it is worth anything, the auth method judges.
@@ -173,111 +173,55 @@ fn ticket_context(client: &str, ca: Option<&[u8]>, chain: &[CertificateDer<'_>])
     hash.finish().as_ref().to_vec()
 }
 
-type Out<'py> = Option<Bound<'py, PyBytes>>;
-
 /// One connection, from its first byte on. After an error it only says what is still to be sent.
 #[pyclass]
-pub struct TlsConnection {
-    session: ServerConnection,
-    out: Vec<u8>,
-    plain: Vec<u8>,
-    error: Option<String>,
-}
+pub struct TlsConnection(Session);
 
 #[pymethods]
 impl TlsConnection {
     #[new]
     fn new(config: &TlsConfig) -> PyResult<Self> {
-        let mut session = ServerConnection::new(config.0.clone()).map_err(Error::from)?;
-        // The caller takes everything out at once: no bound of rustls's own.
-        session.set_buffer_limit(None);
-        Ok(TlsConnection { session, out: Vec::new(), plain: Vec::new(), error: None })
+        let connection = ServerConnection::new(config.0.clone()).map_err(Error::from)?;
+        Ok(TlsConnection(Session::new(connection.into())))
     }
 
     /// Takes bytes from the network: (plaintext or None, bytes to send or None, whether the peer has ended it or broken the protocol).
     #[pyo3(signature = (data, /))]
-    fn receive<'py>(&mut self, py: Python<'py>, mut data: &[u8]) -> PyResult<(Out<'py>, Out<'py>, bool)> {
-        let mut ended = self.error.is_some();
-        self.plain.clear();
-        while !data.is_empty() && !ended {
-            match self.advance(&mut data) {
-                Ok(closed) => ended = closed,
-                Err(error) => {
-                    self.error = Some(error.to_string());
-                    ended = true;
-                }
-            }
-        }
-        let plain = (!self.plain.is_empty()).then(|| PyBytes::new(py, &self.plain));
-        self.plain.shrink_to(KEPT_BYTES);
-        Ok((plain, self.take_out(py)?, ended))
+    fn receive<'py>(&mut self, py: Python<'py>, data: &[u8]) -> PyResult<(Out<'py>, Out<'py>, bool)> {
+        self.0.receive(py, data)
     }
 
     /// Plaintext to the bytes that carry it, with whatever else is still to be sent.
     #[pyo3(signature = (data, /))]
     fn send<'py>(&mut self, py: Python<'py>, data: &[u8]) -> PyResult<Out<'py>> {
-        self.session.writer().write_all(data).map_err(Error::from)?;
-        self.take_out(py)
+        self.0.send(py, data)
     }
 
     /// The bytes that end the session in good order.
     fn close<'py>(&mut self, py: Python<'py>) -> PyResult<Out<'py>> {
-        self.session.send_close_notify();
-        self.take_out(py)
+        self.0.close(py)
     }
 
     #[getter]
     fn is_handshaking(&self) -> bool {
-        self.session.is_handshaking()
+        self.0.connection().is_handshaking()
     }
 
     /// True once the handshake has resumed an earlier session.
     #[getter]
     fn is_resumed(&self) -> bool {
-        self.session.handshake_kind() == Some(rustls::HandshakeKind::Resumed)
+        self.0.connection().handshake_kind() == Some(rustls::HandshakeKind::Resumed)
     }
 
     /// Why the session failed, if it did.
     #[getter]
-    fn error(&self) -> Option<&str> {
-        self.error.as_deref()
+    fn error(&self) -> Option<String> {
+        self.0.error().map(ToString::to_string)
     }
 
     /// The client's own certificate as DER, if it gave one; it holds the key.
     #[getter]
-    fn peer_certificate<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
-        self.session.peer_certificates()?.first().map(|leaf| PyBytes::new(py, leaf))
+    fn peer_certificate<'py>(&self, py: Python<'py>) -> Out<'py> {
+        self.0.connection().peer_certificates()?.first().map(|leaf| PyBytes::new(py, leaf))
     }
 }
-
-impl TlsConnection {
-    /// Takes as much of `data` as the session takes at once. True: the peer has ended the session.
-    fn advance(&mut self, data: &mut &[u8]) -> io::Result<bool> {
-        let taken = self.session.read_tls(data)?;
-        let state = self.session.process_new_packets().map_err(io::Error::other)?;
-        let size = state.plaintext_bytes_to_read();
-        if size > 0 {
-            let from = self.plain.len();
-            self.plain.resize(from + size, 0);
-            self.session.reader().read_exact(&mut self.plain[from..])?;
-        }
-        Ok(state.peer_has_closed() || taken == 0)
-    }
-
-    fn take_out<'py>(&mut self, py: Python<'py>) -> PyResult<Out<'py>> {
-        if !self.session.wants_write() {
-            return Ok(None);
-        }
-        self.out.clear();
-        while self.session.wants_write() {
-            self.session.write_tls(&mut self.out).map_err(Error::from)?;
-        }
-        let out = PyBytes::new(py, &self.out);
-        // What one large answer needed must not stay as this connection's memory.
-        self.out.shrink_to(KEPT_BYTES);
-        Ok(Some(out))
-    }
-}
-
-/// Capacity that a connection keeps between two calls.
-const KEPT_BYTES: usize = 4096;

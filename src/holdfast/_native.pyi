@@ -47,7 +47,7 @@ class PeerSession:
     def receive(self, data: bytes, /) -> tuple[bytes | None, bytes | None, bool]:
         """Bytes from the network: (plaintext, bytes to send, whether the peer has ended the session or broken the protocol)."""
 
-    def send(self, data: bytes | bytearray, /) -> bytes | None:
+    def send(self, data: bytes, /) -> bytes | None:
         """Plaintext to the bytes that carry it, with whatever else is to be sent. None while the handshake goes on: then it is kept."""
 
     def close(self) -> bytes | None:
