@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from holdfast.core import jobs, keys, state_token
 from holdfast.core.access import Access
+from holdfast.core.once import Once
 from holdfast.core.outcome import Answer, Commit, Do, Forward, Heavy, Outcome, Outside
 from holdfast.core.pipeline import execute
 from holdfast.crypto import (
@@ -51,7 +52,7 @@ Task: TypeAlias = Request | Due | Internal
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """What is to be run, with what earlier attempts computed. `origin`: forwarded, to run exactly once."""
+    """What is to be run, with what earlier attempts computed. `origin`: forwarded, to run exactly once (`core.once`)."""
 
     task: Task
     rng: Rng
@@ -82,6 +83,7 @@ class Lane:
         self._meter = KeyMeter(opened.keyring, usage)
         self._overlay = Overlay()
         self._active = ActiveMemory()
+        self._once = Once()
         self._group: deque[tuple[int, WriteBatch]] = deque()
         self._waiting: deque[tuple[Index, Ready]] = deque()
         self._txn: Txn
@@ -104,6 +106,8 @@ class Lane:
         work.rng.rewind()
         self._txn = txn = Txn(Run(state, self._barrier, Place.ACTIVE, self._derived, Reads()))
         self._signer = txn.derive(state_token.load_signer)   # before anything is written, or it could not be kept
+        if work.origin is not None and (reply := self._once.find(txn, work.origin)) is not None:
+            return Answer(reply=reply, index=state.index, reads=txn.run.reads)
         outcome = self._execute(work, Attempt(txn=txn, now_ms=self._time_ms, rng=work.rng, facts=facts, has_lease=True,
                                               active=self._active, memo=work.memo))
         if isinstance(outcome, Forward):
@@ -114,10 +118,14 @@ class Lane:
         """Numbers the outcome of the last run, whose entry the audit devices have now; or takes the refusal that stands in for it.
         It comes out of `release`. Before the next run, and before the reader of the last one is closed."""
         txn = self._txn
-        index = txn.run.reader.index if isinstance(outcome, Answer) or not outcome.changes else self._number(outcome.changes)
-        if isinstance(outcome, Commit) and outcome.changes and isinstance(work.task, Request):
-            header = ("X-Vault-Index", self._signer.show(index))
-            outcome = replace(outcome, reply=replace(outcome.reply, headers=(*outcome.reply.headers, header)))
+        changes = {} if isinstance(outcome, Answer) else outcome.changes
+        if isinstance(outcome, Commit) and isinstance(work.task, Request):
+            if changes:
+                header = ("X-Vault-Index", self._signer.show(Index(txn.run.reader.index + 1)))
+                outcome = replace(outcome, reply=replace(outcome.reply, headers=(*outcome.reply.headers, header)))
+            if work.origin is not None and (changes or outcome.effects):
+                changes = changes | self._once.record(txn, work.origin, outcome.reply, self._nonce)
+        index = self._number(changes) if changes else txn.run.reader.index
         self._waiting.append((index, Ready(work, outcome)))
 
     @property
@@ -156,6 +164,7 @@ class Lane:
         self._overlay.drop()
         self._derived.drop()
         self._meter.abandon()
+        self._once.abandon()
         if self._opened is not self._durable:
             self._opened = self._durable
             self._barrier = AesGcmBarrier(self._opened.keyring)

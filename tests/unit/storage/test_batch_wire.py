@@ -3,7 +3,7 @@ import pytest
 
 from holdfast.errors import IntegrityError, InvariantError
 from holdfast.ids import Index, Millis, Term
-from holdfast.limits import BATCH_CHANGES_MAX, BATCH_WIRE_MAX_BYTES, KEY_BYTES_MAX
+from holdfast.limits import BATCH_CHANGES_MAX, BATCH_OWN_CHANGES_MAX, BATCH_WIRE_MAX_BYTES, KEY_BYTES_MAX
 from holdfast.storage import WriteBatch
 from holdfast.storage import segment as form
 from holdfast.storage.batch import decode, encode
@@ -42,11 +42,12 @@ def test_a_later_version_is_refused_by_name() -> None:
 
 
 def test_the_bounds_of_a_batch() -> None:
-    most = {f"k{number}": b"" for number in range(BATCH_CHANGES_MAX)}
-    assert len(decode(encode(WriteBatch(index=Index(1), time_ms=Millis(0), changes={**most}))).changes) == BATCH_CHANGES_MAX
-    with pytest.raises(InvariantError, match=str(BATCH_CHANGES_MAX)):
+    limit = BATCH_CHANGES_MAX + BATCH_OWN_CHANGES_MAX
+    most = {f"k{number}": b"" for number in range(limit)}
+    assert len(decode(encode(WriteBatch(index=Index(1), time_ms=Millis(0), changes={**most}))).changes) == limit
+    with pytest.raises(InvariantError, match=str(limit)):
         encode(WriteBatch(index=Index(1), time_ms=Millis(0), changes={**most, "one more": b""}))
-    assert BATCH_CHANGES_MAX * KEY_BYTES_MAX + (40 << 20) < BATCH_WIRE_MAX_BYTES, "the largest request fits"
+    assert limit * KEY_BYTES_MAX + (40 << 20) < BATCH_WIRE_MAX_BYTES, "the largest request fits"
     with pytest.raises(InvariantError, match=str(BATCH_WIRE_MAX_BYTES)):
         encode(WriteBatch(index=Index(1), time_ms=Millis(0), changes={"k": bytes(BATCH_WIRE_MAX_BYTES + 1)}))
 

@@ -1,0 +1,158 @@
+"""Forwarded writes run exactly once: each leaves a record in its own batch, where a retry finds its answer.
+
+Key: `core/once/<node>/<incarnation, 16 hex digits>/<sequence, 16 hex digits>`; value: the request's digest, and the reply sealed under the
+key that only the node of entry has, so that neither who can open the store nor who has an old snapshot learns what was answered.
+
+Invariants:
+1. The record is in the batch that it tells of: both are durable, or neither is.
+2. A retry is answered from the record, if it is the same request; it is never run again.
+3. Below the floor that a forwarder has told, and of an incarnation before its newest, nothing is run. A record is removed only there, in
+   a later batch of the same node, ONCE_ENDED_AT_ONCE at a time.
+4. What is remembered beside the store is of one term, and only narrows what is run. That is enough, since a forwarded request names the
+   term of the active node that it is for: what reaches a successor was sent to it, after its sender had heard every answer it was to hear.
+
+Left to others: requests under way (`ha/inbox`), and that no request is sent again once the floor has passed it (`ha/forward`).
+Not recorded: answers without a write; an effect whose outcome is the answer (a snapshot), which is done again; the uses spent before an
+outside call, which the successor's run spends again.
+"""
+from collections import deque
+from collections.abc import Callable
+from urllib.parse import quote
+
+import msgspec
+
+from holdfast.core import envelope
+from holdfast.crypto.aead import open_box, seal_box
+from holdfast.engine import Origin, Reply, Txn
+from holdfast.errors import IntegrityError, RequestError
+from holdfast.ids import NodeId
+from holdfast.limits import ONCE_ENDED_AT_ONCE, ONCE_REPLY_MAX_BYTES, ONCE_SCAN_MAX
+from holdfast.storage import Changes
+
+PREFIX = "core/once/"
+_DIGITS = 16
+COMMITTED = "the request was carried out; its answer, of {} bytes, was too large to be kept, and was lost with the node that gave it"
+
+
+class AlreadyDone(RequestError):
+    """Not run, and not to be tried again: clients repeat a 5xx of their own accord."""
+
+    status = 409
+
+
+class Record(msgspec.Struct, frozen=True, array_like=True):
+    """`sealed`: the Reply as msgpack, under the origin's key; empty where it was too large. `size`: of the reply's body."""
+
+    digest: bytes
+    sealed: bytes
+    size: int
+
+
+class _Forwarder(msgspec.Struct):
+    """One node, as this term knows it."""
+
+    incarnation: int
+    floor: int
+    records: deque[int]                              # sequences with a record, of this incarnation, about ascending
+    old: deque[str]                                  # keys of earlier incarnations' records
+    unread: str | None                               # where the search for older records goes on; None: it has seen all
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Record).decode
+_decode_reply = msgspec.msgpack.Decoder(Reply).decode
+
+
+def folder(node: NodeId) -> str:
+    """Where a node's records are."""
+    return f"{PREFIX}{quote(node, safe='')}/"
+
+
+def key(origin: Origin) -> str:
+    id = origin.id
+    return f"{folder(id.node)}{id.incarnation:0{_DIGITS}x}/{id.sequence:0{_DIGITS}x}"
+
+
+class Once:
+    """The lane's own: what it knows of forwarders in this term."""
+
+    def __init__(self) -> None:
+        self._forwarders: dict[NodeId, _Forwarder] = {}
+
+    def find(self, txn: Txn, origin: Origin) -> Reply | None:
+        """The reply to give without running anything; None: run it."""
+        known = self._hear(txn, origin)
+        if origin.id.incarnation < known.incarnation or origin.id.sequence < known.floor:
+            return envelope.failed(AlreadyDone("this forwarded request has been answered, or given up, before"))
+        name = key(origin)
+        value = txn.get(name)
+        return None if value is None else _answer(name, _decode(value), origin)
+
+    def record(self, txn: Txn, origin: Origin, reply: Reply, nonce: Callable[[], bytes]) -> Changes:
+        """What the batch of this write has beside its own changes."""
+        known = self._hear(txn, origin)
+        name = key(origin)
+        changes: Changes = {}
+        while known.old and len(changes) < ONCE_ENDED_AT_ONCE:
+            changes[known.old.popleft()] = None
+        below = name[:-_DIGITS]
+        while known.records and known.records[0] < known.floor and len(changes) < ONCE_ENDED_AT_ONCE:
+            changes[f"{below}{known.records.popleft():0{_DIGITS}x}"] = None
+        size = len(reply.body)
+        sealed = b"" if size > ONCE_REPLY_MAX_BYTES else seal_box(origin.reply_key, _encode(reply), name=name, nonce=nonce())
+        changes[name] = _encode(Record(origin.digest, sealed, size))
+        known.records.append(origin.id.sequence)
+        return changes
+
+    def abandon(self) -> None:
+        """Batches were lost: which records there are has to be looked up again. What forwarders have told stays."""
+        for known in self._forwarders.values():
+            known.records.clear()
+            known.old.clear()
+            known.unread = ""
+
+    def _hear(self, txn: Txn, origin: Origin) -> _Forwarder:
+        id = origin.id
+        known = self._forwarders.get(id.node)
+        if known is None:
+            known = self._forwarders[id.node] = _Forwarder(id.incarnation, 0, deque(), deque(), "")
+        elif id.incarnation > known.incarnation:
+            _begin_incarnation(id.node, known, id.incarnation)
+        if id.incarnation == known.incarnation and origin.floor > known.floor:
+            known.floor = origin.floor
+        if known.unread is not None and not known.records and not known.old:
+            _look_for_older(txn, id.node, known)
+        return known
+
+
+def _begin_incarnation(node: NodeId, known: _Forwarder, incarnation: int) -> None:
+    below = f"{folder(node)}{known.incarnation:0{_DIGITS}x}/"
+    known.old.extend(f"{below}{sequence:0{_DIGITS}x}" for sequence in known.records)
+    known.records.clear()
+    known.incarnation, known.floor = incarnation, 0
+
+
+def _look_for_older(txn: Txn, node: NodeId, known: _Forwarder) -> None:
+    """Records that earlier terms left, ONCE_SCAN_MAX at a time; of ascending incarnations, of which the newest counts."""
+    found = txn.names(folder(node), after=known.unread or "", limit=ONCE_SCAN_MAX)
+    known.unread = found[-1] if len(found) == ONCE_SCAN_MAX else None
+    for name in found:
+        digits, _, sequence = name.partition("/")
+        incarnation = int(digits, 16)
+        if incarnation > known.incarnation:
+            _begin_incarnation(node, known, incarnation)
+        if incarnation == known.incarnation:
+            known.records.append(int(sequence, 16))
+        else:
+            known.old.append(folder(node) + name)
+
+
+def _answer(name: str, record: Record, origin: Origin) -> Reply:
+    if record.digest != origin.digest:
+        return envelope.failed(AlreadyDone("a forwarded request has the id of another one"))
+    if not record.sealed:
+        return envelope.failed(AlreadyDone(COMMITTED.format(record.size)))
+    try:
+        return _decode_reply(open_box(origin.reply_key, record.sealed, name=name))
+    except IntegrityError:
+        return envelope.failed(AlreadyDone("a forwarded request has another key than when it was carried out"))
