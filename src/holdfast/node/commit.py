@@ -94,6 +94,7 @@ class Committer:
         self._held: list[tuple[Work, asyncio.Future[Served]]] = []           # while a fate is unknown, or the hold is not certain
         self._settling = False
         self._stopped = False
+        self._idle: asyncio.Future[None] | None = None       # somebody waits for it
         self._outside = OutsideCalls()
 
     @property
@@ -122,6 +123,13 @@ class Committer:
         self._stopped = True
         if not self._settling:
             self._run_held()
+
+    async def drain(self) -> None:
+        """Takes no more: what comes is given back. Returns when all that was taken is durable and answered, but for calls outside."""
+        self.close()
+        while not self.is_idle:
+            self._idle = asyncio.get_running_loop().create_future()
+            await self._idle
 
     async def stop(self) -> None:
         """Takes no more, and waits until what was taken is durable and answered, or has been given back."""
@@ -266,6 +274,8 @@ class Committer:
                     self._spawn(self._call(ready, outside, answer))
                 case other:
                     assert_never(other)
+        if self._idle is not None and not self._idle.done() and self.is_idle:
+            self._idle.set_result(None)
 
     def _answer(self, answer: "asyncio.Future[Served]", reply: Served, lines: list[tuple[Device, bytes]]) -> None:
         if lines:

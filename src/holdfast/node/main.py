@@ -15,12 +15,12 @@ from holdfast.core.audit_device import Device
 from holdfast.core.cluster import CLUSTER, INFO
 from holdfast.core.cluster_time import ClusterTime
 from holdfast.core.keys import USAGE
-from holdfast.core.lane import Lane, Work
+from holdfast.core.lane import Lane, Task, Work
 from holdfast.core.outcome import Commit, Do, Outside
 from holdfast.crypto import AesGcmBarrier, Keyring, NewCluster, Opened, Secret
 from holdfast.crypto.draw import NONCE_BYTES
 from holdfast.engine import NOTHING_YET, Effect, Memo, NodeFacts, Origin, Place, Reply, Request, Rng, Txn
-from holdfast.errors import AuditError, BadRequest, InvariantError, UnavailableError
+from holdfast.errors import AuditError, BadRequest, HoldfastError, InvariantError, UnavailableError
 from holdfast.ha.gate import CLUSTER_TIME_OFFSET_MS, LEASE_UNTIL_BOOT_MS, WATERMARK, Words
 from holdfast.ids import Index, Millis
 from holdfast.limits import DERIVED_ENTRIES_MAX
@@ -67,8 +67,13 @@ class Cluster(Protocol):
     def applied(self, index: Index) -> None:
         """The active node's replica has everything up to `index`, durably."""
 
-    async def lead_first(self) -> None:
-        """A cluster of this node alone begins."""
+    def write_first_state(self, txn: Txn) -> None:
+        """What the first batch of a cluster holds for its members."""
+
+    async def begin_alone(self, txn: Txn) -> None:
+        """A cluster of this node alone, for the time of its first batch, which `txn` has."""
+
+    async def end_alone(self) -> None: ...
 
 
 class Main:
@@ -225,17 +230,21 @@ class Main:
             try:
                 txn = Txn(Run(reader, barrier, Place.ACTIVE, Derived(DERIVED_AT_INIT), Reads()))
                 first_token = bootstrap.write_first_state(txn, rng, now_ms, root_token=root_token)
+                if self.cluster is not None:
+                    self.cluster.write_first_state(txn)
+                    await self.cluster.begin_alone(txn)
             finally:
                 reader.close()
             batch = WriteBatch(index=Index(1), time_ms=now_ms, changes={
                 key: None if value is None else barrier.encrypt(key, value, nonce=self._draw_nonce())
                 for key, value in {**made.stored, **txn.changes()}.items()})
-            if self.cluster is not None:
-                await self.cluster.lead_first()
             fence = await self.log.lock()
             await self.log.append([batch], fence)
             await asyncio.to_thread(self.replica.apply, [batch])
-            await self.log.unlock(fence, None)
+            if self.cluster is not None:
+                await self.cluster.end_alone()
+            else:
+                await self.log.unlock(fence, None)
             self.words.store(WATERMARK, batch.index)
             self.publish()
             return made, first_token
@@ -274,13 +283,13 @@ class Main:
         self.keys_changed(opened)
         if self.cluster is None:
             self.words.store(LEASE_UNTIL_BOOT_MS, FOREVER_BOOT_MS)
-            await self.go_active(await self.log.lock())
+            self.go_active(await self.log.lock())
         else:
             self._show_unsealed(is_active=False)
             await self.cluster.start(opened)
         self._logger.info("core.unsealed", cluster=self._facts.cluster_id, index=self.words.load(WATERMARK))
 
-    async def go_active(self, fence: Fence) -> None:
+    def go_active(self, fence: Fence) -> None:
         """The fence is held, and the replica has everything that was ever appended."""
         opened = self._opened
         assert opened is not None, "only an unsealed node goes active"
@@ -289,8 +298,9 @@ class Main:
             usage = USAGE.get(Txn(Run(reader, AesGcmBarrier(opened.keyring), Place.MAIN, Derived(DERIVED_AT_INIT), Reads())))
         finally:
             reader.close()
-        floor_ms = max(self.replica.state.time_ms, self._time.last_ms)
-        self._time = ClusterTime(floor_ms, wall_ms=self.clock.wall_ms(), boot_ms=self.clock.boot_ms())
+        boot_ms = self.clock.boot_ms()
+        floor_ms = max(self.replica.state.time_ms, self._time.last_ms, Millis(boot_ms + self.words.load(CLUSTER_TIME_OFFSET_MS)))
+        self._time = ClusterTime(floor_ms, wall_ms=self.clock.wall_ms(), boot_ms=boot_ms)
         lane = Lane(self.access, opened, usage, derived=Derived(DERIVED_ENTRIES_MAX), nonce=self._draw_nonce, time_ms=self._time.last_ms)
         self._committer = Committer(lane, self.log, fence, self.replica, self.words, self.clock, self._time, self.devices,
                                     lambda: self._facts, in_thread, self._perform, self.keys_changed, self.draw_seed, self._applied,
@@ -299,15 +309,43 @@ class Main:
         self._timers.start()
         self._show_unsealed(is_active=True)
 
+    async def drain(self) -> None:
+        """The lane takes no more: what comes is given back. Returns when all that it took is durable and answered, or calls out."""
+        if self._committer is not None:
+            await self._committer.drain()
+
+    def close_lane(self) -> None:
+        """The fence has gone: from now on nothing runs here."""
+        self._ended, self._committer = self._committer, None
+        if self._ended is not None:
+            self._ended.close()
+
     async def go_standby(self) -> None:
-        """The fence has gone, or is about to be given on: nothing runs here any more."""
-        committer, self._committer = self._committer, None
-        self.publish(is_active=False, active_since_ms=None)
-        if self._timers is not None:
-            await self._timers.stop()
-        if committer is not None:
-            await committer.end()
-            self._ended = committer
+        """After `close_lane`: returns when the fate of all that was under way is known, and the replica is nobody's."""
+        timers, self._timers = self._timers, None
+        if self._ended is not None:
+            await self._ended.end()
+        if timers is not None:
+            await timers.stop()
+
+    def submit_own(self, task: Task) -> None:
+        """Work of the node's own, if it is active; whether it is done is seen in the log."""
+        if self._committer is not None:
+            self._committer.submit(task).add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    def hold_is_certain(self) -> None:
+        """Until the time that the lease word names: what waited for that runs."""
+        if self._committer is not None:
+            self._committer.hold_is_certain()
+
+    def cluster_now(self) -> Millis:
+        """Cluster time, at the active node."""
+        return self._now()
+
+    @staticmethod
+    def failed(error: HoldfastError) -> Reply:
+        """What a client reads of it."""
+        return envelope.failed(error)
 
     def pass_to(self, watermark: Index) -> None:
         """V has risen: what waits for it leaves."""

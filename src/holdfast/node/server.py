@@ -5,10 +5,12 @@ import socket
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 
 from holdfast._native import Words
+from holdfast.cluster import TlsPort
 from holdfast.config.settings import Settings, TcpListener, UnixListener
 from holdfast.core.access import Access
 from holdfast.core.lockout import LOCKABLE
@@ -17,10 +19,14 @@ from holdfast.crypto import Seal, Secret
 from holdfast.engine import Effect, Memo, NodeFacts, Place, Reply, Request
 from holdfast.errors import HoldfastError, UnavailableError
 from holdfast.ha.gate import Word
+from holdfast.ha.machine import Machine
+from holdfast.ha.settings import Consistency
+from holdfast.ha.settings import Settings as HaSettings
 from holdfast.http import Listening, TlsConfig, listen
 from holdfast.limits import DRAIN_WITHIN_S, MEASURE_WITHIN_S
 from holdfast.node import harden
 from holdfast.node.clock import SystemClock
+from holdfast.node.cluster import PORT_BOUNDS, Clustering, ClusterSettings
 from holdfast.node.devices import AuditDevices, open_sink, try_device
 from holdfast.node.effects import Effects
 from holdfast.node.listeners import hold_ports, read_tls, read_tls_anew, tls_config
@@ -36,6 +42,7 @@ from holdfast.node.store import Store, open_store
 from holdfast.node.tending import audit_trouble, tend_devices
 from holdfast.node.unsealing import Unsealing
 from holdfast.replica import Why
+from holdfast.storage.raft import RaftLog
 from holdfast.system import build
 from holdfast.telemetry.collect import INTERVAL_S, Collector
 from holdfast.telemetry.exposition import Options
@@ -63,6 +70,7 @@ class Server:
         self._store: Store
         self._devices: AuditDevices
         self._effects: Effects
+        self._cluster: Clustering | None = None
         self._pool: Pool
         self._held: list[socket.socket] = []
         self._ticket_key = Secret(RANDOM.draw(32))
@@ -81,7 +89,8 @@ class Server:
         words = Words.create(len(Word))
         self._pool = Pool(self.workers, (words.fd,), self._submit, self.logs.logger("worker"))
         await self._pool.launch()
-        self._store = store = await open_store(settings.storage)
+        clock = SystemClock()
+        self._store = store = await open_store(settings.storage, clock.boot_ms)
         if not settings.disable_mlock:
             harden.lock_memory([str(store.replica_path / "data.mdb")])
         auto = configured_seal(settings, os.environ)
@@ -98,20 +107,39 @@ class Server:
                       ticket_key=self._ticket_key, defaults=defaults, facts=facts, logs=_of_workers(self._log_options),
                       lock_memory=not settings.disable_mlock, hostname=self._hostname,
                       max_duration_s=settings.default_max_request_duration_s)
-        self.main = Main(access, store.log, store.replica, words, SystemClock(), self._devices, self._pool,
+        self.main = Main(access, store.log, store.replica, words, clock, self._devices, self._pool,
                          Unsealing(auto, lambda: str(uuid.uuid4())), facts, RANDOM.draw, self._perform, RequestMetrics(self.metrics),
                          self.logger)
         add_node_gauges(self.metrics, lambda: self.main.facts, lambda: words.load(Word.WATERMARK))
         self._effects = Effects(self.main, auto, reload=self.reload, reopen_audit=self._devices.reopen, metrics=self._metrics,
                                 monitor=self._monitor)
+        if isinstance(store.log, RaftLog):
+            self._cluster = self.main.cluster = self._clustering(store.log, store)
         self.main.begin()
         if auto is not None and self.main.facts.initialized:
             await self.main.unseal_itself()
         await self._pool.start(replace(first, facts=self.main.facts))
         await self._listen(tcp if not self.workers else (), tls)
-        self._spawn(tend_devices(self.main.attempts, self._devices, lambda broken: self.main.publish(audit_broken=broken)))
+        self._spawn(tend_devices(self.main.attempts, self._devices, self._audit_broken))
         self._spawn(self._tend())
         settle_memory()
+
+    def _clustering(self, log: RaftLog, store: Store) -> Clustering:
+        settings = self.settings
+        listener = next(each for each in settings.listeners if isinstance(each, TcpListener))
+        own = ClusterSettings(node=store.node, api_address=settings.api_addr, cluster_address=urlsplit(settings.cluster_addr).netloc,
+                              listen_address=listener.cluster_address)
+        logger = self.logs.logger("cluster")
+        ha = HaSettings(node=store.node, incarnation=time.time_ns(), consistency=Consistency(settings.consistency.value),
+                        disable_performance_standby=settings.disable_performance_standby)
+        return Clustering(self.main, log, store.replica, own, incarnation=ha.incarnation, draw=RANDOM.draw,
+                          new_port=lambda introduce: TlsPort(introduce, bounds=PORT_BOUNDS, log=logger), new_machine=lambda: Machine(ha),
+                          logger=logger)
+
+    def _audit_broken(self, broken: bool) -> None:
+        self.main.publish(audit_broken=broken)
+        if self._cluster is not None:
+            self._cluster.audit_is_broken(broken)
 
     async def _listen(self, tcp: tuple[TcpListener, ...], tls: tuple[TlsFiles | None, ...]) -> None:
         """Unix sockets, and without workers everything."""
@@ -139,7 +167,7 @@ class Server:
             task.cancel()
         await self.main.seal()
         self._devices.close()
-        self._store.close()
+        await self._store.close()
         for held in self._held:
             held.close()
 

@@ -1,0 +1,575 @@
+"""The driver of `ha.Machine`: what happens on links, in the log and on the lane goes in as events; its effects are carried out here.
+
+Invariants: (1) effects are begun in the order in which the machine gave them, each before the next event goes in; (2) the machine is told
+what an effect ended in, never what it only began; (3) the lane and the follower never apply at the same time; (4) a link that another one
+has taken the place of is not heard any more.
+"""
+import asyncio
+import uuid
+from collections import deque
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import assert_never
+
+import msgspec
+
+from holdfast.cluster import Alpn, Credentials, Hello, Identity, Incoming, Link, LinkError, Port, Streams, new_identity
+from holdfast.core.lane import Internal
+from holdfast.crypto import Opened, Secret
+from holdfast.engine import Attempt, Reply, Request, Stream, Txn, WriteId
+from holdfast.errors import HoldfastError, IntegrityError, UnavailableError
+from holdfast.ha import effect as do
+from holdfast.ha import event as saw
+from holdfast.ha.advertisement import Advertisement, advertise, newest
+from holdfast.ha.effect import State
+from holdfast.ha.event import Channel
+from holdfast.ha.gate import CLUSTER_TIME_OFFSET_MS, LEASE_UNTIL_BOOT_MS
+from holdfast.ha.machine import Machine
+from holdfast.ha.message import BOUNDS, ForwardStream, Kind, Message, Peer, decode, encode
+from holdfast.ids import Index, Millis, NodeId
+from holdfast.limits import CLUSTER_DIAL_S
+from holdfast.node.follow import Follower, Keys, Replica
+from holdfast.node.main import Main, in_thread
+from holdfast.node.raft_links import RAFT_BOUNDS, RAFT_IDENTITY, RaftLinks
+from holdfast.node.serving import Served
+from holdfast.replica import Abandoned, Why
+from holdfast.storage import Fence, FenceLost
+from holdfast.storage.raft import TIMING, RaftLog
+from holdfast.telemetry.log import Logger
+
+PORT_BOUNDS = {**BOUNDS, **RAFT_BOUNDS}
+"""Kinds that the cluster port is told of."""
+HOLD_POLL_S = 0.01                                   # a hold is renewed every 50 ms; what is known of it is so old at most
+ALPN = {Channel.FORWARDING: Alpn.FORWARDING, Channel.PERFORMANCE: Alpn.PERFORMANCE_STANDBY}
+
+
+class ClusterSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What this node is called, and where it is found."""
+
+    node: NodeId
+    api_address: str
+    cluster_address: str                             # `host:port`, as others reach it
+    listen_address: str                              # `host:port`
+    hostname: str = ""
+
+
+class HaLink:
+    """One link of `ha`, from either side. Frames go to the clustering while this is the newest link of its channel with its node."""
+
+    def __init__(self, clustering: "Clustering", channel: Channel) -> None:
+        self._clustering, self.channel = clustering, channel
+        self.streams = Streams(self, bounds=BOUNDS, opened=self._opened)
+        self.peer: Peer
+        self._early: list[Message] | None = []           # what came before the clustering knew of this link
+
+    def bind(self, link: Link) -> None:
+        self.streams.bind(link)
+        self.peer = Peer(link.peer.node, link.peer.incarnation)
+
+    def begin(self) -> None:
+        """The clustering knows of it."""
+        early, self._early = self._early, None
+        for message in early or ():
+            self._clustering.received(self, message)
+
+    def send(self, message: Message) -> None:
+        self.streams.send(*encode(message))
+
+    def close(self, why: str) -> None:
+        self.streams.link.close(why)
+
+    def received(self, kind: int, body: bytes) -> None:
+        try:
+            message = decode(kind, body)
+        except IntegrityError as error:
+            self.close(str(error))
+        else:
+            if self._early is not None:
+                self._early.append(message)
+            else:
+                self._clustering.received(self, message)
+
+    def _opened(self, incoming: Incoming) -> None:
+        try:
+            header = decode(Kind.FORWARD_STREAM, incoming.header)
+        except IntegrityError as error:
+            incoming.cancel(str(error))
+            return
+        assert isinstance(header, ForwardStream)
+        self._clustering.stream_begins(self, header, incoming)
+
+    def closed(self, why: str) -> None:
+        self._clustering.link_closed(self)
+
+
+class Clustering:
+    """One node among others. `new_port` gives a port that introduces this node; `new_machine` the machine of one unsealing."""
+
+    def __init__(self, main: Main, log: RaftLog, replica: Replica, settings: ClusterSettings, *, incarnation: int,
+                 draw: Callable[[int], bytes],
+                 new_port: Callable[[Callable[[], Hello]], Port], new_machine: Callable[[], Machine], logger: Logger) -> None:
+        self._main, self._log, self.settings, self._logger = main, log, settings, logger
+        self._incarnation, self._draw, self._new_port, self._new_machine = incarnation, draw, new_port, new_machine
+        self._replica, self._words, self._clock = replica, main.words, main.clock
+        self._machine: Machine | None = None
+        self._port: Port
+        self._raft: RaftLinks | None = None
+        self._keys: Keys
+        self._follower: Follower | None = None
+        self._following: asyncio.Task[None] | None = None
+        self._held_until = Millis(0)
+        self._confirming: deque[tuple[int, Millis]] = deque()    # asked for, and when
+        self._contending: asyncio.Task[None] | None = None
+        self._ha_links: dict[tuple[NodeId, Channel], HaLink] = {}
+        self._dials: dict[tuple[NodeId, Channel], asyncio.Task[None]] = {}
+        self._enrolled: dict[Peer, bytes] = {}           # certificates that are taken on the performance channel
+        self._performance_identity: Identity
+        self._seen: Advertisement | None = None
+        self._tickets: dict[int, asyncio.Future[Served]] = {}
+        self._next_ticket = 0
+        self._incoming: Incoming | None = None           # the stream that is being told of
+        self._timer: asyncio.TimerHandle | None = None
+        self._stepping = False
+        self._events: list[saw.Event] = []
+        self._left: asyncio.Event = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # What Main asks for
+
+    async def start(self, opened: Opened) -> None:
+        """Takes part, as a standby at first."""
+        self._keys = Keys(opened, self._main.keys_changed)
+        identity = self._main.attempts.read(lambda txn: RAFT_IDENTITY.get(txn, ""))
+        if identity is None:
+            raise IntegrityError("the store has no identity for the members of its cluster")
+        await self._take_part(identity)
+        self._left.clear()
+        self._machine = self._new_machine()
+        self._follow()
+        self._step(saw.Unsealed(applied=self._replica.index))
+        self._look_for_the_active()
+
+    async def stop(self) -> None:
+        """Takes part no more; an active node gives the fence on first."""
+        if self._machine is not None:
+            self._step(saw.SealAsked())
+            await self._left.wait()
+            self._machine = None
+        await self._stop_following()
+        for task in (*self._tasks, *self._dials.values(), *([self._contending] if self._contending else [])):
+            task.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._contending, self._seen = None, None
+        await self._leave()
+
+    def forward(self, request: Request, why: Why) -> "asyncio.Future[Served]":
+        answer: asyncio.Future[Served] = asyncio.get_running_loop().create_future()
+        if self._machine is None:
+            answer.set_exception(UnavailableError("Vault is sealed"))
+            return answer
+        self._next_ticket += 1
+        ticket = self._next_ticket
+        self._tickets[ticket] = answer
+        answer.add_done_callback(partial(self._no_longer_waits, ticket))
+        self._step(saw.Submitted(ticket=ticket, request=request, why=why, reply_key=Secret(self._draw(32))))
+        return answer
+
+    def applied(self, index: Index) -> None:
+        self._log.note_applied(index)
+        self._step(saw.AppliedHere(index=index))
+
+    def write_first_state(self, txn: Txn) -> None:
+        """What the first batch of a cluster holds for its members."""
+        RAFT_IDENTITY.put(txn, "", self._identity("raft"))
+
+    async def begin_alone(self, txn: Txn) -> None:
+        """A cluster of this node alone, for the time of its first batch, which `txn` has."""
+        identity = RAFT_IDENTITY.get(txn, "")
+        assert identity is not None, "write_first_state comes before"
+        self._log.bootstrap(self.settings.cluster_address)
+        await self._take_part(identity)
+
+    async def end_alone(self) -> None:
+        await self._leave()
+
+    def step_down(self) -> None:
+        """Gives the fence on, if this node has it."""
+        self._step(saw.StepDownAsked())
+
+    def audit_is_broken(self, broken: bool) -> None:
+        self._step(saw.AuditBroken(broken=broken))
+
+    # Raft
+
+    async def _take_part(self, identity: Identity) -> None:
+        self._log.note_applied(self._replica.index)
+        self._port = self._new_port(self._introduce)
+        await self._port.listen(self.settings.listen_address)
+        self._raft = RaftLinks(self._port, self._log, identity, self._logger)
+        self._raft.open()
+        await self._log.start(self._raft, on_change=self._log_changed)
+        self._raft.members_changed()
+
+    async def _leave(self) -> None:
+        raft, self._raft = self._raft, None
+        if raft is not None:
+            await self._log.stop()
+            raft.close()
+            await self._port.close()
+
+    def _introduce(self) -> Hello:
+        return Hello(node=self.settings.node, incarnation=self._incarnation, cluster=self._main.facts.cluster_id,
+                     wall_ms=self._clock.wall_ms())
+
+    def _log_changed(self) -> None:
+        if self._raft is not None:
+            self._raft.members_changed()
+            self._main.publish()
+
+    # The follower
+
+    def _follow(self) -> None:
+        self._follower = Follower(self._log, self._replica, self._keys, in_thread, self._followed)
+        self._following = asyncio.get_running_loop().create_task(self._follower.run())
+        self._following.add_done_callback(self._ended)
+
+    async def _stop_following(self) -> None:
+        follower, following = self._follower, self._following
+        self._follower = self._following = None
+        if follower is not None and following is not None:
+            follower.stop()
+            await asyncio.wait({following})
+
+    def _followed(self, index: Index) -> None:
+        self.applied(index)
+        self._look_for_the_active()
+
+    def _look_for_the_active(self) -> None:
+        try:
+            found = self._main.attempts.read(lambda txn: txn.derive(newest))
+        except Abandoned:
+            return                                       # under a key that comes with the next batch
+        if found != self._seen:
+            self._seen = found
+            self._step(saw.ActiveSeen(advertisement=found))
+            self._show()
+
+    # Events in, effects out
+
+    def _step(self, event: saw.Event) -> None:
+        self._events.append(event)
+        if self._stepping:
+            return                                       # an effect that is being begun saw it: after the effects before it
+        self._stepping = True
+        try:
+            while self._events and self._machine is not None:
+                self._machine.step(self._events.pop(0), self._clock.boot_ms())
+                self._perform_all()
+        finally:
+            self._stepping = False
+        self._set_timer()
+
+    def _tick(self) -> None:
+        self._timer = None
+        if self._machine is None or self._stepping:
+            return
+        self._stepping = True
+        try:
+            self._machine.tick(self._clock.boot_ms())
+            self._perform_all()
+        finally:
+            self._stepping = False
+        if self._events:
+            self._step(self._events.pop(0))
+        else:
+            self._set_timer()
+
+    def _perform_all(self) -> None:
+        machine = self._machine
+        while machine is not None and (effects := machine.take_effects()):
+            for effect in effects:
+                self._perform(effect)
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._machine is not None:
+            in_s = (self._machine.next_tick_boot_ms() - self._clock.boot_ms()) / 1000
+            self._timer = asyncio.get_running_loop().call_later(max(0.0, min(in_s, 1.0)), self._tick)
+
+    def _perform(self, effect: do.Effect) -> None:
+        match effect:
+            case do.SetLease(until_boot_ms=until):
+                self._words.store(LEASE_UNTIL_BOOT_MS, until)
+                if until:
+                    self._main.hold_is_certain()
+            case do.SetWatermark(index=index):
+                self._main.pass_to(index)
+            case do.SetClusterTime(offset_ms=offset_ms):
+                self._words.store(CLUSTER_TIME_OFFSET_MS, offset_ms)
+            case do.Send(node=node, channel=channel, message=message):
+                link = self._ha_links.get((node, channel))
+                if link is not None:
+                    link.send(message)
+            case do.Dial():
+                self._dial(effect)
+            case do.HangUp(node=node, channel=channel):
+                self._hang_up(node, channel)
+            case do.Campaign():
+                if self._contending is None or self._contending.done():
+                    self._contending = self._spawn(self._contend())
+            case do.StartLane(fence=fence):
+                self._start_lane(fence)
+            case do.DrainLane(fence=fence):
+                self._spawn(self._drain(fence))
+            case do.StopLane(fence=fence):
+                self._stop_lane(fence)
+            case do.GiveUp(fence=fence, to=to):
+                self._spawn(self._log.unlock(fence, to))
+            case do.Run():
+                self._run(effect)
+            case do.Answer(ticket=ticket, reply=reply):
+                self._answer(ticket, reply)
+            case do.AnswerStream(ticket=ticket, header=header):
+                self._answer_stream(ticket, header)
+            case do.Refuse(ticket=ticket, why=why):
+                waiting = self._tickets.pop(ticket, None)
+                if waiting is not None and not waiting.done():
+                    waiting.set_exception(UnavailableError(why))
+            case do.Enrol(peer=peer):
+                self._spawn(self._enrol(peer))
+            case do.Changed(state=state):
+                self._logger.info("ha.state", state=state.value)
+                self._show()
+            case do.Confirm(number=number):
+                self._confirming.append((number, self._clock.boot_ms()))
+            case do.LetRead(ticket=ticket):
+                self._answer(ticket, Reply(status=204))
+            case do.Left():
+                self._left.set()
+            case other:
+                assert_never(other)
+
+    def _show(self) -> None:
+        machine, seen = self._machine, self._seen
+        if machine is None:
+            return
+        is_active = machine.state in (State.ACTIVE, State.DRAINING)
+        self._main.publish(
+            is_active=is_active, performance_standby=machine.state is State.PERFORMANCE_STANDBY,
+            active_api_address=self.settings.api_address if is_active else seen.api_address if seen else "",
+            active_cluster_address=self.settings.cluster_address if is_active else seen.cluster_address if seen else "",
+            active_since_ms=seen.active_since_ms if seen else None)
+
+    # The fence
+
+    async def _contend(self) -> None:
+        fence = await self._log.lock()
+        self._held_until = self._log.hold_until_boot_ms(fence)
+        self._step(saw.FenceHeld(fence=fence, index=self._log.durable_index, hold_until_boot_ms=self._held_until))
+        losing = asyncio.ensure_future(self._log.lost(fence))
+        try:
+            while not losing.done():
+                await asyncio.wait({losing}, timeout=HOLD_POLL_S)
+                until = self._log.hold_until_boot_ms(fence)
+                if until > self._held_until:
+                    self._held_until = until
+                    self._step(saw.Held(term=fence.term, until_boot_ms=until, cluster_ms=self._main.cluster_now()))
+                    self._confirm(until)
+        finally:
+            losing.cancel()
+        self._confirming.clear()
+        self._contending = None                          # the machine may ask for the next one in the same step
+        self._step(saw.FenceGone(term=fence.term))
+
+    def _confirm(self, hold_until: Millis) -> None:
+        """The round that began so long before the end of the hold has confirmed what was asked for before it."""
+        began = hold_until - TIMING.hold
+        while self._confirming and self._confirming[0][1] <= began:
+            self._step(saw.Confirmed(number=self._confirming.popleft()[0]))
+
+    def _start_lane(self, fence: Fence) -> None:
+        follower, self._follower, self._following = self._follower, None, None
+        if follower is not None:
+            follower.stop()                              # it has nothing left to apply: all that was ever appended is here
+        own, self._performance_identity = self._identity("fw"), self._identity("ps")
+        self._enrolled.clear()
+        self._main.go_active(fence)
+        advertisement = Advertisement(
+            node=self.settings.node, term=fence.term, api_address=self.settings.api_address, cluster_address=self.settings.cluster_address,
+            active_since_ms=self._main.cluster_now(), name=own.name, key=own.key, certificate=own.certificate)
+        self._seen = advertisement
+        self._port.offer(Alpn.FORWARDING, Credentials(own=own, accepts=(own.certificate,)), partial(self._accept, Channel.FORWARDING))
+        self._offer_performance()
+        self._main.submit_own(Internal(partial(_advertise, self._uuid(), advertisement)))
+
+    async def _drain(self, fence: Fence) -> None:
+        await self._main.drain()
+        self._step(saw.LaneDrained(term=fence.term))
+
+    def _stop_lane(self, fence: Fence) -> None:
+        self._port.withdraw(Alpn.FORWARDING)
+        self._port.withdraw(Alpn.PERFORMANCE_STANDBY)
+        self._main.close_lane()
+        self._spawn(self._lane_stopped(fence))
+
+    async def _lane_stopped(self, fence: Fence) -> None:
+        await self._main.go_standby()
+        for link in tuple(self._ha_links.values()):
+            link.close("this node is not active any more")
+        if self._machine is not None:
+            self._follow()
+        self._step(saw.LaneStopped(term=fence.term))
+
+    # Links
+
+    def _dial(self, effect: do.Dial) -> None:
+        key = effect.node, effect.channel
+        credentials = Credentials(own=Identity(name=effect.name, key=effect.key, certificate=effect.certificate), accepts=(effect.accepts,))
+        task = asyncio.get_running_loop().create_task(self._dialled(key, effect.address, credentials))
+        self._dials[key] = task
+
+    async def _dialled(self, key: tuple[NodeId, Channel], address: str, credentials: Credentials) -> None:
+        node, channel = key
+        made = HaLink(self, channel)
+        try:
+            link = await self._port.dial(address, ALPN[channel], credentials, made.streams, within_s=CLUSTER_DIAL_S)
+        except LinkError as error:
+            self._logger.debug("ha.not_connected", node=node, channel=channel.value, why=error.why)
+            del self._dials[key]
+            self._step(saw.Disconnected(node=node, channel=channel))
+            return
+        del self._dials[key]
+        made.bind(link)
+        if made.peer.node != node:
+            made.close(f"this is node {made.peer.node}, not {node}")
+            self._step(saw.Disconnected(node=node, channel=channel))
+            return
+        self._connected(made)
+
+    def _hang_up(self, node: NodeId, channel: Channel) -> None:
+        dialling = self._dials.pop((node, channel), None)
+        if dialling is not None:
+            dialling.cancel()
+        link = self._ha_links.pop((node, channel), None)
+        if link is not None:
+            link.close("not needed any more")
+
+    def _accept(self, channel: Channel, link: Link) -> Streams:
+        made = HaLink(self, channel)
+        made.bind(link)
+        asyncio.get_running_loop().call_soon(self._connected, made)
+        return made.streams
+
+    def _connected(self, link: HaLink) -> None:
+        key = link.peer.node, link.channel
+        before = self._ha_links.get(key)
+        self._ha_links[key] = link
+        if before is not None:
+            before.close("another link has taken its place")
+        self._step(saw.Connected(peer=link.peer, channel=link.channel))
+        link.begin()
+
+    def link_closed(self, link: HaLink) -> None:
+        key = link.peer.node, link.channel
+        if self._ha_links.get(key) is link:
+            del self._ha_links[key]
+            self._step(saw.Disconnected(node=link.peer.node, channel=link.channel))
+
+    def received(self, link: HaLink, message: Message) -> None:
+        if self._ha_links.get((link.peer.node, link.channel)) is link:
+            self._step(saw.Received(peer=link.peer, channel=link.channel, message=message))
+
+    def stream_begins(self, link: HaLink, header: ForwardStream, incoming: Incoming) -> None:
+        self._incoming = incoming
+        self.received(link, header)
+        if self._incoming is not None:                   # nobody took it
+            self._incoming = None
+            incoming.cancel("nobody waits for it")
+
+    async def _enrol(self, peer: Peer) -> None:
+        made = self._identity("ps")
+        for known in [known for known in self._enrolled if known.node == peer.node]:
+            del self._enrolled[known]
+        self._enrolled[peer] = made.certificate
+        self._offer_performance()
+        self._step(saw.Enrolled(peer=peer, name=made.name, key=made.key, certificate=made.certificate,
+                                active_certificate=self._performance_identity.certificate))
+
+    def _identity(self, purpose: str) -> Identity:
+        return new_identity(f"{purpose}-{self._uuid()}", now_ms=self._clock.wall_ms(), draw=self._draw)
+
+    def _uuid(self) -> str:
+        return str(uuid.UUID(bytes=self._draw(16), version=4))
+
+    def _offer_performance(self) -> None:
+        self._port.offer(Alpn.PERFORMANCE_STANDBY, Credentials(own=self._performance_identity, accepts=tuple(self._enrolled.values())),
+                         partial(self._accept, Channel.PERFORMANCE))
+
+    # Requests
+
+    def _run(self, run: do.Run) -> None:
+        self._main.run_for(run.request, run.why, run.origin).add_done_callback(partial(self._ran, run.origin.id))
+
+    def _ran(self, id: WriteId, answer: "asyncio.Future[Served]") -> None:
+        try:
+            served = answer.result()
+        except FenceLost:
+            self._step(saw.RanNot(id=id))
+            return
+        except HoldfastError as error:
+            served = self._main.failed(error)
+        if isinstance(served, Stream):
+            self._spawn(self._send_stream(id, served))
+            self._step(saw.Ran(id=id, reply=None))
+        else:
+            self._step(saw.Ran(id=id, reply=served))
+
+    async def _send_stream(self, id: WriteId, stream: Stream) -> None:
+        link = self._ha_links.get((id.node, Channel.FORWARDING))
+        if link is None:
+            return
+        header = ForwardStream(id=id, status=stream.status, content_type=stream.content_type, headers=stream.headers)
+        kind, body = encode(header)
+        try:
+            await link.streams.send_stream(kind, body, stream.chunks)
+        except LinkError as error:
+            self._logger.warn("ha.stream_broken", node=id.node, why=error.why)
+
+    def _answer(self, ticket: int, reply: Reply) -> None:
+        waiting = self._tickets.pop(ticket, None)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(reply)
+
+    def _answer_stream(self, ticket: int | None, header: ForwardStream) -> None:
+        incoming, self._incoming = self._incoming, None
+        waiting = self._tickets.pop(ticket, None) if ticket is not None else None
+        if incoming is None:
+            return
+        if waiting is None or waiting.done():
+            incoming.cancel("nobody waits for it")
+            return
+        waiting.set_result(Stream(status=header.status, content_type=header.content_type, headers=header.headers, chunks=incoming))
+
+    def _no_longer_waits(self, ticket: int, answer: "asyncio.Future[Served]") -> None:
+        if self._tickets.pop(ticket, None) is not None and answer.cancelled():
+            self._step(saw.Cancelled(ticket=ticket))
+
+    def _spawn(self, coroutine: Coroutine[None, None, None]) -> "asyncio.Task[None]":
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            task.get_loop().call_exception_handler({"message": "work of the cluster failed", "exception": error})
+
+
+def _advertise(uuid_: str, advertisement: Advertisement, txn: Txn, attempt: Attempt) -> None:
+    advertise(txn, uuid_, advertisement)
+
+

@@ -1,0 +1,101 @@
+"""What a node that is not active does with the log: everything that becomes durable goes into its replica, and its keys follow.
+
+Invariants: (1) batches are applied in order, each once, a group in one transaction; (2) the keys of this node follow before anybody is told
+that the batch which brought them is applied; (3) it ends between two groups, never within one.
+"""
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Protocol
+
+from holdfast.crypto import KEYRING, ROOT_KEY, AesGcmBarrier, Opened, UnknownKeyTerm, follow
+from holdfast.errors import UnavailableError
+from holdfast.ids import Index
+from holdfast.node.attempts import Replica as Readable
+from holdfast.replica import Reader
+from holdfast.storage import Snapshot, WriteBatch
+
+APPLY_AGAIN_S = 0.5                                  # without room for the replica: somebody else fills the disk
+
+
+class Replica(Readable, Protocol):
+    @property
+    def index(self) -> Index: ...
+    def apply(self, batches: Sequence[WriteBatch]) -> None: ...
+    async def install(self, snapshot: Snapshot) -> None: ...
+
+
+class Log(Protocol):
+    def follow_groups(self, after: Index) -> AsyncIterator[Sequence[WriteBatch] | Snapshot]:
+        """As `follow`, but all that is there at once."""
+
+
+class Keys:
+    """What an unsealed node holds, kept up with the store. `changed` is told of new keys."""
+
+    def __init__(self, opened: Opened, changed: Callable[[Opened], None]) -> None:
+        self.opened, self._changed = opened, changed
+
+    def follow(self, reader: Reader) -> None:
+        """After a batch or a snapshot that may have brought others. Raises IntegrityError: this node was away for too long."""
+        sealed = reader.get(KEYRING)
+        if sealed is None:
+            return
+        stored = reader.get(ROOT_KEY)
+        try:
+            root_key = None if stored is None else AesGcmBarrier(self.opened.keyring).decrypt(ROOT_KEY, stored)
+        except UnknownKeyTerm:
+            root_key = None                              # under the new term: the root key is the one that is known
+        self.opened = follow(self.opened, sealed_keyring=sealed, root_key=root_key)
+        self._changed(self.opened)
+
+
+class Follower:
+    """`applied` is told after each group, with the index that the replica has now."""
+
+    def __init__(self, log: Log, replica: Replica, keys: Keys | None, pool: Callable[[Callable[[], object]], Awaitable[object]],
+                 applied: Callable[[Index], None]) -> None:
+        self._log, self._replica, self._keys, self._pool, self._applied = log, replica, keys, pool, applied
+        self._stopping = False
+        self._waiting: asyncio.Future[Sequence[WriteBatch] | Snapshot] | None = None
+
+    async def run(self) -> None:
+        """Until `stop`. Raises what following and installing raise."""
+        groups = self._log.follow_groups(self._replica.index)
+        while not self._stopping:
+            self._waiting = asyncio.ensure_future(anext(groups))
+            await asyncio.wait({self._waiting})
+            if self._waiting.cancelled():
+                return
+            found = self._waiting.result()
+            if isinstance(found, Snapshot):
+                await self._replica.install(found)
+                self._follow_keys()
+            else:
+                await self._apply(found)
+            self._applied(self._replica.index)
+
+    def stop(self) -> None:
+        """What has been taken is still applied; `run` ends after it."""
+        self._stopping = True
+        if self._waiting is not None:
+            self._waiting.cancel()
+
+    async def _apply(self, group: Sequence[WriteBatch]) -> None:
+        while True:
+            try:
+                await self._pool(lambda: self._replica.apply(group))
+                break
+            except UnavailableError as error:
+                asyncio.get_running_loop().call_exception_handler({"message": "the replica cannot be written", "exception": error})
+                await asyncio.sleep(APPLY_AGAIN_S)
+        if any(KEYRING in batch.changes for batch in group):
+            self._follow_keys()
+
+    def _follow_keys(self) -> None:
+        if self._keys is None:
+            return
+        reader = self._replica.open()
+        try:
+            self._keys.follow(reader)
+        finally:
+            reader.close()

@@ -1,0 +1,115 @@
+"""Raft's messages and snapshots over the cluster port, between the members that the log names.
+
+Invariants: (1) nothing is sent to or taken from anybody who does not hold the raft identity of this cluster; (2) a message may be lost,
+never changed; (3) that the link to a peer was reset is told to raft as a hint, at once.
+"""
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+
+from holdfast.cluster import Alpn, Bounds, Credentials, Identity, Incoming, Link, LinkError, Mesh, Port, Streams
+from holdfast.engine import Table
+from holdfast.errors import HoldfastError
+from holdfast.limits import FRAME_MAX_BYTES
+from holdfast.storage.raft import RaftLog
+from holdfast.telemetry.log import Logger
+
+RAFT_IDENTITY = Table("core/raft/tls", Identity)
+"""Made at init, handed to whoever joins: all members show it and take it."""
+RAFT_MESSAGE, RAFT_SNAPSHOT = 0x0100, 0x0101
+RAFT_BOUNDS: Bounds = {RAFT_MESSAGE: FRAME_MAX_BYTES, RAFT_SNAPSHOT: 0}
+
+
+class _Silent:
+    """Of a link that only sends: what comes back has no meaning."""
+
+    def received(self, kind: int, body: bytes) -> None:
+        return
+
+    def closed(self, why: str) -> None:
+        return
+
+
+class _FromMember:
+    """Of a link that a member dialled."""
+
+    def __init__(self, receive: Callable[[bytes], None]) -> None:
+        self._receive = receive
+
+    def received(self, kind: int, body: bytes) -> None:
+        if kind == RAFT_MESSAGE:
+            self._receive(body)
+
+    def closed(self, why: str) -> None:
+        return
+
+
+class RaftLinks:
+    """`storage.raft.Transport` over a port. One life: from an unsealing to a sealing."""
+
+    def __init__(self, port: Port, log: RaftLog, identity: Identity, logger: Logger) -> None:
+        self._port, self._log, self._logger = port, log, logger
+        self._credentials = Credentials(own=identity, accepts=(identity.certificate,))
+        self._mesh = Mesh(port, Alpn.RAFT, lambda: self._credentials, bounds=RAFT_BOUNDS, log=logger, receiver=lambda _: _Silent(),
+                          on_reset=self._reset)
+        self._links: list[Link] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def open(self) -> None:
+        """From now on members can come in."""
+        self._port.offer(Alpn.RAFT, self._credentials, self._accept)
+
+    def close(self) -> None:
+        self._port.withdraw(Alpn.RAFT)
+        self._mesh.close("this node leaves the cluster")
+        for link in self._links:
+            link.close("this node leaves the cluster")
+        for task in self._tasks:
+            task.cancel()
+
+    def members_changed(self) -> None:
+        """Keeps links to exactly those that the log names, so that the death of any of them is seen at once."""
+        own = self._log.raft_id
+        self._mesh.keep([member.address for member in self._log.status.members if member.raft_id != own])
+
+    def send(self, to: int, address: str, data: bytes) -> None:
+        """One message to the member `to`; lost if there is no link to it and none comes soon."""
+        self._mesh.send(address, RAFT_MESSAGE, data)
+
+    def send_snapshot(self, to: int, address: str, header: bytes, chunks: AsyncIterator[bytes], done: Callable[[bool], None]) -> None:
+        self._spawn(self._send_snapshot(address, header, chunks, done))
+
+    async def _send_snapshot(self, address: str, header: bytes, chunks: AsyncIterator[bytes], done: Callable[[bool], None]) -> None:
+        arrived = False
+        try:
+            await self._mesh.send_stream(address, RAFT_SNAPSHOT, header, chunks)
+            arrived = True
+        except (LinkError, HoldfastError, OSError) as error:
+            self._logger.warn("raft.snapshot_not_sent", address=address, why=str(error))
+        finally:
+            done(arrived)
+
+    def _accept(self, link: Link) -> Streams:
+        streams = Streams(_FromMember(self._log.receive), bounds=RAFT_BOUNDS, opened=self._snapshot)
+        streams.bind(link)
+        self._links = [*(known for known in self._links if known.peer.node != link.peer.node), link]
+        return streams
+
+    def _snapshot(self, incoming: Incoming) -> None:
+        self._spawn(self._receive_snapshot(incoming))
+
+    async def _receive_snapshot(self, incoming: Incoming) -> None:
+        try:
+            await self._log.receive_snapshot(incoming.header, incoming)
+        except (LinkError, HoldfastError, OSError) as error:
+            incoming.cancel(str(error))
+            self._logger.warn("raft.snapshot_not_received", why=str(error))
+
+    def _reset(self, address: str) -> None:
+        for member in self._log.status.members:
+            if member.address == address:
+                self._log.suspect(member.raft_id)
+
+    def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
