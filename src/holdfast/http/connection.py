@@ -1,7 +1,9 @@
 """One connection: from bytes to requests, to the handler, and back, in order.
 
-A reply that the handler gives at once is written at once, with all others of the same read, in one write, and no task is made. What the
-handler has to wait for runs as a task, and nothing behind it begins before its answer is on its way.
+A reply that the handler gives at once is written when this turn of the event loop ends, and no task is made: all that a connection has to
+say goes out in one write, and all connections write one after the other, so that whoever reads many of them is woken once, and what is
+kept of a turn (audit entries) is kept with one write. What the handler has to wait for runs as a task, and nothing behind it begins before
+its answer is on its way.
 
 Invariants: (1) answers leave in the order of their requests; (2) whatever the client does, each thing it can make us wait for has a
 deadline, and what it can make us keep is bounded; (3) what is refused as malformed ends the connection, and nothing behind it is read;
@@ -18,10 +20,10 @@ from holdfast.errors import RequestError
 from holdfast.http import cross_origin, proxy_protocol
 from holdfast.http.body import Refused
 from holdfast.http.cross_origin import CrossOrigin
-from holdfast.http.framing import Framing, Waits
+from holdfast.http.framing import Framing, Waits, whole_head
 from holdfast.http.head import FLAGS, KEEP_ALIVE, METHOD, OLD, QUERY, Elsewhere, Head
 from holdfast.http.networks import peer_of
-from holdfast.http.place import NEVER, Place
+from holdfast.http.place import NEVER, Held, Place
 from holdfast.http.reply import CONTINUE, LAST_CHUNK, chunk, errors
 from holdfast.http.request import NotServed
 from holdfast.limits import HTTP_AHEAD_MAX_BYTES, HTTP_BURST_MAX, HTTP_LINGER_S, HTTP_UNFINISHED_MAX_BYTES, HTTP_WRITE_BYTES
@@ -47,8 +49,8 @@ OPENING, IDLE, READING, ANSWERING, LINGERING, CLOSED = Phase
 class Connection(asyncio.Protocol):
     """`place` is where it came in. `deadline`: on the place's clock, when to stop waiting for whatever is waited for."""
 
-    __slots__ = ("_client", "_framing", "_kept_bytes", "_linger_until", "_paused", "_place", "_proxy", "_reads_on", "_resumed", "_session",
-                 "_started", "_stream", "_transport", "deadline", "phase")
+    __slots__ = ("_client", "_framing", "_kept_bytes", "_linger_until", "_paused", "_place", "_proxy", "_reads_on", "_replies", "_resumed",
+                 "_session", "_started", "_stream", "_transport", "deadline", "phase")
 
     def __init__(self, place: Place) -> None:
         self._place = place
@@ -59,6 +61,7 @@ class Connection(asyncio.Protocol):
         self._proxy: bytes | None = None             # what has come of a PROXY header; None: none is expected any more
         self._paused = False                         # reading
         self._reads_on = True                        # the client has not said its last word
+        self._replies: list[tuple[Reply, Head]] = []     # of this turn, in order, each with the head of its request
         self._resumed: asyncio.Future[None] | None = None    # there while the client does not take what we write
         self._stream: asyncio.Task[None] | None = None
         self._started = self._linger_until = 0.0
@@ -93,6 +96,7 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """A client that has said all may still read: what has begun is answered."""
         self._reads_on = False
+        self.flush()
         return self.phase is ANSWERING
 
     def pause_writing(self) -> None:
@@ -156,8 +160,11 @@ class Connection(asyncio.Protocol):
     def _take(self, data: bytes) -> None:
         phase = self.phase
         if phase is IDLE or phase is READING:
-            self._framing.receive(data)
-            self._advance()
+            if self._framing.empty and self._resumed is None and (head := whole_head(data)) is not None:
+                self._take_one(head)
+            else:
+                self._framing.receive(data)
+                self._advance()
         elif phase is OPENING:
             if self._session is not None and (certificate := self._session.peer_certificate) is not None:
                 self._client = Client(address=self._client.address, port=self._client.port, certificate=certificate)
@@ -173,52 +180,80 @@ class Connection(asyncio.Protocol):
         if self.phase is IDLE or self.phase is READING:
             self._advance()
 
+    def _take_one(self, head: Head) -> None:
+        """The common read: one request without a body, nothing before it and nothing behind it."""
+        answer = self._answer(head, b"")
+        if not isinstance(answer, Reply):
+            self._begin(answer, head)
+            return
+        self._reply(answer, head)
+        if head[FLAGS] & KEEP_ALIVE:
+            self._await_request()
+        else:
+            self._linger()
+
     def _advance(self) -> None:
         """Answers what is there, as far as that goes at once. Called only while nothing is being answered."""
-        place, out = self._place, b""
+        size = 0
         for _ in range(HTTP_BURST_MAX):
             if self._resumed is not None:            # the client does not take what it is sent: resume_writing goes on
                 return
             try:
                 message = self._framing.next()
             except Refused as refused:
-                self._refuse(refused, out)
+                self._refuse(refused)
                 return
             if message is None:
-                if out:
-                    self._write(out)
                 self._await_bytes()
                 return
             head, body = message
             if self._kept_bytes:
                 self._count(0)
             answer = self._answer(head, body)
-            if type(answer) is not Reply:
-                self._write(out)
-                self._begin(cast("Stream | Awaitable[Reply | Stream]", answer), head)
+            if not isinstance(answer, Reply):
+                self._begin(answer, head)
                 return
-            if head[FLAGS] & (KEEP_ALIVE | OLD) == KEEP_ALIVE and head[METHOD] != "HEAD" and not place.draining:
-                out += place.replies.bytes_of(answer)
-            else:
-                out += self._rendered(answer, head)
-                if not self._keeps(head):
-                    self._write(out)
-                    self._linger()
-                    return
+            self._reply(answer, head)
+            if not self._keeps(head):
+                self._linger()
+                return
             if self._framing.empty:
-                self._write(out)
                 self._await_request()
                 return
-            if len(out) > HTTP_WRITE_BYTES:
-                self._write(out)
-                out = b""
-        self._write(out)
+            size += len(answer.body)
+            if size > HTTP_WRITE_BYTES:
+                self.flush()
+                size = 0
         self._pause()                                # others have a turn before the rest of this read
         asyncio.get_running_loop().call_soon(self._continue)
 
-    def _refuse(self, refused: Refused, out: bytes) -> None:
-        """The last answer of this connection, behind `out`."""
-        self._write(out + self._place.replies.any_bytes_of(errors(refused.status, refused.why), connection="close"))
+    def _reply(self, reply: Reply, head: Head) -> None:
+        """Leaves at the end of this turn, or before anything else is written here."""
+        if not self._replies:
+            self._place.has_replies(self)
+        self._replies.append((reply, head))
+
+    def flush(self) -> None:
+        """Writes the replies of this turn. The place calls it when the turn ends."""
+        replies = self._replies
+        if not replies:
+            return
+        self._replies = []
+        out = b"".join([self._bytes_of(reply, head) for reply, head in replies])
+        if self.phase is not CLOSED and not self._transport.is_closing():
+            self._write(out)
+
+    def _bytes_of(self, reply: Reply, head: Head) -> bytes:
+        if type(reply) is Held:
+            reply = reply.settle(reply)
+        place = self._place
+        if head[FLAGS] & (KEEP_ALIVE | OLD) == KEEP_ALIVE and head[METHOD] != "HEAD" and not place.draining:
+            return place.replies.bytes_of(reply)
+        return place.replies.any_bytes_of(reply, head_only=head[METHOD] == "HEAD", connection=self._said(head))
+
+    def _refuse(self, refused: Refused) -> None:
+        """The last answer of this connection."""
+        self._write(self._place.replies.any_bytes_of(errors(refused.status, refused.why), connection="close"))
         self._linger()
 
     def _await_bytes(self) -> None:
@@ -237,7 +272,7 @@ class Connection(asyncio.Protocol):
             self._linger()
             return
         if not self._count(framing.kept_bytes):
-            self._refuse(Refused(503, f"the bodies of unfinished requests have reached {HTTP_UNFINISHED_MAX_BYTES} bytes"), b"")
+            self._refuse(Refused(503, f"the bodies of unfinished requests have reached {HTTP_UNFINISHED_MAX_BYTES} bytes"))
             return
         if framing.owes_continue:
             framing.owes_continue = False
@@ -257,7 +292,9 @@ class Connection(asyncio.Protocol):
         self.phase = IDLE
         self.deadline = self._place.idle_until
         if self._place.draining or not self._reads_on:
-            self._linger()
+            self.flush()
+            if self._resumed is None:
+                self._linger()
         elif self._paused:
             self._read_on()
 
@@ -307,7 +344,7 @@ class Connection(asyncio.Protocol):
         if isinstance(served, Stream):
             await self._send(served, head)
         elif self.phase is ANSWERING:                # else nobody waits for it any more
-            self._write(self._rendered(served, head))
+            self._reply(served, head)
             self._after(head)
 
     async def _send(self, stream: Stream, head: Head) -> None:
@@ -361,14 +398,12 @@ class Connection(asyncio.Protocol):
             return "close"
         return "keep-alive" if head[FLAGS] & OLD else ""
 
-    def _rendered(self, reply: Reply, head: Head) -> bytes:
-        return self._place.replies.any_bytes_of(reply, head_only=head[METHOD] == "HEAD", connection=self._said(head))
-
     def _write(self, data: bytes) -> None:
-        if data:
-            out = data if self._session is None else self._session.send(data)
-            if out is not None:
-                self._transport.write(out)
+        if self._replies:
+            self.flush()
+        out = data if self._session is None else self._session.send(data)
+        if out is not None:
+            self._transport.write(out)
 
     def _pause(self) -> None:
         if not self._paused and not self._transport.is_closing():
@@ -377,6 +412,7 @@ class Connection(asyncio.Protocol):
 
     def _linger(self) -> None:
         """All is said. What the client still sends is thrown away for a moment, or the answer would be lost with it."""
+        self.flush()
         if self.phase is LINGERING or self.phase is CLOSED or self._transport.is_closing():
             return
         self.phase = LINGERING
@@ -397,9 +433,9 @@ class Connection(asyncio.Protocol):
         elif phase is IDLE:
             self._linger()
         elif phase is READING:
-            self._refuse(Refused(408, "the request did not come in time"), b"")
+            self._refuse(Refused(408, "the request did not come in time"))
         elif phase is ANSWERING:
-            self._refuse(Refused(503, f"request timed out: max_request_duration is {self._place.times.answer_s:g} s"), b"")
+            self._refuse(Refused(503, f"request timed out: max_request_duration is {self._place.times.answer_s:g} s"))
         elif self._transport.get_write_buffer_size() and self._place.now < self._linger_until:
             self.deadline = self._place.now + HTTP_LINGER_S
         else:

@@ -22,6 +22,17 @@ class Waits(Enum):
     BODY = auto()
 
 
+def whole_head(data: bytes) -> Head | None:
+    """The head, if these bytes are one request that has no body, and nothing else. None: they are for `Framing` to judge."""
+    try:
+        head = parse_head(data)
+    except HeadError:
+        return None
+    if head is None or head[END] != len(data) or head[LENGTH] > 0 or head[FLAGS] & CHUNKED or len(data) > HTTP_HEAD_MAX_BYTES:
+        return None
+    return head
+
+
 class Framing:
     """`receive` bytes, then take messages until there is none. After Refused no further call."""
 

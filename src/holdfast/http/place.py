@@ -24,11 +24,18 @@ Handler: TypeAlias = Callable[[Request], Reply | Stream | Awaitable[Reply | Stre
 NEVER: Final = float("inf")
 
 
+class Held(Reply, frozen=True, kw_only=True, eq=False):
+    """A reply that may leave once something has been kept, for all of a turn at once: `settle` sees to that, and gives what is to leave."""
+
+    settle: Callable[[Reply], Reply]
+
+
 class Waiting(Protocol):
     """A connection, as its place sees it."""
 
     deadline: float
 
+    def flush(self) -> None: ...
     def expire(self) -> None: ...
     def drain(self) -> None: ...
     def abort(self) -> None: ...
@@ -72,6 +79,7 @@ class Place:
         self.now = self._loop.time()
         self.idle_until = self.now + self.times.idle_s   # the deadline of who begins to wait now
         self._connections: set[Waiting] = set()
+        self._replying: list[Waiting] = []           # who has replies to write at the end of this turn
         self._tasks: set[asyncio.Task[None]] = set()
         self._empty = asyncio.Event()
         self._empty.set()
@@ -92,6 +100,22 @@ class Place:
     def forget(self, connection: Waiting) -> None:
         self._connections.discard(connection)
         self._note_empty()
+
+    def has_replies(self, connection: Waiting) -> None:
+        """Its `flush` is called when this turn of the loop ends, with those of the others."""
+        if not self._replying:
+            self._loop.call_soon(self.flush)
+        self._replying.append(connection)
+
+    def flush(self) -> None:
+        """Ends a turn: what every connection has to say is written."""
+        replying, self._replying = self._replying, []
+        for connection in replying:
+            try:
+                connection.flush()
+            except Exception as error:  # noqa: BLE001 -- one connection must not take others with it; the loop is told
+                self.failed(error)
+                connection.abort()
 
     def spawn(self, coroutine: Coroutine[None, None, None]) -> None:
         """Runs to its end, even if its connection does not last."""

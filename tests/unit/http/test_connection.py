@@ -10,6 +10,7 @@ from holdfast.config.settings import ProxyProtocol
 from holdfast.engine import Reply, Request, Stream
 from holdfast.errors import InvariantError
 from holdfast.http.connection import Phase
+from holdfast.http.place import Held
 
 OLD = b"GET /v1/a HTTP/1.0\r\n"
 
@@ -49,6 +50,79 @@ def test_an_answer_at_once_is_one_write_and_no_task() -> None:
         assert len(writes) == 1
         assert [writes[0].index(each) for each in (b"GET a", b"GET b", b"POST c {}")] == sorted(
             writes[0].index(each) for each in (b"GET a", b"GET b", b"POST c {}"))
+        here.close()
+
+    run_virtual(check())
+
+
+def test_what_a_turn_answers_leaves_when_it_ends() -> None:
+    async def check() -> None:
+        here = place()
+        wires = [Wire(here), Wire(here)]
+        for wire in wires:
+            wire.connection.data_received(get("a"))
+        assert [wire.received for wire in wires] == [b"", b""]
+        await asyncio.sleep(0)
+        assert [wire.statuses for wire in wires] == [[200], [200]]
+        here.close()
+
+    run_virtual(check())
+
+
+def test_what_has_to_be_kept_first_is_kept_once_a_turn_and_can_change_every_answer() -> None:
+    """Audit entries: the answer leaves after its entry is written, and not at all where it cannot be."""
+    order: list[str] = []
+
+    def settle(reply: Reply) -> Reply:
+        order.append("settled")
+        return Reply(status=500)
+
+    def serve(request: Request) -> Reply:
+        order.append(request.path)
+        return Held(status=200, body=b"secret", settle=settle) if request.path == "held" else echo(request)
+
+    async def check() -> None:
+        here = place(serve)
+        wires = [Wire(here), Wire(here)]
+        wires[0].connection.data_received(get("held"))
+        wires[1].connection.data_received(get("plain") + get("held"))
+        wires[0].transport.close()
+        await turn()
+        assert order == ["held", "plain", "held", "settled", "settled"]      # also for a client that has gone
+        assert (wires[0].received, wires[1].statuses) == (b"", [200, 500])
+        assert b"secret" not in wires[1].received
+        here.close()
+
+    run_virtual(check())
+
+
+def test_whoever_says_all_is_still_answered() -> None:
+    async def check() -> None:
+        here = place()
+        wire = Wire(here)
+        wire.connection.data_received(get("a"))
+        assert not wire.connection.eof_received()
+        assert wire.statuses == [200]
+        here.close()
+
+    run_virtual(check())
+
+
+def test_an_answer_that_cannot_be_written_ends_its_own_connection_alone() -> None:
+    def serve(request: Request) -> Reply:
+        return Reply(status=200, headers=(("Bad\r\n", "header"),)) if request.path == "bad" else echo(request)
+
+    async def check() -> None:
+        told: list[dict[str, object]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+        here = place(serve)
+        wires = [Wire(here), Wire(here)]
+        for wire, path in zip(wires, ("bad", "good"), strict=True):
+            wire.connection.data_received(get(path))
+        await turn()
+        assert wires[0].transport.aborted
+        assert wires[1].statuses == [200]
+        assert isinstance(told[0]["exception"], InvariantError)
         here.close()
 
     run_virtual(check())

@@ -61,7 +61,7 @@ class Client:
     def __init__(self, place: Place, context: ssl.SSLContext, session: ssl.SSLSession | None = None) -> None:
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.ssl = context.wrap_bio(self._in, self._out, server_hostname="vault", session=session)
-        self.transport = FakeTransport()
+        self.place, self.transport = place, FakeTransport()
         self.connection = self.transport.protocol = Connection(place)
         self.connection.connection_made(self.transport)
         self.received = b""
@@ -72,6 +72,7 @@ class Client:
             sent = self._out.read()
             if sent and not self.transport.closing:
                 self.connection.data_received(sent)
+                self.place.flush()
             answered, self.transport.written = bytes(self.transport.written), bytearray()
             self._in.write(answered)
             if not sent and not answered:

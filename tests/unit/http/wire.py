@@ -112,6 +112,7 @@ class Wire:
     """One connection of a place, and what its client sees."""
 
     def __init__(self, place: Place, *, takes: int = 1 << 40, peer: tuple[str, int] = ("203.0.113.7", 40_000)) -> None:
+        self.place = place
         self.transport = FakeTransport(peer, takes)
         self.connection = self.transport.protocol = Connection(place)
         self.connection.connection_made(self.transport)
@@ -119,6 +120,7 @@ class Wire:
     def send(self, data: bytes) -> None:
         assert not self.transport.reading_paused, "sent to who does not read"
         self.connection.data_received(data)
+        self.place.flush()
 
     @property
     def received(self) -> bytes:
