@@ -1,12 +1,14 @@
-"""A replica in memory: every state it was ever in can still be read. And a barrier that leaves values readable."""
-from bisect import bisect_left, insort
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+"""A replica in memory: every state it was ever in can still be read, unless it is told to forget. And a barrier that leaves values
+readable."""
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterator, Mapping, Sequence, Set
 
 import msgspec
 
 from holdfast.errors import IntegrityError, InvariantError
 from holdfast.ids import Index, Millis
 from holdfast.replica import with_folders
+from holdfast.replica.lmdb import State
 from holdfast.storage import Snapshot, StateCopy, WriteBatch
 
 _CHUNK_BYTES = 1_000                                     # small, so that a test's copies have several
@@ -26,9 +28,10 @@ class PlainBarrier:
 
 
 class MemoryReplica:
-    """Keeps each key's versions by batch. `window`: how many batches back `changed_since` knows."""
+    """Keeps each key's versions by batch. `window`: how many batches back `changed_since` knows; `versions`: how many of a key it keeps."""
 
-    def __init__(self, window: int = 1 << 62) -> None:
+    def __init__(self, window: int = 1 << 62, versions: int = 1 << 62) -> None:
+        self._kept = versions
         self._versions: dict[str, list[tuple[Index, bytes | None]]] = {}
         self._sorted: list[str] = []
         self._names: dict[Index, Set[str]] = {}
@@ -49,8 +52,12 @@ class MemoryReplica:
                 if key not in self._versions:
                     self._versions[key] = []
                     insort(self._sorted, key)
-                self._versions[key].append((batch.index, value))
+                versions = self._versions[key]
+                versions.append((batch.index, value))
+                if len(versions) > self._kept:
+                    del versions[0]
             self._names[batch.index] = with_folders(batch.changes)
+            self._names.pop(Index(batch.index - self._window), None)
             self.index, self.time_ms = batch.index, batch.time_ms
 
     def write(self, changes: Mapping[str, bytes | None], *, time_ms: int = 0) -> Index:
@@ -64,8 +71,8 @@ class MemoryReplica:
         return self.write({key: seals.encrypt(key, value, nonce=b"") for key, value in values.items()})
 
     @property
-    def state(self) -> tuple[Index, Millis]:
-        return self.index, self.time_ms
+    def state(self) -> State:
+        return State(self.index, self.time_ms, self.generation)
 
     def values(self) -> dict[str, bytes]:
         """Everything, as it is stored."""
@@ -96,8 +103,15 @@ class MemoryReplica:
         versions = self._versions.get(key, ())
         return next((value for number, value in reversed(versions) if number <= index), None)
 
-    def keys_from(self, start: str) -> Iterable[str]:
-        return iter(self._sorted[bisect_left(self._sorted, start):])
+    def keys_from(self, start: str) -> Iterator[str]:
+        """Also those of later states: whoever asks looks at each."""
+        at = bisect_left(self._sorted, start)
+        while at < len(self._sorted):
+            key = self._sorted[at]
+            yield key
+            at += 1
+            if at >= len(self._sorted) or self._sorted[at - 1] != key:
+                at = bisect_right(self._sorted, key)     # keys have come meanwhile
 
     def names_between(self, after: Index, through: Index) -> Set[str] | None:
         if through - after > self._window or any(number not in self._names for number in range(after + 1, through + 1)):

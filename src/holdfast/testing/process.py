@@ -116,6 +116,7 @@ class Process:
         self.state = RUNNING
         self.parked: list[Callback] = []
         self.tasks: list[ReferenceType[asyncio.Task[object]]] = []
+        self.heard_at = 0.0                          # when the last message of another process of its node arrives
         self.at_death: list[Callable[[], None]] = [] # what the kernel does then: closes links, gives locks back
         self._buried: list[asyncio.Task[object] | AsyncGenerator[object, object]] = []
         self._resume: Callable[[list[Callback]], None] = _lose
