@@ -42,6 +42,7 @@ class Own(IntEnum):
 
 
 OWN_FROM: Final = 0xFF00
+_GREETINGS: Final = (Own.HELLO, Own.GOODBYE)
 STREAM_HEAD_BYTES: Final = 16                        # at most what stands before a header, a chunk or a reason
 OWN_BOUNDS: Final[Bounds] = {
     Own.HELLO: CLUSTER_HELLO_MAX_BYTES,
@@ -61,13 +62,15 @@ def encode_frame(kind: int, body: bytes, version: int = FRAME_VERSION) -> bytes:
 class FrameReader:
     """Bytes of one direction of a link to frames. `failure`: the rule that was broken; from then on nothing comes any more.
 
-    `greets`: the first frame is given out alone, and what is behind it waits for `begin`, because it may be of another version.
+    `greets`: the first frame must be a hello or a goodbye and is given out alone; what is behind it waits for `begin`, because it may be of
+    another version.
     """
 
-    __slots__ = ("_bounds", "_buffer", "_greets", "_pass_over", "_unknown", "failure", "has_unknown", "version")
+    __slots__ = ("_bounds", "_buffer", "_greets", "_pass_over", "_unknown", "_waits", "failure", "has_unknown", "version")
 
     def __init__(self, bounds: Bounds, version: int = FRAME_VERSION, *, greets: bool = False) -> None:
         self._bounds, self.version, self._greets = bounds, version, greets
+        self._waits = False                          # for `begin`
         self._buffer = bytearray()
         self._pass_over = 0                          # bytes still to come of a frame of an unknown kind
         self._unknown: dict[int, bool] = {}          # kinds that were passed over, and whether that has been told
@@ -87,7 +90,8 @@ class FrameReader:
 
     def begin(self, version: int) -> list[tuple[int, bytes]]:
         """The first frame was good: the frames behind it that have come, and from now on all."""
-        self._greets, self.version = False, version
+        self._greets = self._waits = False
+        self.version = version
         return self.take(b"")
 
     def take(self, data: bytes) -> list[tuple[int, bytes]]:
@@ -99,6 +103,9 @@ class FrameReader:
             self._pass_over -= passed
             data = data[passed:]
         buffer = self._buffer
+        if self._waits:
+            buffer += data
+            return []
         if not buffer:                               # nearly always: whole frames, and nothing kept
             frames, end = self._scan(data)
             if end < len(data):
@@ -117,6 +124,8 @@ class FrameReader:
             version, kind, length = HEAD.unpack_from(data, start)
             if version != self.version:
                 return self._fail(frames, size, f"a frame of version {version}: this link has version {self.version}")
+            if self._greets and kind not in _GREETINGS:
+                return self._fail(frames, size, f"the first frame is of kind {kind:#06x}: it must be a hello")
             bound = self._bounds.get(kind)
             limit = CLUSTER_FRAME_MAX_BYTES if bound is None else bound
             if length > limit:
@@ -134,6 +143,7 @@ class FrameReader:
                 frames.append((kind, bytes(data[start + HEAD_BYTES:end])))
             start = end
             if self._greets:
+                self._waits = True
                 break
         return frames, start
 

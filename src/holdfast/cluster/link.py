@@ -199,8 +199,6 @@ class TlsLink(asyncio.Protocol):
             self._hear_goodbye(body)
             return
         try:
-            if kind != Own.HELLO:
-                raise HelloRefused(f"the first frame is of kind {kind:#06x}: it must be a hello")
             peer = decode_hello(body)
             self._version = agree(self._own, peer)
         except HelloRefused as refused:
