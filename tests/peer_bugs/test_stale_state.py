@@ -6,6 +6,8 @@ main is true in the worker.
 from __future__ import annotations
 
 import json
+import os
+import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -163,6 +165,11 @@ def test_peer_bug_08_a_rotated_keyring_is_everywhere(node: Node, client: Client,
         main.post(f"{kv}/data/a", {"data": {"turn": turn}}).ok()
         assert client.get(f"{kv}/data/a").ok().data["data"] == {"turn": turn}
         assert client.get("sys/key-status").ok().data["term"] == main.get("sys/key-status").ok().data["term"]
+        os.kill(node.pid, signal.SIGSTOP)                # nobody to ask: the worker has the new key itself
+        try:
+            assert client.get(f"{kv}/data/a").ok().data["data"] == {"turn": turn}
+        finally:
+            os.kill(node.pid, signal.SIGCONT)
 
 
 def test_peer_bug_09_a_name_that_went_can_come_again(node: Node, client: Client, main: Client, new_name: Name) -> None:

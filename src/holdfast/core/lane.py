@@ -146,7 +146,7 @@ class Lane:
     def applied(self, through: Index) -> None:
         """The replica has these: the overlay lets them go."""
         self._overlay.applied(through)
-        if not self._overlay:
+        if self._overlay.is_empty:
             self._durable = self._opened                 # nothing is on its way, so what was followed is durable
 
     def release(self, watermark: Index) -> tuple[Ready, ...]:
