@@ -340,9 +340,8 @@ impl RaftNode {
         }
         match message.get_msg_type() {
             MessageType::MsgTransferLeader | MessageType::MsgPropose | MessageType::MsgReadIndex | MessageType::MsgReadIndexResp => false,
-            MessageType::MsgRequestVote | MessageType::MsgRequestPreVote => {
-                raft.prs().get(message.from).is_some() && (!gated || message.context == CAMPAIGN_TRANSFER)
-            }
+            // Also from who is no member here: this node may lack the change that made it one.
+            MessageType::MsgRequestVote | MessageType::MsgRequestPreVote => !gated || message.context == CAMPAIGN_TRANSFER,
             MessageType::MsgSnapshot => is_snapshot,
             // A leader never tells of more than the follower has: raft would end the process.
             MessageType::MsgHeartbeat => message.commit <= raft.raft_log.last_index(),

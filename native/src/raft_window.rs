@@ -140,9 +140,11 @@ impl Storage for Window {
         Ok(self.last())
     }
 
-    fn snapshot(&self, request_index: u64, _: u64) -> Result<Snapshot> {
+    fn snapshot(&self, request_index: u64, to: u64) -> Result<Snapshot> {
+        // Whom a snapshot does not name as a member would not take it.
+        let names = |state: &ConfState| state.voters.contains(&to) || state.learners.contains(&to);
         match &self.offered {
-            Some(offered) if offered.index >= request_index && offered.index + 1 >= self.first() => {
+            Some(offered) if offered.index >= request_index && offered.index + 1 >= self.first() && names(offered.get_conf_state()) => {
                 let mut snapshot = Snapshot::default();
                 snapshot.set_metadata(offered.clone());
                 Ok(snapshot)

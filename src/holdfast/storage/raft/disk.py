@@ -60,9 +60,9 @@ class RaftDisk:
         disk.make_folder(folder)
         self._lock = disk.lock(folder / LOCK_NAME)
         try:
-            self.checkpoint = checkpoint.load(disk, folder)
-            self.base = form.read_base(self.checkpoint.note) if self.checkpoint else Base()
-            sequence = self.checkpoint.sequence if self.checkpoint else 0
+            found = checkpoint.load(disk, folder)
+            self.now = (found, form.read_base(found.note) if found else Base())
+            sequence = found.sequence if found else 0
             self.journal = Journal(disk, folder / JOURNAL_FOLDER, segment_bytes=segment_bytes, reserve_bytes=reserve_bytes, draw=draw,
                                    checkpoint=(Index(self.base.record), sequence))
             self._adopting = threading.Lock()
@@ -75,14 +75,27 @@ class RaftDisk:
             self._lock.close()
             raise
 
+    now: tuple[Checkpoint | None, Base]
+    """The checkpoint and where it stands in raft's log, to be read as one: another thread may change both."""
+
+    @property
+    def checkpoint(self) -> Checkpoint | None:
+        return self.now[0]
+
+    @property
+    def base(self) -> Base:
+        return self.now[1]
+
     @property
     def generation(self) -> int:
-        return self.checkpoint.generation if self.checkpoint else 0
+        found = self.checkpoint
+        return found.generation if found else 0
 
     @property
     def base_wal(self) -> Index:
         """Index of the last batch of the checkpoint."""
-        return self.checkpoint.index if self.checkpoint else Index(0)
+        found = self.checkpoint
+        return found.index if found else Index(0)
 
     def bootstrap(self, address: str) -> None:
         """Makes this node the first member of a new log."""
@@ -110,6 +123,10 @@ class RaftDisk:
         for at, data in changes:
             self.members.apply(at, form.read_change(data))
         self.state = HardState(self.state.term, self.state.vote, index)
+
+    def stopped_at(self, commit: int) -> None:
+        """Raft has stopped: so far the members are those of the log. Becomes durable with the next record."""
+        self.state = HardState(self.state.term, self.state.vote, commit)
 
     def settle(self) -> None:
         """After Uncertain. Raises it again: the disk takes nothing."""
@@ -207,7 +224,7 @@ class RaftDisk:
                 checkpoint.adopt(self.disk, self.folder, made)
             else:
                 made = checkpoint.save(self.disk, self.folder, copy, sequence=sequence, note=note)
-            self.checkpoint, self.base = made, base
+            self.now = made, base
             self.extents.trim(base.index)
             self.journal.trim(Index(record - 1))
 
@@ -219,7 +236,7 @@ class RaftDisk:
             made = Checkpoint(format=checkpoint.FORMAT, index=staged.index, generation=staged.generation, sequence=self.journal.sequence,
                               file=staged.file, size=staged.size, digest=staged.digest, note=form.write_base(base))
             checkpoint.adopt(self.disk, self.folder, made)
-            self.checkpoint, self.base = made, base
+            self.now = made, base
             self.extents.reset(base.index)
             self.journal.trim(record)
 

@@ -48,10 +48,12 @@ class Events(Protocol):
 
     def send(self, to: int, kind: int, data: bytes) -> None: ...
     def committed(self, ready: Ready) -> None: ...
-    def role_changed(self) -> None: ...
+    def role_changed(self) -> None:
+        """Who leads, in which term, or whether a snapshot is wanted."""
     def staged(self, index: int) -> tuple[Staged, Base]: ...
     def installed(self) -> None: ...
     def disk_hangs(self) -> None: ...
+    def disk_failed(self, error: Exception) -> None: ...
     def failed(self, error: BaseException) -> None: ...
 
 
@@ -71,7 +73,9 @@ class Driver:
         self._persisting: asyncio.Task[None] | None = None
         self._pumping = self._stopped = False
         self._beats = 0
-        self._suspects = False
+        self._suspects = self._hanging = self._wants_snapshot = False
+        self.led_term = 0                                # the term whose own empty entry is committed and durable here
+        self.installing: set[int] = set()                # indexes of snapshots that raft has taken and that are not installed yet
         self._tick_timer = self._loop.call_later(timing.tick / 1000, self._tick)
         self._campaign_timer: asyncio.TimerHandle | None = None
 
@@ -79,8 +83,6 @@ class Driver:
     def is_hanging(self) -> bool:
         """Has the disk not answered for too long?"""
         return self._hanging
-
-    _hanging = False
 
     async def stop(self) -> None:
         """Takes no more, and waits for the write under way."""
@@ -90,6 +92,7 @@ class Driver:
             self._campaign_timer.cancel()
         if self._persisting is not None:
             await asyncio.wait([self._persisting])
+        self._disk.stopped_at(self.committed)
 
     def receive(self, data: bytes, *, is_snapshot: bool = False) -> tuple[int, int]:
         """One of raft's messages: (its type, who sent it)."""
@@ -132,11 +135,17 @@ class Driver:
 
     def renew(self) -> None:
         """Asks a majority whether this node still leads."""
-        now = self._boot_ms()
-        context = self.hold.begin_round(self.term, now)
+        if self.role is not Role.LEADER or self.led_term != self.term or self._stopped:
+            return                                       # raft would say nothing: there is nothing of its term yet
+        context = self.hold.begin_round(self.term, self._boot_ms())
         if context is not None:
             self.node.read_index(context)
             self.pump()
+
+    def report_snapshot(self, to: int, arrived: bool) -> None:
+        """Whether a snapshot that raft wanted sent has arrived."""
+        self.node.report_snapshot(to, arrived)
+        self.pump_soon()
 
     def transfer(self, to: int) -> None:
         self.node.transfer_leader(to)
@@ -159,8 +168,13 @@ class Driver:
             self._events.role_changed()
         for context in ready.read_states:
             self.hold.confirmed(context)
+        if ready.snapshot is not None:
+            self.installing.add(ready.snapshot[0])
         if ready.committed:
             self.committed = ready.committed
+            if self.role is Role.LEADER and self.led_term != self.term and self.node.term_at(self.committed) == self.term:
+                self.led_term = self.term
+                self._loop.call_soon(self.renew)
             self._events.committed(ready)
         if ready.must_sync or self._queue or self._persisting is not None:
             self._queue.append(ready)
@@ -211,23 +225,29 @@ class Driver:
         watch = self._loop.call_later(self._timing.persist / 1000, self._hangs)
         state = self._state
         chunks, snapshot = [chunk for ready in group for chunk in ready.entries], group[0].snapshot
+        failed = False
         try:
-            while True:
+            while not self._stopped:
                 try:
+                    if failed:
+                        await self._in(self._appender, self._disk.settle)
                     if snapshot is not None and self._disk.base.index < snapshot[0]:
                         await self._in(self._appender, self._disk.install, *self._events.staged(snapshot[0]))
+                        self.installing.discard(snapshot[0])
+                        self.committed = snapshot[0]
                         self._events.installed()
                     await self._in(self._appender, self._disk.persist, state, chunks)
-                    break
-                except (Uncertain, OSError):
-                    if self._stopped:
-                        raise
+                    return
+                except (Uncertain, OSError) as error:
+                    failed = True
+                    self._events.disk_failed(error)
                     await asyncio.sleep(AGAIN_S)
+            raise asyncio.CancelledError                 # what is not durable is not told to anybody
         finally:
             watch.cancel()
             self._hanging = False
-        if not self._disk.journal.is_prepared:
-            self._loop.run_in_executor(self._maker, self._disk.prepare)
+            if not self._disk.journal.is_prepared and not self._stopped:
+                self._loop.run_in_executor(self._maker, self._disk.prepare)
 
     def _in(self, pool: Executor, call: Callable[..., T], *args: object) -> Awaitable[T]:
         return self._loop.run_in_executor(pool, call, *args)
@@ -255,6 +275,9 @@ class Driver:
             return                                       # a follower counts from when its gate opens, so never campaigns before
         self.node.tick()
         self.pump()
+        if self.node.wants_snapshot is not self._wants_snapshot:
+            self._wants_snapshot = not self._wants_snapshot
+            self._events.role_changed()
 
     def _wait_for_gate(self) -> int:
         return max(0, self.gate.opens_at - self._boot_ms())

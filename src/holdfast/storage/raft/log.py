@@ -11,41 +11,48 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
 from holdfast._native import RaftNode, Ready
-from holdfast.errors import IntegrityError, InvariantError
+from holdfast.errors import IntegrityError, InvariantError, UnavailableError
 from holdfast.ids import Index, Millis, NodeId, Term
 from holdfast.limits import (
     CHECKPOINT_AFTER_BYTES,
     DISK_RESERVE_BYTES,
     FOLLOW_BYTES,
+    RAFT_CHECKPOINT_AFTER_MAX_BYTES,
     RAFT_INFLIGHT_MAX,
     RAFT_MESSAGE_BYTES,
     RAFT_PERSIST_BYTES,
     RAFT_UNCOMMITTED_MAX_BYTES,
     RAFT_WINDOW_BYTES,
+    RAFT_WINDOW_MAX_BYTES,
     SEGMENT_BYTES,
 )
 from holdfast.storage import checkpoint
 from holdfast.storage.batch import WriteBatch
 from holdfast.storage.checkpoint import Checkpoint
 from holdfast.storage.disk import Disk, OsDisk
-from holdfast.storage.log import Fence, FenceLost, Full, Snapshot, Uncertain
+from holdfast.storage.log import Fence, FenceLost, Full, Snapshot, StateCopy, Uncertain
 from holdfast.storage.raft import form, transport
 from holdfast.storage.raft.changing import Changing
 from holdfast.storage.raft.disk import RaftDisk, Row, Staged
-from holdfast.storage.raft.driver import Driver, Role
+from holdfast.storage.raft.driver import Driver, Kind, Role
 from holdfast.storage.raft.form import Base, Member
 from holdfast.storage.raft.members import learners, voters
+from holdfast.storage.raft.shipping import Shipping
 from holdfast.storage.raft.timing import TIMING, Timing
 from holdfast.storage.raft.transport import FromMember, NotAMember, Transport
 from holdfast.storage.reading import Trimmed
 
 T = TypeVar("T")
+INTRODUCING = frozenset({Kind.HEARTBEAT, Kind.VOTE, Kind.PRE_VOTE})
+"""Messages that may be the first ones that a node gets of a member that it does not know yet: they say where to answer."""
+ADDRESSES_MAX = 64                                       # kept of such members
 
 
 class Sizes(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,14 +122,14 @@ class RaftLog:
         self._transport: Transport
         self._on_change: Callable[[], None] = _nothing
         self._fence: Fence | None = None
-        self._led_term = 0                               # the term whose own empty entry is committed here
         self._pending: Pending | None = None
         self._contacts: dict[int, Millis] = {}
         self._addresses: dict[int, str] = {}             # of who spoke to this node before it knew the members
         self._followers: set[asyncio.Future[None]] = set()   # that have read all that is committed
         self._waiters: set[asyncio.Future[None]] = set() # for the fence, its end, a fate
         self._told_removed = False
-        self._staged: dict[int, Staged] = {}             # by the index in raft's log that the state stands at
+        self._shipping: Shipping                         # while raft runs
+        self._checkpoint_at: int | None = None           # where the state stands in raft's log that is being made the checkpoint
 
     @property
     def raft_id(self) -> int:
@@ -166,6 +173,7 @@ class RaftLog:
         if self.driver is not None:
             raise InvariantError("raft runs already")
         disk, timing = self._disk, self._timing
+        await self._in(self._appender, disk.settle)      # what an earlier run of raft did not come to write
         base, entries = await self._in(self._maker, disk.window, self._sizes.window)
         members = disk.members.sorted()
         node = RaftNode(
@@ -175,11 +183,11 @@ class RaftLog:
             message_bytes=RAFT_MESSAGE_BYTES, uncommitted_bytes=RAFT_UNCOMMITTED_MAX_BYTES, inflight=RAFT_INFLIGHT_MAX,
             chunk_bytes=RAFT_PERSIST_BYTES)
         node.compact(self._sizes.window, disk.state.commit)
-        if disk.checkpoint is not None:
-            node.offer_snapshot(disk.base.index, disk.base.term, voters(disk.base.members), learners(disk.base.members))
         self._transport, self._on_change = transport, on_change
         self.driver = Driver(node, disk, self._appender, self._maker, self, timing=timing, boot_ms=self._boot_ms, rank=self._rank)
-        if disk.members.is_alone:
+        self._shipping = Shipping(self.driver, disk, transport, partial(self._in, self._maker))
+        self._shipping.offer()
+        if self.members.is_alone:
             self.driver.campaign()                      # nobody else could lead: no gate and no silence to wait for
 
     async def stop(self) -> None:
@@ -209,6 +217,13 @@ class RaftLog:
             return
         _, sender = driver.receive(data)
         self._contacts[sender] = self._boot_ms()
+
+    async def receive_snapshot(self, header: bytes, chunks: AsyncIterator[bytes]) -> None:
+        """A state from a member, already authenticated. Returns once all of it is taken. Raises IntegrityError, UnavailableError,
+        OSError."""
+        if self.driver is None:
+            raise UnavailableError("this node takes no part in raft")
+        await self._shipping.receive(header, chunks)
 
     def suspect(self, raft_id: int) -> None:
         """A hint that the member may be gone: its connection was reset. Campaigns as soon as the gate opens."""
@@ -283,7 +298,7 @@ class RaftLog:
                     after = found[-1].index
                     yield found
             except Trimmed:
-                last, base = self._disk.checkpoint, self._disk.base
+                last, base = self._disk.now
                 if last is None or last.index < after:
                     raise IntegrityError(f"batch {after + 1} is in neither the log nor a checkpoint") from None
                 yield Snapshot(index=last.index, generation=last.generation, chunks=self._chunks(last))
@@ -293,7 +308,7 @@ class RaftLog:
         """When this node leads, and has applied all that was committed before its term."""
         while True:
             driver = self.driver
-            if driver is not None and self._fence is None and driver.role is Role.LEADER and self._led_term == driver.term:
+            if driver is not None and self._fence is None and driver.role is Role.LEADER and driver.led_term == driver.term:
                 if self._applied >= self.durable_index:
                     self._fence = Fence(term=Term(driver.term), holder=self._node)
                     return self._fence
@@ -328,6 +343,39 @@ class RaftLog:
             return Millis(0)
         return self.driver.hold.until(fence.term)
 
+    @property
+    def needs_checkpoint(self) -> bool:
+        """The log has grown so long behind the last checkpoint that a start would be slow, or a follower needs one; none is being made."""
+        if self._checkpoint_at is not None:
+            return False
+        if self.driver is not None and self.driver.node.wants_snapshot:
+            return True
+        last = self._disk.checkpoint
+        after = min(max(self._sizes.checkpoint_after, last.size if last else 0), RAFT_CHECKPOINT_AFTER_MAX_BYTES)
+        return self._disk.journal.bytes_since(last.sequence if last else 1) >= after
+
+    async def checkpoint(self, copy: StateCopy) -> None:
+        """Makes a copy of the replica's state the checkpoint, and lets go of the log before it. No space: the old one stays, for now.
+
+        Raises what taking the copy raises, InvariantError, or OSError.
+        """
+        if copy.index > self.durable_index:
+            raise InvariantError(f"a checkpoint of index {copy.index}, but the log has no such batch")
+        self._checkpoint_at = self._disk.base.index
+        try:
+            if copy.index < self._disk.base_wal:
+                copy.chunks.close()                      # a snapshot came in meanwhile
+                return
+            at = self._checkpoint_at = await self._locate(copy.index)
+            term = await self._in(self._maker, self._disk.term_at, at)
+            await self._in(self._maker, self._disk.save, copy, Base(index=at, term=term, members=self.members.at(at)))
+            self.members.trim(at)
+        finally:
+            self._checkpoint_at = None
+        if self.driver is not None:
+            self._shipping.offer()
+            self.driver.pump_soon()
+
     def note_applied(self, index: Index) -> None:
         """The replica has all batches up to `index`. Before `start` it also tells what was committed: a replica holds nothing else."""
         if self.driver is None and index > self.durable_index:
@@ -356,14 +404,14 @@ class RaftLog:
 
     def send(self, to: int, kind: int, data: bytes) -> None:
         member = self.members.now.get(to)
-        if member is None:
-            self._transport.send(to, self._addresses.get(to, ""), data)
-        elif member.voter:
-            self._transport.send(to, member.address, data)
-        else:
+        address = member.address if member is not None else self._addresses.get(to, "")
+        if kind == Kind.SNAPSHOT:
+            self._shipping.send_snapshot(to, address, data)
+            return
+        if kind in INTRODUCING or member is None or not member.voter:
             own = self.members.now.get(self.raft_id)
             data = transport.write(FromMember(raft_id=self.raft_id, address=own.address if own else "", message=data))
-            self._transport.send(to, member.address, data)
+        self._transport.send(to, address, data)
 
     def committed(self, ready: Ready) -> None:
         driver = self.driver
@@ -382,11 +430,9 @@ class RaftLog:
             self.durable_index = form.last_index(ready.mark)
         if self._pending is not None:
             self._settle(driver, self._pending)
-        if driver.role is Role.LEADER and self._led_term != driver.term and driver.node.term_at(ready.committed) == driver.term:
-            self._led_term = driver.term
-            self._wake(self._waiters)
-        if driver.node.window_bytes > self._sizes.window:
-            driver.node.compact(self._sizes.window, ready.committed)
+        if self._fence is None and self._waiters:
+            self._wake(self._waiters)                    # the fence may be had now
+        self._compact(driver)
         if self._followers:
             self._wake(self._followers)
 
@@ -398,12 +444,13 @@ class RaftLog:
         self._changed_soon()
 
     def staged(self, index: int) -> tuple[Staged, Base]:
-        staged = self._staged[index]
+        staged = self._shipping.staged[index]
         return staged, form.read_base(staged.base)
 
     def installed(self) -> None:
         disk = self._disk
-        self._staged.pop(disk.base.index, None)
+        self._shipping.staged.pop(disk.base.index, None)
+        self._shipping.offer()
         disk.members.reset(disk.base.index, disk.base.members)
         self.durable_index = disk.base_wal
         self._wake(self._followers)
@@ -412,10 +459,21 @@ class RaftLog:
     def disk_hangs(self) -> None:
         """Whoever leads must have a disk."""
 
+    def disk_failed(self, error: Exception) -> None:
+        asyncio.get_running_loop().call_exception_handler({"message": "the raft log cannot be written: trying again", "exception": error})
+
     def failed(self, error: BaseException) -> None:
         self.driver = None
         self._lose("raft has failed")
         asyncio.get_running_loop().call_exception_handler({"message": "raft cannot go on", "exception": error})
+
+    def _compact(self, driver: Driver) -> None:
+        """Keeps what followers may need: more of it while a state is on its way to one of them, or is made for it."""
+        if driver.node.window_bytes > self._sizes.window:
+            needed = [driver.committed, *(at for at in (self._shipping.needed_from, self._checkpoint_at) if at is not None)]
+            driver.node.compact(self._sizes.window, min(needed))
+            if driver.node.window_bytes > RAFT_WINDOW_MAX_BYTES:
+                driver.node.compact(RAFT_WINDOW_MAX_BYTES, driver.committed)
 
     def _settle(self, driver: Driver, pending: Pending) -> None:
         if driver.committed >= pending.index:
@@ -440,16 +498,23 @@ class RaftLog:
     def _receive_ours(self, driver: Driver, data: bytes) -> None:
         match transport.read(data):
             case FromMember(raft_id=raft_id, address=address, message=message):
-                if raft_id not in self.members.now and len(self._addresses) < 64:
-                    self._addresses[raft_id] = address
-                driver.receive(message)
                 self._contacts[raft_id] = self._boot_ms()
+                if raft_id not in self.members.now:
+                    self._meet(raft_id, address)
+                driver.receive(message)
             case NotAMember(changed_at=changed_at):
                 if self.raft_id in self.members.now and changed_at > self.members.changed_at:
                     self._told_removed = True
                     self._changed_soon()
             case _:
                 pass
+
+    def _meet(self, raft_id: int, address: str) -> None:
+        """Somebody who is no member as far as this node knows: a newer one than its log, or one that was removed."""
+        if len(self._addresses) < ADDRESSES_MAX:
+            self._addresses[raft_id] = address
+        if self.raft_id in self.members.now:
+            self._transport.send(raft_id, address, transport.write(NotAMember(changed_at=self.members.changed_at)))
 
     def _learn_commit(self, index: Index) -> None:
         disk = self._disk

@@ -1,12 +1,13 @@
 """Nodes of integrated storage in one process: real logs, a disk in memory each, and a network that delivers, delays, loses and cuts."""
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Generator
 from pathlib import Path
 from random import Random
 from time import monotonic_ns
 
+from holdfast.errors import HoldfastError
 from holdfast.ids import Index, Millis, NodeId
-from holdfast.storage import Fence, Snapshot, WriteBatch
+from holdfast.storage import Fence, Snapshot, StateCopy, WriteBatch
 from holdfast.storage.raft import Member, RaftLog, Sizes, Timing
 from holdfast.testing.disk import FakeDisk
 
@@ -27,6 +28,9 @@ class Network:
         self.loss = 0.0
         self.delay_s = 0.0
         self.sent = 0
+        self.snapshots_to_fail = 0
+        self.damage = ""
+        self.refused = 0
         self.dice = Random(seed)
 
     def isolate(self, node: "Node") -> None:
@@ -66,8 +70,9 @@ class Wire:
                 done(False)
                 return
             try:
-                await node.log.receive_snapshot(header, chunks)
-            except Exception:  # noqa: BLE001 — whatever went wrong over there, it did not arrive
+                await node.log.receive_snapshot(header, self._carried(chunks))
+            except (OSError, HoldfastError):
+                self._network.refused += 1
                 done(False)
             else:
                 done(True)
@@ -75,6 +80,23 @@ class Wire:
         task = asyncio.get_running_loop().create_task(carry())
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
+
+
+    async def _carried(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        network = self._network
+        if network.snapshots_to_fail:
+            network.snapshots_to_fail -= 1
+            yield await anext(chunks)
+            raise ConnectionResetError("the link was reset")
+        first = await anext(chunks)
+        if network.damage == "cut":
+            yield first[:-1]
+            return
+        yield bytes((first[0] ^ 1,)) + first[1:] if network.damage == "flipped" else first
+        async for chunk in chunks:
+            yield chunk
+        if network.damage == "longer":
+            yield b"x"
 
 
 class Node:
@@ -89,7 +111,15 @@ class Node:
         self.snapshots: list[Index] = []
         self.index = Index(0)
         self.following: asyncio.Task[None] | None = None
+        self.tending: asyncio.Task[None] | None = None
+        self.tends = True                                # makes a checkpoint when the log wants one
+        self.disk_folder = FOLDER
         self.open()
+
+    def reset(self) -> None:
+        """The replica is gone."""
+        self.index = Index(0)
+        self.applied.clear()
 
     def open(self) -> None:
         self.log = RaftLog(FOLDER, self.name, disk=self.disk, boot_ms=boot_ms, draw=self.dice.randbytes, timing=self.timing,
@@ -98,8 +128,10 @@ class Node:
     async def start(self) -> None:
         self.network.nodes[self.log.raft_id] = self
         self.wire = Wire(self.network, self.log.raft_id)
-        await self.log.start(self.wire, on_change=lambda: None)
-        self.following = asyncio.get_running_loop().create_task(self._follow())
+        self.changed = asyncio.Event()
+        await self.log.start(self.wire, on_change=self.changed.set)
+        loop = asyncio.get_running_loop()
+        self.following, self.tending = loop.create_task(self._follow()), loop.create_task(self._tend())
 
     async def _follow(self) -> None:
         async for found in self.log.follow_groups(self.index):
@@ -113,6 +145,22 @@ class Node:
                     self.index = batch.index
             self.log.note_applied(self.index)
 
+    async def _tend(self) -> None:
+        while True:
+            await self.changed.wait()
+            self.changed.clear()
+            if self.tends and self.log.needs_checkpoint:
+                await self.checkpoint()
+
+    async def checkpoint(self) -> None:
+        state = self.state()
+
+        def chunks() -> Generator[bytes, None, None]:
+            for at in range(0, len(state), 1_000):
+                yield state[at:at + 1_000]
+
+        await self.log.checkpoint(StateCopy(index=self.index, generation=self.log.generation, chunks=chunks()))
+
     def state(self) -> bytes:
         return repr((self.index, {index: batch.changes for index, batch in self.applied.items()})).encode()
 
@@ -122,11 +170,12 @@ class Node:
         self.applied = {number: WriteBatch(index=number, time_ms=Millis(0), changes=found) for number, found in changes.items()}
 
     async def stop(self) -> None:
-        if self.following is not None:
-            self.following.cancel()
-            await asyncio.wait([self.following])
-            if not self.following.cancelled() and (error := self.following.exception()) is not None:
-                raise error
+        for task in (self.following, self.tending):
+            if task is not None:
+                task.cancel()
+                await asyncio.wait([task])
+                if not task.cancelled() and (error := task.exception()) is not None:
+                    raise error
         await self.log.stop()
         self.network.nodes.pop(self.log.raft_id, None)
 
