@@ -37,7 +37,7 @@ seal "static" {{
 """
 TCP = """
 listener "tcp" {{
-  address       = "127.0.0.1:{port}"
+  address       = "{host}:{port}"
   tls_cert_file = "{certificate}"
   tls_key_file  = "{key}"
   {more}
@@ -52,7 +52,9 @@ listener "unix" {{
 
 
 class Node:
-    """`workers`: read_workers; `static`: unseals itself; `more`: further lines of the configuration, `listener` of its TCP stanza;
+    """A node alone; tests.cluster_nodes has those of a cluster.
+
+    `workers`: read_workers; `static`: unseals itself; `more`: further lines of the configuration, `listener` of its TCP stanza;
     `limits`: other bounds than those of holdfast.limits; `contract`: it also has the engines of tests.contract; `command`: what runs it."""
 
     def __init__(self, folder: Path, *, workers: int = 1, storage: str = "file", static: bool = True, more: str = "", listener: str = "",
@@ -72,14 +74,17 @@ class Node:
         self._preface = b""                              # what a proxy says before anything else
         self._clients: list[Client] = []
         self.port = free_port()
-        from holdfast.node.dev import write_dev_certificate  # here, so that tests without a node need no program that is whole
-
-        write_dev_certificate(folder, ())
+        self.make_certificate()
         self.write_config()
 
     @property
+    def host(self) -> str:
+        """The address at which it listens."""
+        return "127.0.0.1"
+
+    @property
     def address(self) -> str:
-        return f"https://127.0.0.1:{self.port}"
+        return f"https://{self.host}:{self.port}"
 
     @property
     def ca(self) -> Path:
@@ -102,11 +107,19 @@ class Node:
     def log_text(self) -> str:
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
+    def make_certificate(self) -> None:
+        from holdfast.node.dev import write_dev_certificate  # here, so that tests without a node need no program that is whole
+
+        write_dev_certificate(self.folder, ())
+
+    @property
+    def storage_stanza(self) -> str:
+        return f'storage "file" {{\n  path = "{self.data}"\n}}\n' if self.storage == "file" else f'storage "{self.storage}" {{}}\n'
+
     def write_config(self) -> None:
-        storage = f'storage "file" {{\n  path = "{self.data}"\n}}\n' if self.storage == "file" else f'storage "{self.storage}" {{}}\n'
+        tcp = TCP.format(host=self.host, port=self.port, certificate=self.certificate, key=self.key, more=self.listener)
         self.config.write_text(
-            storage + TCP.format(port=self.port, certificate=self.certificate, key=self.key, more=self.listener)
-            + UNIX.format(path=self.unix, more="") + (STATIC if self.static else "")
+            self.storage_stanza + tcp + UNIX.format(path=self.unix, more="") + (STATIC if self.static else "")
             + f'api_addr = "{self.address}"\nread_workers = {self.workers}\n{self.more}\n'
             + ("" if "disable_mlock" in self.more else "disable_mlock = true\n"))
 
@@ -186,7 +199,7 @@ class Node:
 
     def connect(self) -> ssl.SSLSocket:
         """A TLS connection; which worker has it, the kernel chooses."""
-        sock = socket.create_connection(("127.0.0.1", self.port), timeout=5)
+        sock = socket.create_connection((self.host, self.port), timeout=5)
         if self._preface:
             sock.sendall(self._preface)
         wrapped = self.tls.wrap_socket(sock, server_hostname="localhost", do_handshake_on_connect=False)

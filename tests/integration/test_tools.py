@@ -1,0 +1,164 @@
+"""What the tests of clusters stand on, where the truth is known: load on one node, links that are slow, deaf or down."""
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from tests.links import Proxy, namespaces
+from tests.load import Load, prepare
+from tests.node import Node, free_port
+from tests.processes import has_ended, wait_until
+
+FAST_S, SLOW_S = 0.2, 0.3
+
+
+def test_load_on_one_node_is_answered_and_linearizable(node: Node, short_path: Path) -> None:
+    with Load([node], prepare(node, "one"), folder=short_path, mount_path="one", keys=5) as load:
+        time.sleep(1.0)
+    counts = load.seen.counts()
+    assert counts.failed == 0, counts.errors
+    assert 150 < counts.offered == counts.completed
+    assert 0 < counts.stall.ms < 500
+    assert load.seen.lags, "the probe has seen nothing"
+    load.seen.check()
+    client = node.client()
+    for key, (acknowledged, _) in load.seen.versions().items():
+        assert client.get(f"one/data/{key}").data["metadata"]["version"] == acknowledged
+    client.close()
+
+
+def test_a_kill_shows_as_failed_requests_and_as_a_stall(short_path: Path) -> None:
+    node = Node(short_path / "n")
+    try:
+        node.begin()
+        with Load([node], prepare(node), folder=short_path, keys=5) as load:
+            time.sleep(0.3)
+            killed = time.monotonic()
+            node.kill()
+            node.start()
+            node.wait_unsealed()
+            time.sleep(0.3)
+        counts = load.seen.counts(since=killed)
+        assert counts.failed > 0
+        assert counts.stall.ms > 100
+        load.seen.check()
+    finally:
+        node.end()
+
+
+def test_a_history_that_is_wrong_is_found(node: Node, short_path: Path) -> None:
+    with Load([node], prepare(node, "wrong"), folder=short_path, mount_path="wrong", keys=1) as load:
+        time.sleep(0.5)
+    read = next(each for each in reversed(load.seen.samples) if not each.write and each.version > 2)
+    read.version -= 1
+    with pytest.raises(AssertionError, match="version"):
+        load.seen.check()
+    read.version += 1
+    write = next(each for each in load.seen.samples if each.write and each.version == 2)
+    load.seen.samples.remove(write)
+    with pytest.raises(AssertionError, match=r"nobody wrote it|acknowledged"):
+        load.seen.check()
+
+
+def test_a_load_whose_owner_has_gone_ends(node: Node, short_path: Path) -> None:
+    load = Load([node], prepare(node, "gone"), folder=short_path, mount_path="gone").start()
+    process = load._process
+    assert process is not None
+    assert process.stdin is not None
+    process.stdin.close()
+    assert process.wait(15) == 0
+    load._kill()
+
+
+@contextmanager
+def echo() -> Iterator[int]:
+    """A server that says again what it hears, on the port that is given."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(10)
+
+        def serve() -> None:
+            try:
+                sock, _ = server.accept()
+                with sock:
+                    while data := sock.recv(1024):
+                        sock.sendall(data)
+            except OSError:
+                pass                                 # the test resets connections
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield server.getsockname()[1]
+        thread.join(10)
+
+
+def test_a_proxy_can_be_slow_deaf_and_reset() -> None:
+    with echo() as port:
+        proxy = Proxy(free_port(), ("127.0.0.1", port))
+        try:
+            with socket.create_connection((proxy.host, proxy.port), timeout=5) as sock:
+                began = time.monotonic()
+                assert _said(sock) == b"hello"
+                assert time.monotonic() - began < FAST_S
+                proxy.delay_s = SLOW_S / 2
+                began = time.monotonic()
+                assert _said(sock) == b"hello"
+                assert time.monotonic() - began > SLOW_S
+                proxy.delay_s = 0
+                proxy.cut()
+                sock.settimeout(FAST_S)
+                sock.sendall(b"again")
+                with pytest.raises(TimeoutError):
+                    sock.recv(1024)
+                proxy.mend()
+                sock.settimeout(5)
+                assert sock.recv(1024) == b"again"
+                proxy.reset()
+                with pytest.raises(ConnectionResetError):
+                    _said(sock)
+        finally:
+            proxy.close()
+
+
+def _said(sock: socket.socket) -> bytes:
+    sock.sendall(b"hello")
+    return sock.recv(1024)
+
+
+def test_namespaces_reach_each_other_until_they_are_cut() -> None:
+    with namespaces(2) as networks:
+        assert _reaches(networks.command(0), networks.hosts[1])
+        networks.cut(1)
+        assert not _reaches(networks.command(0), networks.hosts[1])
+        networks.mend(1)
+        wait_until(lambda: _reaches(networks.command(0), networks.hosts[1]), "mended")
+        networks.cut_one_way(0, 1)
+        assert not _reaches(networks.command(0), networks.hosts[1])
+        networks.mend_one_way(0, 1)
+        assert _reaches(networks.command(0), networks.hosts[1])
+    assert not any(os.path.exists(f"/run/netns/{name}") for name in networks.names)
+
+
+def _reaches(command: tuple[str, ...], host: str) -> bool:
+    """A closed port that refuses is there; one that says nothing is not."""
+    program = ("import socket, sys\ntry:\n socket.create_connection((sys.argv[1], 9), timeout=0.5)\n"
+               "except ConnectionRefusedError:\n sys.exit(7)")
+    return subprocess.run([*command, "python3", "-c", program, host], capture_output=True, check=False).returncode == 7
+
+
+def test_what_the_kernel_ends_with_us_ends() -> None:
+    """The words before each member's command: should pytest be killed, its nodes are too."""
+    program = ("import subprocess, os\nfrom tests.cluster_nodes import DIES_WITH_US\nfrom tests.processes import command_line, wait_until\n"
+               "child = subprocess.Popen([*DIES_WITH_US, 'sleep', '60'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)\n"
+               "wait_until(lambda: command_line(child.pid)[0] == 'sleep', 'it runs')\nprint(child.pid, flush=True)\nos.kill(os.getpid(), 9)")
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False,
+                          env={**os.environ, "PYTHONPATH": os.pathsep.join(("src", "."))}, cwd=Path(__file__).parents[2])
+    assert done.stdout, done.stderr
+    wait_until(lambda: has_ended(int(done.stdout)), "the child has ended")
