@@ -208,6 +208,12 @@ def test_what_is_redacted(make_node: MakeNode) -> None:
     assert node.client().get("sys/health").json["version"], "a valid token lifts it"
 
 
+def test_what_is_said_of_replication(make_node: MakeNode) -> None:
+    node = make_node(listener="disable_replication_status_endpoints = true").begin()
+    assert node.client("").get("sys/replication/status").status == 404
+    assert node.main("").get("sys/replication/status").ok().data == {"mode": "disabled"}
+
+
 def test_without_tls(make_node: MakeNode) -> None:
     node = make_node()
     text = node.config.read_text()

@@ -76,6 +76,39 @@ def test_the_log_as_a_stream_through_a_worker_and_from_main(node: Node) -> None:
         client.close()                               # the client goes away in the middle: nothing of it stays
 
 
+def test_what_workers_say_is_in_the_stream(make_node: MakeNode) -> None:
+    """Also of a worker that comes later; and nobody is told when nobody listens."""
+    node = make_node(workers=1, more='log_requests_level = "debug"').begin()
+    main, client = node.main(), node.client()
+    _follow(node, main, "?log_level=debug")
+    _, lines = main.stream()
+
+    def hears(path: str) -> bool:
+        client.get(f"sys/policies/acl/{path}")
+        heard = b""
+        while f"acl/{path} ".encode() not in heard:
+            chunk = lines()
+            assert chunk
+            heard += chunk
+        return True
+
+    assert hears("first")
+    os.kill(node.worker_pids()[0], signal.SIGKILL)
+    wait_until(lambda: node.log_text.count("worker.started") == 2, "another worker")
+    client = node.client()
+    assert hears("second")
+    main.close()
+    assert "completed_request" not in node.log_text, "the log itself is at another level"
+
+
+def test_handshakes_that_fail_are_logged(node: Node) -> None:
+    with socket.create_connection(("127.0.0.1", node.port), timeout=5) as sock:
+        sock.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        sock.recv(1000)
+        port = sock.getsockname()[1]
+    wait_until(lambda: f"http.handshake_failed: client_address=127.0.0.1:{port} why=" in node.log_text, "who, and why")
+
+
 def test_the_log_as_json(node: Node, client: Client) -> None:
     _follow(node, client, "?log_format=json")
     _, lines = client.stream()

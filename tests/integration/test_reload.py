@@ -5,9 +5,11 @@ import json
 import os
 import shutil
 import signal
+import socket
 import ssl
 from pathlib import Path
 
+from tests.client import Client
 from tests.conftest import MakeNode
 from tests.node import Node
 from tests.processes import wait_until
@@ -109,6 +111,70 @@ def test_the_logs_level_changes_in_every_process(make_node: MakeNode) -> None:
     node.more = 'log_level = "info"'
     node.write_config()
     _hang_up(node, "core.reloaded")
+
+
+def test_headers_of_answers_change_in_every_process(make_node: MakeNode) -> None:
+    custom = 'custom_response_headers {{\n "default" = {{ "X-Mine" = ["{}"] }}\n }}'
+    node = make_node(workers=1, listener=custom.format("first")).begin()
+    client = node.client()
+    assert client.get("sys/health").header("x-mine") == "first"
+    node.listener = custom.format("second")
+    node.write_config()
+    _hang_up(node, "core.reloaded")
+    wait_until(lambda: client.get("sys/health").header("x-mine") == "second", "a connection of before shows it, too")
+    os.kill(node.worker_pids()[0], signal.SIGKILL)
+    wait_until(lambda: node.log_text.count("worker.started") == 2, "another worker")
+    assert node.client().get("sys/health").header("x-mine") == "second"
+
+
+def test_a_session_of_before_is_not_taken_up_again(make_node: MakeNode) -> None:
+    """Who was let in by a certificate, or an authority, that counts no more begins anew; so does everybody else."""
+    node = make_node(workers=1).begin()
+    context = ssl.create_default_context(cafile=str(node.ca))
+    context.maximum_version = ssl.TLSVersion.TLSv1_2             # its session is there at the end of the handshake
+
+    def connect(session: ssl.SSLSession | None) -> ssl.SSLSocket:
+        sock = socket.create_connection(("127.0.0.1", node.port), timeout=5)
+        return context.wrap_socket(sock, server_hostname="localhost", session=session)
+
+    with connect(None) as first:
+        session = first.session
+    with connect(session) as second:
+        assert second.session_reused
+    _hang_up(node, "core.reloaded")
+
+    def is_fresh() -> bool:
+        with connect(session) as third:
+            return not third.session_reused
+
+    wait_until(is_fresh, "the ticket is under a key that is no more")
+
+
+def _completed(node: Node) -> list[str]:
+    return [line for line in node.log_text.splitlines() if "core: completed_request:" in line]
+
+
+def test_requests_are_logged_where_asked_for(make_node: MakeNode) -> None:
+    node = make_node(workers=1, more='log_requests_level = "info"').begin()
+    client, main = node.client(), node.main()
+    for where in (client, main):
+        where.get("sys/policies/acl/none")
+    wait_until(lambda: sum("request_path=/v1/sys/policies/acl/none" in line for line in _completed(node)) == 2, "a line for each")
+    line = next(line for line in _completed(node) if "acl/none" in line)
+    assert "[INFO]" in line
+    for field in ("status_code=404", "request_method=GET", "client_address=", "start_time=", "duration="):
+        assert field in line
+    node.more = 'log_requests_level = "off"'
+    node.write_config()
+    _hang_up(node, "core.reloaded")
+    wait_until(lambda: _is_quiet(node, client), "a worker, too, logs no more")
+
+
+def _is_quiet(node: Node, client: Client) -> bool:
+    before = len(_completed(node))
+    client.get("sys/health")
+    client.get("sys/seal-status")                                # main has answered it: what was said before is written
+    return len(_completed(node)) == before
 
 
 def test_a_configuration_that_cannot_be_read_changes_nothing(make_node: MakeNode) -> None:

@@ -125,7 +125,7 @@ class Listener(msgspec.Struct, frozen=True, kw_only=True):
     redact_addresses: bool = False
     redact_cluster_name: bool = False
     redact_version: bool = False
-    disable_replication_status_endpoints: Annotated[bool, Use.CHECKED] = False
+    disable_replication_status_endpoints: bool = False
     custom_response_headers: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: dict(DEFAULT_HEADERS))    # see there
     telemetry: ListenerTelemetry = ListenerTelemetry()
     profiling: ListenerProfiling = ListenerProfiling()
@@ -291,7 +291,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_rotate_bytes: Bytes = 0                    # 0: no bound
     log_rotate_duration_s: Seconds = field(default=86_400.0, name="log_rotate_duration")
     log_rotate_max_files: int = 0                  # 0: all are kept; -1: none is
-    log_requests_level: Annotated[LogRequestsLevel, Use.CHECKED] = LogRequestsLevel.OFF
+    log_requests_level: LogRequestsLevel = LogRequestsLevel.OFF
     pid_file: str = ""
 
     cache_size: Annotated[int, Use.CHECKED] = 131_072

@@ -8,6 +8,7 @@ class Listener(msgspec.Struct, frozen=True, kw_only=True):
     redact_addresses: bool = False
     redact_cluster_name: bool = False
     redact_version: bool = False
+    hide_replication: bool = False                   # disable_replication_status_endpoints
     open_metrics: bool = False                       # telemetry { unauthenticated_metrics_access }
 
 

@@ -123,8 +123,10 @@ class Connection(asyncio.Protocol):
             self._take(data)
         elif self.phase is not LINGERING:
             plain, out, ended = session.receive(data)
-            if ended and self.phase is OPENING and session.error is not None and data.startswith(_PLAIN_HTTP):
-                out = _NO_TLS                        # instead of an alert that its sender would not understand
+            if ended and self.phase is OPENING and session.error is not None:
+                if data.startswith(_PLAIN_HTTP):
+                    out = _NO_TLS                    # instead of an alert that its sender would not understand
+                self._place.handshake_failed(self._client, session.error)
             if out is not None:
                 self._transport.write(out)
             if plain is not None:

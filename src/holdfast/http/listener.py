@@ -5,14 +5,14 @@ import os
 import pwd
 import socket
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from holdfast._native import TlsConfig
 from holdfast.config.settings import TcpListener, UnixListener
 from holdfast.http.connection import Connection
 from holdfast.http.cross_origin import RulesNow
-from holdfast.http.place import Handler, Place
+from holdfast.http.place import Handler, HandshakeFailed, Place
 from holdfast.ids import RequestId
 from holdfast.limits import HTTP_BACKLOG
 
@@ -28,6 +28,14 @@ class Listening:
     def use_tls(self, config: TlsConfig) -> None:
         """For connections from now on; those that are open keep what they have."""
         self._place.tls = config
+
+    def use_headers(self, custom: Mapping[str, Mapping[str, str]]) -> None:
+        """The listener's own headers of answers, from now on."""
+        self._place.use_headers(custom)
+
+    def use_handler(self, serve: Handler) -> None:
+        """For requests from now on."""
+        self._place.serve = serve
 
     def stop_accepting(self) -> None:
         """Nobody comes in any more; who is in, stays."""
@@ -50,11 +58,12 @@ class Listening:
 
 async def listen(settings: TcpListener | UnixListener, serve: Handler, *, tls: TlsConfig | None, reuse_port: bool,
                  new_request_id: Callable[[], RequestId], sock: socket.socket | None = None, hostname: str = "",
-                 default_duration_s: float = 90.0, cross_origin: RulesNow = lambda: None) -> Listening:
+                 default_duration_s: float = 90.0, cross_origin: RulesNow = lambda: None,
+                 handshake_failed: HandshakeFailed = lambda client, why: None) -> Listening:
     """Takes connections from now on. `sock`: already bound, instead of the address of `settings`. Raises OSError."""
     bound = sock if sock is not None else _bind(settings, reuse_port=reuse_port)
     place = Place(settings, serve, tls=tls, new_request_id=new_request_id, hostname=hostname, default_duration_s=default_duration_s,
-                  cross_origin=cross_origin)
+                  cross_origin=cross_origin, handshake_failed=handshake_failed)
     loop = asyncio.get_running_loop()
 
     def connect() -> Connection:

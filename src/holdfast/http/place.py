@@ -3,7 +3,7 @@
 One timer serves all deadlines, so no request makes one: twice a second it moves the clock on, and looks who is late.
 """
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Final, Protocol, TypeAlias
 
 import msgspec
@@ -11,7 +11,7 @@ import msgspec
 from holdfast._native import TlsConfig
 from holdfast.config.settings import Listener as Settings
 from holdfast.config.settings import ProxyProtocol, TcpListener
-from holdfast.engine import Reply, Request, Stream
+from holdfast.engine import Client, Reply, Request, Stream
 from holdfast.http.cross_origin import RulesNow
 from holdfast.http.proxy_protocol import ProxyRules
 from holdfast.http.reply import Replies, errors
@@ -21,6 +21,8 @@ from holdfast.limits import HTTP_BODY_MAX_BYTES, HTTP_CONNECTIONS_MAX, HTTP_STAL
 
 Handler: TypeAlias = Callable[[Request], Reply | Stream | Awaitable[Reply | Stream]]
 """Answers at once where it can; then no task is made. Never raises for a request's fault."""
+HandshakeFailed: TypeAlias = Callable[[Client, str], None]
+"""Told of a client that could not agree with us on TLS, and why."""
 NEVER: Final = float("inf")
 
 
@@ -67,11 +69,13 @@ class Place:
     """One listener's share in every connection. `hostname`: shown in X-Vault-Hostname; empty: not shown."""
 
     def __init__(self, settings: Settings, serve: Handler, *, tls: TlsConfig | None, new_request_id: Callable[[], RequestId],
-                 hostname: str = "", default_duration_s: float = 90.0, cross_origin: RulesNow = lambda: None) -> None:
-        self.serve, self.tls, self.cross_origin = serve, tls, cross_origin
+                 hostname: str = "", default_duration_s: float = 90.0, cross_origin: RulesNow = lambda: None,
+                 handshake_failed: HandshakeFailed = lambda client, why: None) -> None:
+        self.serve, self.tls, self.cross_origin, self.handshake_failed = serve, tls, cross_origin, handshake_failed
         self.times = times_of(settings, default_duration_s)
         self.requests = Requests(settings, new_request_id)
-        self.replies = Replies(settings.custom_response_headers, (("X-Vault-Hostname", hostname),) if hostname else ())
+        self._fixed = (("X-Vault-Hostname", hostname),) if hostname else ()
+        self.replies = Replies(settings.custom_response_headers, self._fixed)
         self.proxy = _proxy_rules(settings)
         self.draining = False
         self.unfinished_bytes = 0                    # of requests that are not whole yet, as the connections count them
@@ -84,6 +88,10 @@ class Place:
         self._empty = asyncio.Event()
         self._empty.set()
         self._timer = self._loop.call_later(HTTP_TICK_S, self._tick)
+
+    def use_headers(self, custom: Mapping[str, Mapping[str, str]]) -> None:
+        """For answers from now on, by "default", "2xx" or "200"."""
+        self.replies = Replies(custom, self._fixed)
 
     def admits(self, connection: Waiting, peer: str) -> bool:
         """Takes it in, unless its peer may not come or there are too many."""

@@ -61,7 +61,8 @@ class Requests:
             entries=settings.max_json_object_entry_count, elements=settings.max_json_array_element_count)
         self.listener = Listener(
             redact_addresses=settings.redact_addresses, redact_cluster_name=settings.redact_cluster_name,
-            redact_version=settings.redact_version, open_metrics=settings.telemetry.unauthenticated_metrics_access)
+            redact_version=settings.redact_version, hide_replication=settings.disable_replication_status_endpoints,
+            open_metrics=settings.telemetry.unauthenticated_metrics_access)
 
     def make(self, head: Head, body: bytes, client: Client) -> Request:
         """Raises RequestError, NotServed, Elsewhere and CrossOrigin: the connection can go on after each."""

@@ -5,7 +5,7 @@ the messages. Invariants: (1) keys travel here and nowhere else; (2) a frame is 
 frame ends the connection, and with it the worker; (4) messages arrive in the order of the calls of `send`.
 """
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Generic, TypeAlias, TypeVar, cast
 
 import msgspec
@@ -17,6 +17,7 @@ from holdfast.engine import Memo, NodeFacts, Place, Reply, Request
 from holdfast.errors import InvariantError
 from holdfast.limits import FRAME_MAX_BYTES
 from holdfast.replica import Why
+from holdfast.telemetry.log import Event, Level
 from holdfast.telemetry.metrics import Snapshot
 from holdfast.telemetry.setup import LogOptions
 
@@ -64,6 +65,12 @@ class AuditBroken(msgspec.Struct, frozen=True, kw_only=True, tag=5):
     broken: bool
 
 
+class Said(msgspec.Struct, frozen=True, kw_only=True, tag=6):
+    """Worker to main: an event of its log, for who follows it."""
+
+    event: Event
+
+
 class Start(msgspec.Struct, frozen=True, kw_only=True, tag=9):
     """Main to worker, first of all: what it is to be."""
 
@@ -79,6 +86,8 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, tag=9):
     hostname: str                                    # for X-Vault-Hostname; "": no such header
     max_duration_s: float                            # of a request, where the listener names none
     lock_memory: bool
+    requests_level: str                              # log_requests_level: "off", or that at which requests are logged
+    heard_level: Level = Level.OFF                   # at which somebody follows the node's log
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True, tag=1):
@@ -119,10 +128,25 @@ class Measure(msgspec.Struct, frozen=True, kw_only=True, tag=6):
 
 
 class Reload(msgspec.Struct, frozen=True, kw_only=True, tag=7):
-    """The operator's SIGHUP, or sys/config/reload: certificates as PEM by listener, the log level."""
+    """The operator's SIGHUP, or sys/config/reload. Audit files are opened anew."""
 
     tls: tuple[TlsFiles | None, ...]                 # of each TCP listener
+    ticket_key: Secret
+    headers: tuple[Mapping[str, Mapping[str, str]], ...]   # of each TCP listener's answers
     log_level: str
+    requests_level: str
+
+
+class TicketKey(msgspec.Struct, frozen=True, kw_only=True, tag=10):
+    """Main to worker: what session tickets are sealed under from now on; older ones count no more."""
+
+    key: Secret
+
+
+class Hear(msgspec.Struct, frozen=True, kw_only=True, tag=11):
+    """Main to worker: somebody follows the node's log at this level; OFF: nobody."""
+
+    level: Level
 
 
 class Drain(msgspec.Struct, frozen=True, kw_only=True, tag=8):
@@ -131,8 +155,8 @@ class Drain(msgspec.Struct, frozen=True, kw_only=True, tag=8):
     within_s: float
 
 
-FromWorker: TypeAlias = Submit | Cancel | Measured | Started | AuditBroken
-ToWorker: TypeAlias = Start | Done | Begin | Chunk | Keys | Facts | Measure | Reload | Drain
+FromWorker: TypeAlias = Submit | Cancel | Measured | Started | AuditBroken | Said
+ToWorker: TypeAlias = Start | Done | Begin | Chunk | Keys | Facts | Measure | Reload | TicketKey | Hear | Drain
 In = TypeVar("In")
 
 _LENGTH_BYTES = 4

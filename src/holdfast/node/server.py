@@ -23,7 +23,7 @@ from holdfast.ha.machine import Machine
 from holdfast.ha.settings import Consistency
 from holdfast.ha.settings import Settings as HaSettings
 from holdfast.http import Listening, TlsConfig, listen
-from holdfast.limits import DRAIN_WITHIN_S, MEASURE_WITHIN_S
+from holdfast.limits import DRAIN_WITHIN_S, MEASURE_WITHIN_S, TICKET_KEY_S
 from holdfast.node import harden
 from holdfast.node.clock import SystemClock
 from holdfast.node.cluster import PORT_BOUNDS, Clustering, ClusterSettings
@@ -32,9 +32,10 @@ from holdfast.node.effects import Effects
 from holdfast.node.listeners import hold_ports, read_tls, read_tls_anew, tls_config
 from holdfast.node.main import Main
 from holdfast.node.measuring import RequestMetrics, add_node_gauges, new_metrics
-from holdfast.node.message import Start, TlsFiles
+from holdfast.node.message import Reload, Start, TlsFiles
 from holdfast.node.process import RANDOM, settle_memory
 from holdfast.node.registry import ENGINES
+from holdfast.node.request_log import FailedHandshakes, RequestLog
 from holdfast.node.seals import configured_seal
 from holdfast.node.serving import Served
 from holdfast.node.spawn import Pool
@@ -74,6 +75,8 @@ class Server:
         self._pool: Pool
         self._held: list[socket.socket] = []
         self._ticket_key = Secret(RANDOM.draw(32))
+        self._tls: tuple[TlsFiles | None, ...] = ()
+        self._requests: RequestLog
         self._tasks: set[asyncio.Task[None]] = set()
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -87,7 +90,8 @@ class Server:
         """Returns when the node answers. Raises HoldfastError or OSError, having started nothing that stays."""
         settings = self.settings
         words = Words.create(len(Word))
-        self._pool = Pool(self.workers, (words.fd,), self._submit, self.logs.logger("worker"))
+        self._pool = Pool(self.workers, (words.fd,), self._submit, self.logs.logger("worker"), self.logs.relay)
+        self.logs.heard_level_changed = self._pool.hear
         await self._pool.launch()
         clock = SystemClock()
         self._store = store = await open_store(settings.storage, clock.boot_ms)
@@ -98,7 +102,7 @@ class Server:
         defaults = Defaults(default_s=settings.default_lease_ttl_s, max_s=settings.max_lease_ttl_s, lockouts=lockouts_of(settings))
         access = Access(ENGINES, build, defaults, try_device)
         tcp = tcp_listeners(settings)
-        tls = tuple(read_tls(each, self._ticket_key) for each in tcp)
+        tls = self._tls = tuple(read_tls(each, self._ticket_key) for each in tcp)
         tcp, self._held = hold_ports(tcp)
         self.logger.info("core.starting", version=VERSION, storage=settings.storage.type, read_workers=self.workers)
         facts = self._facts(auto)
@@ -106,11 +110,12 @@ class Server:
         first = Start(number=0, replica_path=str(store.replica_path), words_fd=words.fd, listeners=tcp, tls=tls,
                       ticket_key=self._ticket_key, defaults=defaults, facts=facts, logs=_of_workers(self._log_options),
                       lock_memory=not settings.disable_mlock, hostname=self._hostname,
-                      max_duration_s=settings.default_max_request_duration_s)
+                      max_duration_s=settings.default_max_request_duration_s, requests_level=settings.log_requests_level)
         self.main = Main(access, store.log, store.replica, words, clock, self._devices, self._pool,
                          Unsealing(auto, lambda: str(uuid.uuid4())), facts, RANDOM.draw, self._perform, RequestMetrics(self.metrics),
                          self.logger)
         add_node_gauges(self.metrics, lambda: self.main.facts, lambda: words.load(Word.WATERMARK))
+        self._requests = RequestLog(self.main.serve, self.logger)
         self._effects = Effects(self.main, auto, reload=self.reload, reopen_audit=self._devices.reopen, metrics=self._metrics,
                                 monitor=self._monitor)
         if isinstance(store.log, RaftLog):
@@ -152,9 +157,10 @@ class Server:
 
     async def _listen_on(self, settings: TcpListener | UnixListener, tls: TlsConfig | None) -> None:
         self.listening.append(await listen(
-            settings, self.main.serve, tls=tls, reuse_port=isinstance(settings, TcpListener), new_request_id=RANDOM.request_id,
-            hostname=self._hostname, default_duration_s=self.settings.default_max_request_duration_s,
-            cross_origin=self.main.attempts.cross_origin))
+            settings, self._requests.handler(self.settings.log_requests_level), tls=tls,
+            reuse_port=isinstance(settings, TcpListener), new_request_id=RANDOM.request_id, hostname=self._hostname,
+            default_duration_s=self.settings.default_max_request_duration_s, cross_origin=self.main.attempts.cross_origin,
+            handshake_failed=FailedHandshakes(self.logs.logger("http"), asyncio.get_running_loop().time)))
 
     async def stop(self) -> None:
         """Finishes what has begun, seals, and lets go of everything."""
@@ -176,20 +182,36 @@ class Server:
         self._spawn(self.reload())
 
     async def reload(self) -> None:
-        """SIGHUP: certificates, the log's level, audit files. A certificate that does not fit is reported, and the old one stays."""
+        """SIGHUP: certificates, headers of answers, the levels of the log, audit files. A certificate that does not fit is reported, and
+        all stays as it was."""
         try:
             settings = self._reread()
             tls = read_tls_anew(tcp_listeners(self.settings), tcp_listeners(settings), self._ticket_key)
-            for listening, files in zip(self.listening, tls, strict=False):
-                if files is not None and isinstance(listening.settings, TcpListener):
-                    listening.use_tls(tls_config(listening.settings, files, self._ticket_key))
         except (HoldfastError, OSError, ValueError) as error:
             self.logger.error("core.reload_failed", why=str(error))
             return
+        self._tls, self._ticket_key = tls, Secret(RANDOM.draw(32))       # a session of before may be one that nobody would begin now
+        self._use_tls()
+        handler, headers = self._requests.handler(settings.log_requests_level), custom_headers(self.settings, settings)
+        for listening in self.listening:
+            listening.use_handler(handler)
+            listening.use_headers(headers[listening.settings.address])
         self.logs.set_level(level_named(settings.log_level))
         self._devices.reopen()
-        self._pool.reload(tls, settings.log_level)
+        self._pool.reload(Reload(
+            tls=tls, ticket_key=self._ticket_key, headers=tuple(headers[each.address] for each in tcp_listeners(self.settings)),
+            log_level=settings.log_level, requests_level=settings.log_requests_level))
         self.logger.info("core.reloaded", log_level=settings.log_level)
+
+    def _use_tls(self) -> None:
+        for listening, files in zip(self.listening, self._tls, strict=False):
+            if files is not None and isinstance(listening.settings, TcpListener):
+                listening.use_tls(tls_config(listening.settings, files, self._ticket_key))
+
+    def _renew_ticket_key(self) -> None:
+        self._ticket_key = Secret(RANDOM.draw(32))
+        self._use_tls()
+        self._pool.use_ticket_key(self._ticket_key)
 
     def _facts(self, auto: Seal | None) -> NodeFacts:
         settings = self.settings
@@ -222,8 +244,13 @@ class Server:
     async def _tend(self) -> None:
         """What a node looks after by itself: readers that died, checkpoints, the interval of the metrics."""
         measured_s = store_in_s = 0.0
+        loop = asyncio.get_running_loop()
+        ticket_key_until = loop.time() + TICKET_KEY_S
         while True:
             await asyncio.sleep(TEND_EVERY_S)
+            if loop.time() >= ticket_key_until:
+                ticket_key_until = loop.time() + TICKET_KEY_S
+                self._renew_ticket_key()
             store_in_s -= TEND_EVERY_S
             if store_in_s <= 0 and not await self._tend_store():
                 store_in_s = TEND_AGAIN_S
@@ -254,6 +281,12 @@ class Server:
 
 def tcp_listeners(settings: Settings) -> tuple[TcpListener, ...]:
     return tuple(each for each in settings.listeners if isinstance(each, TcpListener))
+
+
+def custom_headers(running: Settings, named: Settings) -> Mapping[str, Mapping[str, Mapping[str, str]]]:
+    """Of each listener that runs, by its address: its headers as its stanza has them now. One whose stanza has gone keeps what it had."""
+    now = {each.address: each for each in named.listeners}
+    return {each.address: now.get(each.address, each).custom_response_headers for each in running.listeners}
 
 
 def _of_workers(logs: LogOptions) -> LogOptions:

@@ -13,7 +13,7 @@ from functools import partial
 from msgspec.structs import replace
 
 from holdfast.core import envelope
-from holdfast.crypto import Keyring
+from holdfast.crypto import Keyring, Secret
 from holdfast.engine import Memo, NodeFacts, Place, Request, Stream
 from holdfast.errors import HoldfastError, UnavailableError
 from holdfast.limits import RESPAWN_DELAYS_S
@@ -27,18 +27,20 @@ from holdfast.node.message import (
     Drain,
     Facts,
     FromWorker,
+    Hear,
     Keys,
     Measure,
     Measured,
     Reload,
+    Said,
     Start,
     Started,
     Submit,
-    TlsFiles,
+    TicketKey,
 )
 from holdfast.node.serving import Served
 from holdfast.replica import Why
-from holdfast.telemetry.log import Logger
+from holdfast.telemetry.log import Event, Level, Logger
 from holdfast.telemetry.metrics import Snapshot
 from holdfast.version import VERSION
 
@@ -49,9 +51,10 @@ SubmitTo = Callable[[Request, Place, Why, Memo], "asyncio.Future[Served]"]
 class WorkerProcess:
     """One worker, as main sees it."""
 
-    def __init__(self, process: asyncio.subprocess.Process, submit: SubmitTo, lost: Callable[["WorkerProcess"], None]) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, submit: SubmitTo, said: Callable[[Event], None],
+                 lost: Callable[["WorkerProcess"], None]) -> None:
         self.process = process
-        self._submit = submit
+        self._submit, self._said = submit, said
         self._lost = lost
         self.channel: Channel[FromWorker] = Channel(FromWorker, self._received, lambda: lost(self))
         self.started: asyncio.Future[Started] = asyncio.get_running_loop().create_future()
@@ -78,6 +81,8 @@ class WorkerProcess:
                     self.started.set_result(message)
             case AuditBroken(broken=broken):
                 self.audit_broken = broken
+            case Said(event=event):
+                self._said(event)
 
     def _answered(self, number: int, answer: "asyncio.Future[Served]") -> None:
         del self._under_way[number]
@@ -118,8 +123,8 @@ class WorkerProcess:
 class Pool:
     """All workers of a node. They are launched early, so that they import what they need while main opens its storage."""
 
-    def __init__(self, count: int, inherited: tuple[int, ...], submit: SubmitTo, logger: Logger) -> None:
-        self._count, self._inherited, self._submit, self._logger = count, inherited, submit, logger
+    def __init__(self, count: int, inherited: tuple[int, ...], submit: SubmitTo, logger: Logger, said: Callable[[Event], None]) -> None:
+        self._count, self._inherited, self._submit, self._logger, self._said = count, inherited, submit, logger, said
         self._first: Start | None = None             # what each is told when it starts; its facts are kept up to date here
         self._workers: dict[int, WorkerProcess] = {}
         self._keyring: Keyring | None = None
@@ -146,10 +151,26 @@ class Pool:
         if self._first is not None:
             self._tell(Keys(keyring=keyring))
 
-    def reload(self, tls: tuple[TlsFiles | None, ...], log_level: str) -> None:
-        assert self._first is not None, "a node is reloaded after it has started"
-        self._first = replace(self._first, tls=tls, logs=replace(self._first.logs, level=log_level))
-        self._tell(Reload(tls=tls, log_level=log_level))
+    def reload(self, told: Reload) -> None:
+        """Also what workers that come later are told."""
+        first = self._first
+        assert first is not None, "a node is reloaded after it has started"
+        listeners = tuple(replace(listener, custom_response_headers=headers)
+                          for listener, headers in zip(first.listeners, told.headers, strict=True))
+        self._first = replace(first, tls=told.tls, ticket_key=told.ticket_key, listeners=listeners,
+                              logs=replace(first.logs, level=told.log_level), requests_level=told.requests_level)
+        self._tell(told)
+
+    def use_ticket_key(self, key: Secret) -> None:
+        if self._first is not None:
+            self._first = replace(self._first, ticket_key=key)
+            self._tell(TicketKey(key=key))
+
+    def hear(self, level: Level) -> None:
+        """From now on the workers' events of this level come to `said`."""
+        if self._first is not None:
+            self._first = replace(self._first, heard_level=level)
+            self._tell(Hear(level=level))
 
     async def measure(self, within_s: float) -> tuple[Snapshot, ...]:
         """The metrics of those that answer in time."""
@@ -170,7 +191,7 @@ class Pool:
                 process.kill()
         await asyncio.wait(waiting)
 
-    def _tell(self, message: Facts | Keys | Reload | Drain) -> None:
+    def _tell(self, message: Facts | Keys | Reload | TicketKey | Hear | Drain) -> None:
         for worker in self._workers.values():
             worker.channel.send(message)
 
@@ -182,7 +203,7 @@ class Pool:
                 stdin=asyncio.subprocess.DEVNULL, pass_fds=(theirs.fileno(), *self._inherited), close_fds=True)
         finally:
             theirs.close()
-        worker = WorkerProcess(process, self._submit, lambda lost: self._replace(number, lost))
+        worker = WorkerProcess(process, self._submit, self._said, lambda lost: self._replace(number, lost))
         await asyncio.get_running_loop().create_unix_connection(lambda: worker.channel, sock=ours)
         self._workers[number] = worker
         return worker

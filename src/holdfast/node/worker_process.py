@@ -3,6 +3,7 @@
 It takes its orders from the inherited socket, and ends when that ends.
 """
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -10,9 +11,11 @@ import sys
 from collections.abc import Coroutine
 
 import uvloop
+from msgspec.structs import replace
 
 from holdfast._native import Words
 from holdfast.core.access import Access
+from holdfast.crypto import Secret
 from holdfast.engine import Place
 from holdfast.errors import InvariantError
 from holdfast.http import Listening, listen
@@ -30,21 +33,27 @@ from holdfast.node.message import (
     Done,
     Drain,
     Facts,
+    Hear,
     Keys,
     Measure,
     Measured,
     Reload,
+    Said,
     Start,
     Started,
+    TicketKey,
+    TlsFiles,
     ToWorker,
 )
 from holdfast.node.process import RANDOM, settle_memory, stop_on_defects
 from holdfast.node.registry import ENGINES
+from holdfast.node.request_log import FailedHandshakes, RequestLog
 from holdfast.node.tending import audit_trouble, tend_devices
 from holdfast.node.worker import Worker
 from holdfast.replica.lmdb import LmdbReplica
 from holdfast.system import build
-from holdfast.telemetry.log import Logs, level_named
+from holdfast.telemetry.log import Level, Logs, level_named
+from holdfast.telemetry.monitor import follow
 from holdfast.telemetry.setup import capture_libraries, open_logs
 from holdfast.version import VERSION
 
@@ -63,6 +72,8 @@ class WorkerProcess:
         self._devices: AuditDevices
         self._logs: Logs
         self._start: Start
+        self._log: RequestLog
+        self._hearing: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     def _lost(self) -> None:
@@ -88,16 +99,42 @@ class WorkerProcess:
                     self._devices.close()
             case Measure(number=number):
                 self.channel.send(Measured(number=number, snapshot=self._metrics.snapshot()))
-            case Reload(tls=files, log_level=level):
-                self._logs.set_level(level_named(level))
-                self._devices.reopen()
-                for listening, settings, of in zip(self._listening, self._start.listeners, files, strict=True):
-                    if of is not None:
-                        listening.use_tls(tls_config(settings, of, self._start.ticket_key))
+            case Reload():
+                self._reload(message)
+            case TicketKey(key=key):
+                self._use_tls(self._start.tls, key)
+            case Hear(level=level):
+                self._hear(level)
             case Drain(within_s=within_s):
                 self._spawn(self._drain(within_s))
             case Start():
                 raise InvariantError("a worker is started once")
+
+    def _reload(self, told: Reload) -> None:
+        self._logs.set_level(level_named(told.log_level))
+        self._devices.reopen()
+        self._use_tls(told.tls, told.ticket_key)
+        handler = self._log.handler(told.requests_level)
+        for listening, headers in zip(self._listening, told.headers, strict=True):
+            listening.use_headers(headers)
+            listening.use_handler(handler)
+
+    def _use_tls(self, files: tuple[TlsFiles | None, ...], key: Secret) -> None:
+        self._start = replace(self._start, tls=files, ticket_key=key)
+        for listening, settings, of in zip(self._listening, self._start.listeners, files, strict=True):
+            if of is not None:
+                listening.use_tls(tls_config(settings, of, key))
+
+    def _hear(self, level: Level) -> None:
+        if self._hearing is not None:
+            self._hearing.cancel()
+        self._hearing = None if level is Level.OFF else self._spawn(self._tell(level))
+
+    async def _tell(self, level: Level) -> None:
+        """What this process logs, to main."""
+        async with contextlib.aclosing(follow(self._logs, level)) as events:
+            async for event in events:
+                self.channel.send(Said(event=event))
 
     async def _begin(self, start: Start) -> None:
         self._start = start
@@ -113,12 +150,16 @@ class WorkerProcess:
         attempts.facts = start.facts
         self._devices = AuditDevices(open_sink, audit_trouble(logger))
         worker = Worker(attempts, self._devices, RequestMetrics(self._metrics), self.channel.send)
+        self._log = RequestLog(worker.serve, self._logs.logger("core"))
+        failed = FailedHandshakes(self._logs.logger("http"), asyncio.get_running_loop().time)
         for settings, files in zip(start.listeners, start.tls, strict=True):
             tls = tls_config(settings, files, start.ticket_key) if files is not None else None
             self._listening.append(await listen(
-                settings, worker.serve, tls=tls, reuse_port=True, new_request_id=RANDOM.request_id, hostname=start.hostname,
-                default_duration_s=start.max_duration_s, cross_origin=attempts.cross_origin))
+                settings, self._log.handler(start.requests_level), tls=tls, reuse_port=True, new_request_id=RANDOM.request_id,
+                hostname=start.hostname, default_duration_s=start.max_duration_s, cross_origin=attempts.cross_origin,
+                handshake_failed=failed))
         settle_memory()
+        self._hear(start.heard_level)
         self._worker = worker
         for message in self._early:
             self._received(message)
@@ -131,10 +172,11 @@ class WorkerProcess:
         await asyncio.gather(*(listening.drain(within_s) for listening in self._listening))
         self._lost()
 
-    def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
+    def _spawn(self, coroutine: Coroutine[None, None, None]) -> "asyncio.Task[None]":
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
+        return task
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)

@@ -10,7 +10,7 @@ import msgspec
 from holdfast.engine import Context, Input, Listener, Method, NodeFacts, Output, Perform, Raw, Response, Route, Txn, doc, on
 from holdfast.engine.effect import ShowSealStatus
 from holdfast.engine.time import rfc3339
-from holdfast.errors import UnavailableError
+from holdfast.errors import UnavailableError, UnsupportedPath
 from holdfast.version import BUILD_DATE, VERSION
 
 NO_TIME = "0001-01-01T00:00:00Z"                     # Go's zero time, which Vault does not leave out
@@ -98,6 +98,10 @@ class HaStatus(Output, frozen=True):
     nodes: tuple[HaNode, ...]
 
 
+class ReplicationStatus(Output, frozen=True):
+    mode: str
+
+
 def health_code(facts: NodeFacts, args: HealthInput) -> int:
     """The first state that holds decides."""
     if not facts.initialized:
@@ -162,6 +166,13 @@ def leader(txn: Txn, args: Nothing, ctx: Context) -> Raw:
         last_wal=index if not facts.sealed and facts.is_active and index else msgspec.UNSET)))
 
 
+def replication_status(txn: Txn, args: Nothing, ctx: Context) -> Response:
+    """Tell that there is no replication between clusters."""
+    if ctx.request.listener.hide_replication:
+        raise UnsupportedPath
+    return Response(data=ReplicationStatus(mode="disabled"))
+
+
 def ha_status(txn: Txn, args: Nothing, ctx: Context) -> Response:
     """List the nodes that the active node knows."""
     facts = ctx.facts
@@ -176,6 +187,7 @@ ROUTES = (
     }),
     Route("seal-status", "Whether this node is sealed.", {Method.GET: on(Nothing, read_seal_status, public=True, sealed=True, local=True)}),
     Route("leader", "Which node is active.", {Method.GET: on(Nothing, leader, public=True, sealed=True, local=True)}),
+    Route("replication/status", "Replication between clusters.", {Method.GET: on(Nothing, replication_status, public=True)}),
     Route("ha-status", "The nodes of the cluster.", {Method.GET: on(Nothing, ha_status, top_level=True)}),
 )
 

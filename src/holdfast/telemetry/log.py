@@ -96,6 +96,7 @@ class Logs:
         self._listeners: tuple[Listener, ...] = ()
         self._lock = threading.RLock()
         self.lost = 0
+        self.heard_level_changed: Callable[[Level], None] = lambda level: None
 
     @property
     def level(self) -> Level:
@@ -138,11 +139,25 @@ class Logs:
         with self._lock:
             self._listeners = (*self._listeners, listener)
             self._refresh()
+        self.heard_level_changed(self.heard_level)
 
     def remove_listener(self, listener: Listener) -> None:
         with self._lock:
             self._listeners = tuple(each for each in self._listeners if each is not listener)
             self._refresh()
+        self.heard_level_changed(self.heard_level)
+
+    @property
+    def heard_level(self) -> Level:
+        """The lowest that a listener wants; OFF: nobody listens. `heard_level_changed` is told by whoever adds or removes one."""
+        return min((listener.level for listener in self._listeners), default=Level.OFF)
+
+    def relay(self, event: Event) -> None:
+        """An event of another process of this node, which has written its line itself: for the listeners here."""
+        with self._lock:
+            for listener in self._listeners:
+                if event.level >= listener.level:
+                    listener.hear(event)
 
     def end_listeners(self) -> None:
         """The process is about to end: who follows the log must not hold it up."""

@@ -1,20 +1,28 @@
-"""The log as it is written, for sys/monitor: a stream of lines at a level of its own.
+"""The log as it is written, for sys/monitor: a stream of lines, or of events, at a level of its own.
 
 Invariant: whoever reads too slowly loses lines, is told how many, and slows nobody down.
 """
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from holdfast.limits import MONITOR_LINES_MAX
 from holdfast.telemetry.log import Event, Format, Level, Logs, line_of
 
 
-async def monitor(logs: Logs, level: Level, format: Format, *, lines_max: int = MONITOR_LINES_MAX) -> AsyncIterator[bytes]:
-    """Lines from the first `anext` on, until it is closed or the log ends: at most `lines_max` wait for the reader."""
+async def monitor(logs: Logs, level: Level, format: Format, *, lines_max: int = MONITOR_LINES_MAX) -> AsyncGenerator[bytes]:
+    """The events of `follow` as lines."""
+    async with contextlib.aclosing(follow(logs, level, lines_max=lines_max)) as events:
+        async for event in events:
+            yield line_of(event, format)
+
+
+async def follow(logs: Logs, level: Level, *, lines_max: int = MONITOR_LINES_MAX) -> AsyncGenerator[Event]:
+    """Events from the first `anext` on, until it is closed or the log ends: at most `lines_max` wait for the reader."""
     queue = _Queue(level, asyncio.get_running_loop(), lines_max)
     logs.add_listener(queue)
     try:
@@ -22,9 +30,9 @@ async def monitor(logs: Logs, level: Level, format: Format, *, lines_max: int = 
             await queue.wait_filled()
             events, dropped = queue.take()
             for event in events:
-                yield line_of(event, format)
+                yield event
             if dropped:
-                yield line_of(Event(Level.WARN, "monitor", "monitor.dropped", time.time(), {"lines": dropped}), format)
+                yield Event(Level.WARN, "monitor", "monitor.dropped", time.time(), {"lines": dropped})
     finally:
         logs.remove_listener(queue)
 
