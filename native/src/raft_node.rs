@@ -102,6 +102,7 @@ impl RaftNode {
             check_quorum: true,
             pre_vote: true,
             batch_append: true,
+            skip_bcast_commit: true, // `broadcast` does it, when no append carries it anyway
             ..Default::default()
         };
         let silent = slog::Logger::root(slog::Discard, slog::o!());

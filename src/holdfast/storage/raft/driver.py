@@ -74,6 +74,7 @@ class Driver:
         self._pumping = self._stopped = False
         self._beats = 0
         self._suspects = self._hanging = self._wants_snapshot = False
+        self._untold = False                             # committed, and the followers do not know it yet
         self.led_term = 0                                # the term whose own empty entry is committed and durable here
         self.installing: set[int] = set()                # indexes of snapshots that raft has taken and that are not installed yet
         self._tick_timer = self._loop.call_later(timing.tick / 1000, self._tick)
@@ -121,6 +122,13 @@ class Driver:
                 self._take(ready)
         except Exception as error:  # noqa: BLE001 — raft's state may be torn: nothing of it may go on
             self._fail(error)
+
+    def propose(self, data: bytes, term: int) -> int | None:
+        """The index of the entry; None: this node does not lead in that term, or is about to lead no more."""
+        index = self.node.propose(data, term)
+        self._untold = False                             # what is committed travels with it
+        self.pump()
+        return index
 
     def campaign(self) -> None:
         """At once, whatever the gate says: for the only voter."""
@@ -176,6 +184,9 @@ class Driver:
                 self.led_term = self.term
                 self._loop.call_soon(self.renew)
             self._events.committed(ready)
+            if self.role is Role.LEADER and not self._untold:
+                self._untold = True
+                self._loop.call_soon(self._tell_commit)
         if ready.must_sync or self._queue or self._persisting is not None:
             self._queue.append(ready)
             if self._persisting is None:
@@ -184,6 +195,13 @@ class Driver:
             if ready.hard_state is not None:             # a new commit index: written along with what is next
                 self._state = HardState(*ready.hard_state)
             self._is_durable(ready)
+
+    def _tell_commit(self) -> None:
+        """To the followers, unless the next append has done so."""
+        if self._untold and not self._stopped:
+            self._untold = False
+            self.node.broadcast()
+            self.pump()
 
     def _is_durable(self, ready: Ready) -> None:
         for to, kind, data in ready.messages_after:

@@ -242,13 +242,12 @@ class RaftLog:
                 raise InvariantError(f"batch {batch.index} after batch {number - 1}")
         if self._disk.disk.free_bytes(self._disk.folder) < self._sizes.reserve:
             raise Full(f"no space left on the storage device: less than {self._sizes.reserve} bytes are free")
-        index = driver.node.propose(form.write_group(group), fence.term)
+        index = driver.propose(form.write_group(group), fence.term)
         if index is None:
             raise FenceLost(f"term {fence.term} ends")
         loop = asyncio.get_running_loop()
         pending = self._pending = Pending(index, fence.term, group[-1].index, loop.create_future())
         deadline = loop.call_later(self._timing.settle / 1000, _give_up, pending.answer)
-        driver.pump()
         try:
             await pending.answer
         finally:
