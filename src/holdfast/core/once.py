@@ -53,9 +53,9 @@ class _Forwarder(msgspec.Struct):
 
     incarnation: int
     floor: int
-    records: deque[int]                              # sequences with a record, of this incarnation, about ascending
-    old: deque[str]                                  # keys of earlier incarnations' records
-    unread: str | None                               # where the search for older records goes on; None: it has seen all
+    records: deque[int]                              # sequences recorded in this term, of this incarnation
+    older: deque[tuple[int, int, str]]               # of records found in the store: incarnation, sequence, key; ascending
+    unread: str | None                               # where the search for those goes on; None: it has seen all
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -92,12 +92,7 @@ class Once:
         """What the batch of this write has beside its own changes."""
         known = self._hear(txn, origin)
         name = key(origin)
-        changes: Changes = {}
-        while known.old and len(changes) < ONCE_ENDED_AT_ONCE:
-            changes[known.old.popleft()] = None
-        below = name[:-_DIGITS]
-        while known.records and known.records[0] < known.floor and len(changes) < ONCE_ENDED_AT_ONCE:
-            changes[f"{below}{known.records.popleft():0{_DIGITS}x}"] = None
+        changes = _ended(known, name[:-_DIGITS])
         size = len(reply.body)
         sealed = b"" if size > ONCE_REPLY_MAX_BYTES else seal_box(origin.reply_key, _encode(reply), name=name, nonce=nonce())
         changes[name] = _encode(Record(origin.digest, sealed, size))
@@ -108,7 +103,7 @@ class Once:
         """Batches were lost: which records there are has to be looked up again. What forwarders have told stays."""
         for known in self._forwarders.values():
             known.records.clear()
-            known.old.clear()
+            known.older.clear()
             known.unread = ""
 
     def _hear(self, txn: Txn, origin: Origin) -> _Forwarder:
@@ -120,31 +115,40 @@ class Once:
             _begin_incarnation(id.node, known, id.incarnation)
         if id.incarnation == known.incarnation and origin.floor > known.floor:
             known.floor = origin.floor
-        if known.unread is not None and not known.records and not known.old:
+        if known.unread is not None and not known.older:
             _look_for_older(txn, id.node, known)
         return known
 
 
 def _begin_incarnation(node: NodeId, known: _Forwarder, incarnation: int) -> None:
-    below = f"{folder(node)}{known.incarnation:0{_DIGITS}x}/"
-    known.old.extend(f"{below}{sequence:0{_DIGITS}x}" for sequence in known.records)
+    before = known.incarnation
+    below = f"{folder(node)}{before:0{_DIGITS}x}/"
+    known.older.extend((before, sequence, f"{below}{sequence:0{_DIGITS}x}") for sequence in known.records)
     known.records.clear()
     known.incarnation, known.floor = incarnation, 0
 
 
 def _look_for_older(txn: Txn, node: NodeId, known: _Forwarder) -> None:
-    """Records that earlier terms left, ONCE_SCAN_MAX at a time; of ascending incarnations, of which the newest counts."""
-    found = txn.names(folder(node), after=known.unread or "", limit=ONCE_SCAN_MAX)
+    """Records that earlier terms left, ONCE_SCAN_MAX at a time; of several incarnations the newest counts."""
+    start = folder(node)
+    found = txn.names(start, after=known.unread or "", limit=ONCE_SCAN_MAX)
     known.unread = found[-1] if len(found) == ONCE_SCAN_MAX else None
     for name in found:
-        digits, _, sequence = name.partition("/")
-        incarnation = int(digits, 16)
+        incarnation, sequence = (int(digits, 16) for digits in name.split("/"))
         if incarnation > known.incarnation:
             _begin_incarnation(node, known, incarnation)
-        if incarnation == known.incarnation:
-            known.records.append(int(sequence, 16))
-        else:
-            known.old.append(folder(node) + name)
+        known.older.append((incarnation, sequence, start + name))
+
+
+def _ended(known: _Forwarder, below: str) -> Changes:
+    """Removes what nobody will ask for again, ONCE_ENDED_AT_ONCE at most. `below`: the folder of the newest incarnation."""
+    ended: Changes = {}
+    older, records = known.older, known.records
+    while older and older[0][:2] < (known.incarnation, known.floor) and len(ended) < ONCE_ENDED_AT_ONCE:
+        ended[older.popleft()[2]] = None
+    while records and records[0] < known.floor and len(ended) < ONCE_ENDED_AT_ONCE:
+        ended[f"{below}{records.popleft():0{_DIGITS}x}"] = None
+    return ended
 
 
 def _answer(name: str, record: Record, origin: Origin) -> Reply:
