@@ -132,10 +132,13 @@ class TlsLink(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        self._transport.set_write_buffer_limits(high=CLUSTER_PENDING_HIGH_BYTES, low=CLUSTER_PENDING_LOW_BYTES)
-        prepare(transport.get_extra_info("socket"))
         if not self.remote:
             self.remote = shown(transport.get_extra_info("peername"))
+        if self._phase is ENDING:                    # not wanted any more
+            self._transport.abort()
+            return
+        self._transport.set_write_buffer_limits(high=CLUSTER_PENDING_HIGH_BYTES, low=CLUSTER_PENDING_LOW_BYTES)
+        prepare(transport.get_extra_info("socket"))
         if self._dials:
             self._write(self._session.send(b""))
 
@@ -154,7 +157,7 @@ class TlsLink(asyncio.Protocol):
         if session.error is not None:
             self._refuse(session.error)
         elif ended:
-            self._transport.close()
+            self._shut()
 
     def connection_lost(self, exc: Exception | None) -> None:
         was, self._phase = self._phase, ENDED
@@ -249,7 +252,7 @@ class TlsLink(asyncio.Protocol):
         text = body.decode(errors="replace")
         self._why = f"the other side has ended the link: {text}" if text else "the other side has ended the link"
         self._phase = ENDING
-        self._transport.close()
+        self._shut()
 
     # The end
 
@@ -268,6 +271,10 @@ class TlsLink(asyncio.Protocol):
             self._say(Own.GOODBYE, tell.encode()[:CLUSTER_REASON_MAX_BYTES])
             self._write(self._session.close())
         self._phase = ENDING
+        self._shut()
+
+    def _shut(self) -> None:
+        """What is written may still go out, if the other side takes it soon."""
         self._transport.close()
         self._loop.call_later(CLUSTER_LINGER_S, self._transport.abort)
 
@@ -311,7 +318,10 @@ def prepare(sock: socket.socket) -> None:
 
 
 def _why_lost(exc: Exception | None, was: Phase, *, is_between_frames: bool) -> str:
-    how = f"lost: {exc}" if exc is not None else "the other side has gone"
+    if exc is None:
+        how = "the other side has gone"
+    else:                                            # of anything but the network nobody knows what its text holds
+        how = f"lost: {exc}" if isinstance(exc, OSError) else f"a defect of this node: {type(exc).__name__}"
     if was is SHAKING:
         return f"{how}, before the TLS handshake ended"
     if was is GREETING:

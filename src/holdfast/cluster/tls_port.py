@@ -1,8 +1,8 @@
 """The real cluster port: one listener for all protocols, and links over TLS.
 
 Invariants:
-1. A connection costs little before it has shown an accepted certificate: such connections are few, have little time, and when there are too
-   many the oldest goes, so that strangers cannot keep members out by waiting.
+1. A connection costs little before it has shown an accepted certificate: such connections are few, begin at a bounded rate and have little
+   time; when there are too many the oldest goes, so that strangers cannot keep members out by waiting.
 2. Strangers cannot fill the log.
 3. No socket is inherited by another process: else its end would never be seen.
 """
@@ -24,6 +24,7 @@ from holdfast.limits import (
     CLUSTER_BACKLOG,
     CLUSTER_FRAME_MAX_BYTES,
     CLUSTER_HANDSHAKE_S,
+    CLUSTER_HANDSHAKES_PER_S,
     CLUSTER_LINGER_S,
     CLUSTER_REFUSALS_LOGGED,
     CLUSTER_UNFINISHED_MAX,
@@ -56,9 +57,12 @@ class TlsPort:
         self._links: dict[TlsLink, None] = {}
         self._empty = asyncio.Event()                # there is no link
         self._empty.set()
+        self._admitted = Throttle(CLUSTER_HANDSHAKES_PER_S, 1.0)
         self._logged = Throttle(CLUSTER_REFUSALS_LOGGED, _MINUTE_S)
 
     async def listen(self, host_port: str) -> str:
+        if self._server is not None:
+            raise InvariantError("the cluster port listens already")
         host, port = split_address(host_port)
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(self._connect_in, host or None, port, backlog=CLUSTER_BACKLOG)
@@ -134,6 +138,9 @@ class TlsPort:
 
         link = TlsLink(session, self._introduce(), dials=False, remote="", bounds=self._bounds, log=self._log, opened=opened,
                        finished=self._finished)
+        if not self._admitted.admits(asyncio.get_running_loop().time()):
+            link.abort(f"more than {CLUSTER_HANDSHAKES_PER_S} connections in a second")
+            return link
         if len(self._unfinished) >= CLUSTER_UNFINISHED_MAX:
             next(iter(self._unfinished)).abort("too many connections at once that have not shown who they are")
         expire = asyncio.get_running_loop().call_later(
