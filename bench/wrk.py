@@ -46,23 +46,35 @@ def write_requests(path: Path, asks: Iterable[Ask]) -> Path:
     return path
 
 
-def run(contender: Contender, seconds: float) -> Figures:
+def run(contender: Contender, seconds: float, connections: int = CONNECTIONS) -> Figures:
     """One run. Raises Failed: an answer was refused, or a connection broke."""
-    both = cores()
     pids = contender.pids()
     before = sum(map(cpu_s, pids))
-    done = subprocess.run(
-        [*(pinned(both[1]) if both else ()), "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", "--timeout", "10s",
-         "-s", str(SCRIPT), contender.url, "--", str(contender.requests)],
-        capture_output=True, text=True, check=False)
+    process = begin(contender, seconds, connections)
+    found = ended(process, contender.name)
     after = sum(map(cpu_s, pids))
-    if done.returncode != 0:
-        raise Failed(f"wrk: {done.stderr.strip() or done.stdout.strip()}")
-    found = json.loads(done.stdout.strip().splitlines()[-1])
-    if found["refused"] or found["broken"] or not found["requests"]:
-        raise Failed(f"{contender.name}: {found['refused']} answers refused, {found['broken']} connections broken, of {found['requests']}")
     return Figures(requests=found["requests"], requests_s=found["requests"] / found["duration_us"] * 1e6, p50_ms=found["p50_us"] / 1e3,
                    p99_ms=found["p99_us"] / 1e3, cpu_us=(after - before) / found["requests"] * 1e6 if pids else None)
+
+
+def begin(contender: Contender, seconds: float, connections: int) -> subprocess.Popen[str]:
+    """A run that goes on beside what is measured; `ended` waits for it."""
+    both = cores()
+    return subprocess.Popen(
+        [*(pinned(both[1]) if both else ()), "wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout", "10s",
+         "-s", str(SCRIPT), contender.url, "--", str(contender.requests)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def ended(process: subprocess.Popen[str], name: str) -> dict[str, int]:
+    """What wrk has found. Raises Failed."""
+    out, errors = process.communicate()
+    if process.returncode != 0:
+        raise Failed(f"wrk: {errors.strip() or out.strip()}")
+    found: dict[str, int] = json.loads(out.strip().splitlines()[-1])
+    if found["refused"] or found["broken"] or not found["requests"]:
+        raise Failed(f"{name}: {found['refused']} answers refused, {found['broken']} connections broken, of {found['requests']}")
+    return found
 
 
 def alternate(contenders: Sequence[Contender], *, seconds: float, rounds: int) -> dict[str, Figures]:

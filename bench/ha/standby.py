@@ -1,0 +1,144 @@
+"""What standbys answer themselves, what that costs, and what they pass on."""
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from statistics import median
+
+from tests.client import Client
+from tests.cluster_nodes import Cluster, Member
+from tests.load import MOUNT, History, Load
+from tests.processes import cpu_s, workers_of
+
+from bench import wrk
+from bench.ha.world import Row, Told, World
+from bench.wrk import Ask, Contender, write_requests
+
+KEYS, READS_S, WRITES_S = 50, 400.0, 500.0
+TOKENS, WRITERS = 500, 8
+BODY = '{"data":{"username":"application","password":"a-password-of-thirty-two-letters"}}'
+
+
+def forward_writes(world: World) -> Told:
+    """KV version 2 writes, 32 connections, closed loop: at the active node, and through a standby."""
+    wrk.require()
+    with world.cluster() as (cluster, token):
+        asks: list[Ask] = [("POST", f"/v1/{MOUNT}/data/{number}", token, BODY) for number in range(1_000)]
+        standby, active = cluster.standbys[0], cluster.active
+        contenders = [_contender(name, member, asks) for name, member in (("at the active node", active), ("through a standby", standby))]
+        found = wrk.alternate(contenders, seconds=world.seconds(6), rounds=world.times(5))
+        is_whole = cluster.wait_whole() is active
+    # Peers, the same: 700 to 1,140 writes/s.
+    return Told(rows=[Row(what=f"KV v2 writes, {wrk.CONNECTIONS} connections, {name}", found=str(figures), reach="4,000/s, goal 6,000",
+                          peers="700–1,140/s") for name, figures in found.items()],
+                notes=[] if is_whole else ["the active node has changed meanwhile"])
+
+
+def standby_read_cpu(world: World) -> Told:
+    """Processor time of a read, at the active node and at a standby; and what the active node does meanwhile, against an idle cluster."""
+    seconds, ratios, above = world.seconds(8), [], []
+    rows: list[str] = []
+    with world.cluster() as (cluster, token):
+        _write_keys(cluster, token)
+        active, (standby, *_) = cluster.active, cluster.standbys
+        for _ in range(world.times(5)):
+            idle = _shares((active, standby), seconds)
+            at_active, _ = _reading(world, active, token, seconds, (active, standby))
+            at_standby, seen = _reading(world, standby, token, seconds, (active, standby))
+            own, other = (at_active[0] - idle[0]) / READS_S * 1e6, (at_standby[1] - idle[1]) / READS_S * 1e6
+            ratios.append(other / own)
+            above.append((at_standby[0] - idle[0]) * 100)
+            rows.append(f"a read: {own:.0f} µs at the active, {other:.0f} µs at a standby; idle {idle[0]:.3f} and {idle[1]:.3f} cores; "
+                        f"p99 at the standby {seen.counts().read_p99_ms:.1f} ms")
+    return Told(rows=[
+        Row(what="CPU of a read at a standby against the active", found=f"{median(ratios):.2f}", reach="1.05"),
+        Row(what="… the active's CPU above an idle cluster's", found=f"{median(above):.1f} % of a core", reach="1 %")], notes=rows)
+
+
+def fresh_tokens(world: World) -> Told:
+    """500 tokens, each used on every node as soon as it exists, then revoked through another node and used everywhere again."""
+    wrk.require()
+    count = world.sized(TOKENS, 20)
+    with world.cluster() as (cluster, token):
+        _write_keys(cluster, token)
+        asks: list[Ask] = [("POST", f"/v1/{MOUNT}/data/{number}", token, BODY) for number in range(1_000)]
+        writers = wrk.begin(_contender("writers", cluster.active, asks), 3_600, WRITERS)
+        try:
+            refused, accepted, seconds = _use_and_revoke(cluster, count)
+        finally:
+            writers.terminate()
+            writers.communicate()
+    # Peers: 36 of 500 were still accepted after their revocation.
+    return Told(rows=[Row(what=f"{count} fresh tokens under {WRITERS} writers: refused; accepted after revocation", peers="36 accepted",
+                          found=f"{refused}; {accepted}", reach="0; 0")],
+                notes=[f"{count} tokens in {seconds:.1f} s, each made, used at three nodes, revoked, and tried at three nodes again"])
+
+
+def _use_and_revoke(cluster: Cluster, count: int) -> tuple[int, int, float]:
+    refused = accepted = 0
+    roots = [member.client() for member in cluster.members]
+    users = [Client(member.connect) for member in cluster.members]
+    began = time.monotonic()
+    for number in range(count):
+        at = number % len(roots)
+        made = roots[at].post("auth/token/create", {"policies": [MOUNT], "ttl": "1h"}).ok().auth["client_token"]
+        refused += sum(user.get(f"{MOUNT}/data/0", token=made).status != 200 for user in users)
+        roots[(at + 1) % len(roots)].post("auth/token/revoke", {"token": made}).ok()
+        accepted += sum(user.get(f"{MOUNT}/data/0", token=made).status != 403 for user in users)
+    seconds = time.monotonic() - began
+    for user in users:
+        user.close()
+    return refused, accepted, seconds
+
+
+def read_latency(world: World) -> Told:
+    """Reads through a standby, 100/s, on an idle cluster and while 500 writes/s to other keys go on at the active node."""
+    seconds, alone, beside = world.seconds(15), [], []
+    with world.cluster() as (cluster, token):
+        active, (standby, *_) = cluster.active, cluster.standbys
+        for _ in range(world.times(3)):
+            alone.append(_read_p99(world, standby, token, seconds))
+            with Load([active], token, folder=world.folder, reads_s=0, writes_s=WRITES_S):
+                beside.append(_read_p99(world, standby, token, seconds))
+    ratio = median(beside) / median(alone)
+    return Told(rows=[Row(what=f"p99 of a read at a standby beside {WRITES_S:.0f} writes/s / on an idle cluster",
+                          found=f"{median(beside):.2f} / {median(alone):.2f} ms = {ratio:.2f}", reach="2")])
+
+
+def _read_p99(world: World, standby: Member, token: str, seconds: float) -> float:
+    """Of reads of keys that are there, one write a second apart."""
+    with Load([standby], token, folder=world.folder, reads_s=100, writes_s=1, keys=1, connections=8) as load:
+        time.sleep(seconds)
+    counts = load.seen.counts()
+    assert not counts.failed, counts.errors
+    return counts.read_p99_ms
+
+
+def _contender(name: str, member: Member, asks: Sequence[Ask]) -> Contender:
+    requests = write_requests(member.folder / f"requests-{len(name)}", asks)
+    return Contender(name=name, url=member.address, requests=requests, pids=tuple)
+
+
+def _write_keys(cluster: Cluster, token: str) -> None:
+    client = cluster.active.main(token)
+    for number in range(KEYS):
+        client.post(f"{MOUNT}/data/{number}", {"data": {"n": number}}).ok()
+
+
+def _reading(world: World, at: Member, token: str, seconds: float, members: Sequence[Member]) -> tuple[list[float], History]:
+    """The members' use of processor time while reads go to one of them, cores."""
+    with Load([at], token, folder=world.folder, reads_s=READS_S, writes_s=0, connections=16) as load:
+        time.sleep(0.5)
+        found = _shares(members, seconds)
+    return found, load.seen
+
+
+def _shares(members: Sequence[Member], seconds: float) -> list[float]:
+    """Processor time of all processes of each, a second."""
+    def used() -> list[float]:
+        return [sum(cpu_s(pid) for pid in (member.pid, *workers_of(member.pid))) for member in members]
+
+    before, began = used(), time.monotonic()
+    time.sleep(seconds)
+    passed = time.monotonic() - began
+    return [(after - then) / passed for after, then in zip(used(), before, strict=True)]
