@@ -11,10 +11,16 @@ import msgspec
 from holdfast.crypto import Secret
 from holdfast.engine import Context, Input, Method, Natural, Perform, Raw, Response, Route, Txn, doc, on
 from holdfast.engine.effect import Init, Seal, StepDown, Unseal
-from holdfast.errors import BadRequest
+from holdfast.errors import BadRequest, RequestError
 from holdfast.system.status import Nothing
 
 SHARE_MAX_LENGTH = 1024                              # a genuine one has 66 hex digits
+
+
+class StandbyIsNotSealed(RequestError):
+    """Source: Vault, which lets only an active node and a performance standby be sealed by a request."""
+
+    status = 500
 
 
 class InitInput(Input, frozen=True):
@@ -80,13 +86,16 @@ def read_share(text: str) -> Secret:
 
 def seal(txn: Txn, args: Nothing, ctx: Context) -> Response:
     """Seal this node: it forgets its keys and answers nothing until it is unsealed."""
-    if not ctx.facts.sealed:                         # sealed already: true whoever asks, and no token could be checked
+    facts = ctx.facts
+    if facts.ha_enabled and not (facts.sealed or facts.is_active or facts.performance_standby):
+        raise StandbyIsNotSealed("vault cannot seal when in standby mode; please restart instead")
+    if not facts.sealed:                             # sealed already: true whoever asks, and no token could be checked
         ctx.effect(Seal())
     return Response()
 
 
 def step_down(txn: Txn, args: Nothing, ctx: Context) -> Response:
-    """Give the active role to another node; without others, nothing happens."""
+    """Give the active role to another node, whichever node is asked; without others, nothing happens."""
     if ctx.facts.ha_enabled:
         ctx.effect(StepDown())
     return Response()

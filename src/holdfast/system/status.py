@@ -1,20 +1,42 @@
 """sys/health, sys/seal-status, sys/leader, sys/ha-status: how this node is doing. Source: Vault API, the pages of these names.
 
-Answered in every state from the facts that main publishes, so that a load balancer's question costs main nothing. The seal status comes
-from main itself: an operator reads it right after giving a share.
+sys/health is answered in every state from the facts that main publishes, so that a load balancer's question costs main nothing. The seal
+status comes from main itself, as an operator reads it right after giving a share; so does sys/leader, as raft's indexes move with every
+write. sys/ha-status is answered by the active node, which alone is told of the others.
 """
-from typing import Annotated
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
-from holdfast.engine import Context, Input, Listener, Method, NodeFacts, Output, Perform, Raw, Response, Route, Txn, doc, on
-from holdfast.engine.effect import ShowSealStatus
+from holdfast.engine import (
+    Context,
+    Heartbeat,
+    Input,
+    Listener,
+    Method,
+    NodeFacts,
+    Output,
+    Perform,
+    Raw,
+    Response,
+    Route,
+    Standby,
+    Txn,
+    doc,
+    on,
+)
+from holdfast.engine.effect import ShowLeader, ShowSealStatus
 from holdfast.engine.time import rfc3339
 from holdfast.errors import UnavailableError, UnsupportedPath
+from holdfast.ids import Index, Millis
+from holdfast.limits import ECHO_INTERVAL_MS, ECHO_SILENCE_MS
+from holdfast.replica import Place, Why
 from holdfast.version import BUILD_DATE, VERSION
 
 NO_TIME = "0001-01-01T00:00:00Z"                     # Go's zero time, which Vault does not leave out
 CODE = msgspec.Meta(ge=100, le=599)
+Flag: TypeAlias = bool | Literal[""]                 # `?standbyok` alone is no yes
+UNHEARD_MS = 2 * ECHO_INTERVAL_MS                    # after which a standby says that it has lost its active node
 
 
 class Nothing(Input, frozen=True):
@@ -24,8 +46,8 @@ class Nothing(Input, frozen=True):
 class HealthInput(Input, frozen=True):
     """Which status stands for which state; a load balancer knows only statuses."""
 
-    standbyok: Annotated[bool, doc("A standby answers with the status of the active node.")] = False
-    perfstandbyok: Annotated[bool, doc("A performance standby answers with the status of the active node.")] = False
+    standbyok: Annotated[Flag, doc("A standby answers with the status of the active node.")] = False
+    perfstandbyok: Annotated[Flag, doc("A performance standby answers with the status of the active node.")] = False
     activecode: Annotated[int, CODE, doc("Status of the active node.")] = 200
     standbycode: Annotated[int, CODE, doc("Status of a standby.")] = 429
     drsecondarycode: Annotated[int, CODE, doc("Status of a node of a disaster recovery secondary; there is none here.")] = 472
@@ -52,6 +74,9 @@ class Health(Output, frozen=True):
     echo_duration_ms: int
     clock_skew_ms: int
     replication_primary_canary_age_ms: int
+    removed_from_cluster: bool | msgspec.UnsetType
+    ha_connection_healthy: bool | msgspec.UnsetType
+    last_request_forwarding_heartbeat_ms: int | msgspec.UnsetType
 
 
 class SealStatus(Output, frozen=True):
@@ -70,6 +95,7 @@ class SealStatus(Output, frozen=True):
     recovery_seal: bool
     recovery_seal_type: str | msgspec.UnsetType
     storage_type: str
+    removed_from_cluster: bool | msgspec.UnsetType
 
 
 class Leader(Output, frozen=True):
@@ -81,6 +107,8 @@ class Leader(Output, frozen=True):
     performance_standby: bool
     performance_standby_last_remote_wal: int
     last_wal: int | msgspec.UnsetType
+    raft_committed_index: int | msgspec.UnsetType
+    raft_applied_index: int | msgspec.UnsetType
 
 
 class HaNode(Output, frozen=True):
@@ -92,6 +120,7 @@ class HaNode(Output, frozen=True):
     echo_duration_ms: int
     clock_skew_ms: int
     version: str
+    replication_primary_canary_age_ms: int = 0
 
 
 class HaStatus(Output, frozen=True):
@@ -102,14 +131,18 @@ class ReplicationStatus(Output, frozen=True):
     mode: str
 
 
-def health_code(facts: NodeFacts, args: HealthInput) -> int:
+def health_code(facts: NodeFacts, args: HealthInput, now_ms: Millis) -> int:
     """The first state that holds decides."""
     if not facts.initialized:
         return args.uninitcode
+    if facts.removed:
+        return args.removedcode
     if facts.sealed:
         return args.sealedcode
     if facts.is_active:
         return args.activecode
+    if facts.heartbeat is not None and not _is_heard(facts.heartbeat, now_ms):
+        return args.haunhealthycode
     if facts.performance_standby:
         return args.activecode if args.perfstandbyok else args.performancestandbycode
     return args.activecode if args.standbyok else args.standbycode
@@ -117,20 +150,36 @@ def health_code(facts: NodeFacts, args: HealthInput) -> int:
 
 def health(txn: Txn, args: HealthInput, ctx: Context) -> Raw:
     """Tell the state of this node."""
-    facts, listener = ctx.facts, ctx.request.listener
+    facts = ctx.facts
+    code = health_code(facts, args, ctx.now_ms)
+    empty = ctx.request.method is Method.HEAD or code == 204
+    shows_all = not facts.sealed and ctx.token is not None               # a valid token lifts the redaction
+    body = _health(facts, ctx.request.listener, now_ms=ctx.now_ms, index=txn.run.reader.index, shows_all=shows_all)
+    return Raw(status=code, body=b"" if empty else _json(body))
+
+
+def _health(facts: NodeFacts, listener: Listener, *, now_ms: Millis, index: Index, shows_all: bool) -> Health:
     unsealed = facts.initialized and not facts.sealed
-    shows_all = unsealed and ctx.token is not None   # a valid token lifts the redaction
-    index = txn.run.reader.index
-    body = Health(
+    beat = facts.heartbeat if unsealed and not facts.is_active else None
+    mode = "disabled" if unsealed and (facts.is_active or (beat is not None and beat.connected)) else "unknown"
+    return Health(
         initialized=facts.initialized, sealed=facts.sealed, standby=not facts.is_active, performance_standby=facts.performance_standby,
-        replication_performance_mode="disabled" if unsealed else "unknown", replication_dr_mode="disabled" if unsealed else "unknown",
-        server_time_utc=ctx.now_ms // 1000, version=VERSION if shows_all or not listener.redact_version else "", enterprise=False,
+        replication_performance_mode=mode, replication_dr_mode=mode, server_time_utc=now_ms // 1000,
+        version=VERSION if shows_all or not listener.redact_version else "", enterprise=False,
         cluster_name=_shown(facts.cluster_name, unsealed and (shows_all or not listener.redact_cluster_name)),
         cluster_id=_shown(facts.cluster_id, unsealed), last_wal=index if facts.is_active and index else msgspec.UNSET,
-        echo_duration_ms=0, clock_skew_ms=0, replication_primary_canary_age_ms=0)
-    code = health_code(facts, args)
-    empty = ctx.request.method is Method.HEAD or code == 204
-    return Raw(status=code, body=b"" if empty else _json(body))
+        echo_duration_ms=beat.took_ms if beat else 0, clock_skew_ms=beat.skew_ms if beat else 0, replication_primary_canary_age_ms=0,
+        removed_from_cluster=msgspec.UNSET if facts.removed is None else facts.removed,
+        ha_connection_healthy=_is_heard(beat, now_ms) if beat else msgspec.UNSET,
+        last_request_forwarding_heartbeat_ms=(_age_ms(beat, now_ms) if beat else 0) or msgspec.UNSET)
+
+
+def _is_heard(beat: Heartbeat, now_ms: Millis) -> bool:
+    return _age_ms(beat, now_ms) <= UNHEARD_MS
+
+
+def _age_ms(beat: Heartbeat, now_ms: Millis) -> int:
+    return max(0, now_ms - beat.heard_ms)
 
 
 def seal_status(facts: NodeFacts, listener: Listener) -> SealStatus:
@@ -139,10 +188,11 @@ def seal_status(facts: NodeFacts, listener: Listener) -> SealStatus:
     return SealStatus(
         type=facts.seal_type, initialized=facts.initialized, sealed=facts.sealed, t=facts.threshold, n=facts.shares,
         progress=facts.unseal_progress, nonce=facts.unseal_nonce, version="" if listener.redact_version else VERSION,
-        build_date="" if listener.redact_version else BUILD_DATE, migration=False,
+        build_date="" if listener.redact_version else BUILD_DATE, migration=facts.migrating,
         cluster_name=_shown(facts.cluster_name, unsealed and not listener.redact_cluster_name),
         cluster_id=_shown(facts.cluster_id, unsealed), recovery_seal=facts.recovery_seal,
-        recovery_seal_type="shamir" if facts.recovery_seal else msgspec.UNSET, storage_type=facts.storage_type)
+        recovery_seal_type="shamir" if facts.recovery_seal else msgspec.UNSET, storage_type=facts.storage_type,
+        removed_from_cluster=msgspec.UNSET if facts.removed is None else facts.removed)
 
 
 def read_seal_status(txn: Txn, args: Nothing, ctx: Context) -> Perform:
@@ -150,20 +200,25 @@ def read_seal_status(txn: Txn, args: Nothing, ctx: Context) -> Perform:
     return Perform(ShowSealStatus(listener=ctx.request.listener))
 
 
-def leader(txn: Txn, args: Nothing, ctx: Context) -> Raw:
-    """Tell which node is active."""
-    facts = ctx.facts
+def leader_status(facts: NodeFacts, listener: Listener, *, index: Index, raft_committed: int = 0, raft_applied: int = 0) -> Leader:
+    """What sys/leader shows of these facts. `index`: of the replica. Raft's: its last entry's, and that of the last one that is applied
+    here; 0 where raft is not the storage. Raises UnavailableError, in the words by which clients know a sealed node."""
     if facts.ha_enabled and facts.sealed:
         raise UnavailableError("Vault is sealed")
-    hidden = ctx.request.listener.redact_addresses
+    hidden = listener.redact_addresses
     since = facts.active_since_ms
-    index = txn.run.reader.index
-    return Raw(status=200, body=_json(Leader(
+    return Leader(
         ha_enabled=facts.ha_enabled, is_self=facts.ha_enabled and facts.is_active,
         active_time=NO_TIME if since is None or not facts.ha_enabled else rfc3339(since),
         leader_address="" if hidden else facts.active_api_address, leader_cluster_address="" if hidden else facts.active_cluster_address,
         performance_standby=facts.performance_standby, performance_standby_last_remote_wal=index if facts.performance_standby else 0,
-        last_wal=index if not facts.sealed and facts.is_active and index else msgspec.UNSET)))
+        last_wal=index if not facts.sealed and facts.is_active and index else msgspec.UNSET,
+        raft_committed_index=raft_committed or msgspec.UNSET, raft_applied_index=raft_applied or msgspec.UNSET)
+
+
+def leader(txn: Txn, args: Nothing, ctx: Context) -> Perform:
+    """Tell which node is active."""
+    return Perform(ShowLeader(listener=ctx.request.listener))
 
 
 def replication_status(txn: Txn, args: Nothing, ctx: Context) -> Response:
@@ -175,10 +230,18 @@ def replication_status(txn: Txn, args: Nothing, ctx: Context) -> Response:
 
 def ha_status(txn: Txn, args: Nothing, ctx: Context) -> Response:
     """List the nodes that the active node knows."""
+    txn.need(Place.ACTIVE, Why.EFFECT)
     facts = ctx.facts
-    node = HaNode(hostname=facts.hostname, api_address=facts.active_api_address, cluster_address=facts.active_cluster_address,
-                  active_node=True, last_echo=None, echo_duration_ms=0, clock_skew_ms=0, version=VERSION)
-    return Response(data=HaStatus(nodes=(node,)))
+    own = HaNode(hostname=facts.hostname, api_address=facts.active_api_address, cluster_address=facts.active_cluster_address,
+                 active_node=True, last_echo=None, echo_duration_ms=0, clock_skew_ms=0, version=VERSION)
+    others = (_ha_node(each) for each in facts.standbys if ctx.now_ms - each.heard_ms < ECHO_SILENCE_MS)
+    return Response(data=HaStatus(nodes=tuple(sorted((own, *others), key=lambda node: node.api_address))))
+
+
+def _ha_node(standby: Standby) -> HaNode:
+    return HaNode(hostname=standby.hostname, api_address=standby.api_address, cluster_address=standby.cluster_address, active_node=False,
+                  last_echo=rfc3339(standby.heard_wall_ms), echo_duration_ms=standby.took_ms, clock_skew_ms=standby.skew_ms,
+                  version=standby.version)
 
 
 ROUTES = (
