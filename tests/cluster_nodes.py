@@ -54,7 +54,7 @@ class Member(Node):
         self.proxy: Proxy | None = None              # what the others reach it by, where there is one
         self.options = ""                            # further lines of the stanza of storage
         self.paused: list[int] = []
-        command = (*DIES_WITH_US, *options.pop("command", ()))
+        command = (*(() if options.pop("outlives", False) else DIES_WITH_US), *options.pop("command", ()))
         self._data_at = data
         super().__init__(folder, storage="raft", command=command, **options)
         self.data.mkdir(exist_ok=True)
@@ -110,11 +110,15 @@ class Member(Node):
 
     def unseal(self) -> None:
         """By shares, as soon as it knows how many it needs: a node that joins learns that from the cluster."""
-        wait_until(lambda: self._seal_status().get("t"), f"{self.name} knows its seal", JOINS_WITHIN_S)
+        self.wait_seal_known()
         for share in self.shares:
             if not self.client("").post("sys/unseal", {"key": share}).ok().json["sealed"]:
                 break
         self.wait_unsealed()
+
+    def wait_seal_known(self) -> None:
+        """It knows how many shares it needs."""
+        wait_until(lambda: self._seal_status().get("t"), f"{self.name} knows its seal", JOINS_WITHIN_S)
 
     def _seal_status(self) -> dict[str, Any]:
         answer = _asked(self.connect_unix, "sys/seal-status")
@@ -151,7 +155,8 @@ class Cluster:
     """`size` nodes, n0 first; `proxied`: the others reach each node's cluster port through a proxy of its own.
 
     `networks`: each node in a namespace. `data`: where each node has its data, by number, if not below `folder`. `static`: nodes unseal
-    themselves, otherwise by shares, of which `threshold` are given. Further options are a node's.
+    themselves, otherwise by shares, of which `threshold` are given. `outlives`: the nodes may go on without this process. The rest are
+    options of a node.
     """
 
     def __init__(self, folder: Path, size: int = 3, *, static: bool = True, networks: Namespaces | None = None, proxied: bool = False,

@@ -10,9 +10,12 @@ from typing import Any, TypeAlias
 
 import pytest
 from tests.client import Client
+from tests.cluster_nodes import Cluster
+from tests.load import prepare
 from tests.node import Node, mount
 
 MakeNode: TypeAlias = Callable[..., Node]
+MakeCluster: TypeAlias = Callable[..., Cluster]
 _names = itertools.count(1)
 
 
@@ -22,9 +25,20 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     report: Any = yield
     if report.failed:
         for name, value in getattr(item, "funcargs", {}).items():
-            for each in [value] if isinstance(value, Node) else getattr(value, "made", []):
-                report.sections.append((f"log of {name}", each.tail))
+            for each in _nodes(value):
+                report.sections.append((f"log of {getattr(each, 'name', name)}", each.tail))
     return report  # type: ignore[no-any-return]
+
+
+def _nodes(value: Any) -> list[Node]:
+    """Those that a fixture stands for."""
+    match value:
+        case Node():
+            return [value]
+        case Cluster():
+            return list(value.members)
+        case _:
+            return [node for each in getattr(value, "made", []) for node in _nodes(each)]
 
 
 @pytest.fixture
@@ -60,6 +74,52 @@ def node() -> Iterator[Node]:
     finally:
         found.end()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def shared_cluster() -> Iterator[Cluster]:
+    """Three nodes; `cluster` gives it to each test of a module as a whole."""
+    folder = Path(tempfile.mkdtemp(prefix="hf-"))
+    found = Cluster(folder)
+    try:
+        yield found.begin()
+    finally:
+        try:
+            found.end()
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def load_token(shared_cluster: Cluster) -> str:
+    """For the mount to which load goes."""
+    return prepare(shared_cluster.active)
+
+
+@pytest.fixture
+def cluster(shared_cluster: Cluster) -> Cluster:
+    """The cluster of the module: one node is active, the others are performance standbys, whatever the test before has done."""
+    for member in shared_cluster.members:
+        member.resume()
+        if member.process is None:
+            shared_cluster.restart(member)
+    shared_cluster.wait_whole()
+    return shared_cluster
+
+
+@pytest.fixture
+def make_cluster(short_path: Path) -> Iterator[MakeCluster]:
+    """Clusters that end with the test: `make_cluster(3, static=False, …)`, not begun."""
+    made: list[Cluster] = []
+
+    def make(size: int = 3, **options: Any) -> Cluster:
+        made.append(Cluster(short_path / f"c{len(made)}", size, **options))
+        return made[-1]
+
+    make.made = made  # type: ignore[attr-defined]
+    yield make
+    for each in made:
+        each.end()
 
 
 @pytest.fixture

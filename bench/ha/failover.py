@@ -56,7 +56,8 @@ def cut(world: World) -> Told:
             active = cluster.wait_whole()
             number = cluster.members.index(active)
             try:
-                counts, _ = world.watched(cluster, token, partial(networks.cut, number), survivors=_without(cluster, active), after_s=AFTER_S)
+                happen, others = partial(networks.cut, number), _without(cluster, active)
+                counts, _ = world.watched(cluster, token, happen, survivors=others, after_s=AFTER_S)
             finally:
                 networks.mend(number)
             turns.counts.append(counts)
