@@ -111,7 +111,7 @@ class Changing:
         driver.pump()
         while driver.committed < index:
             await self._home.change()
-            if self._home.driver is not driver or driver.role is not Role.LEADER or driver.term != term:
+            if driver.committed < index and (self._home.driver is not driver or not driver.leads(term)):
                 raise UnavailableError("this node leads no more: whether the members changed is not known yet")
 
     def _leader(self) -> Driver:

@@ -61,9 +61,9 @@ class Driver:
     """One run of raft, from start to stop."""
 
     def __init__(self, node: RaftNode, disk: RaftDisk, appender: Executor, maker: Executor, events: Events, *, timing: Timing,
-                 boot_ms: Callable[[], Millis], rank: Callable[[], int]) -> None:
+                 boot_ms: Callable[[], Millis], rank: Callable[[], int], draw: Callable[[], int]) -> None:
         self.node, self._disk, self._appender, self._maker, self._events = node, disk, appender, maker, events
-        self._timing, self._boot_ms, self._rank = timing, boot_ms, rank
+        self._timing, self._boot_ms, self._rank, self._draw = timing, boot_ms, rank, draw
         self._loop = asyncio.get_running_loop()
         self.gate = Gate(timing, boot_ms())
         self.hold = Hold(timing, self.gate)
@@ -73,6 +73,7 @@ class Driver:
         self._persisting: asyncio.Task[None] | None = None
         self._pumping = self._stopped = False
         self._beats = 0
+        self._patience = self._skips = timing.patience(draw())   # ticks that raft is not told of before it campaigns
         self._suspects = self._hanging = self._wants_snapshot = False
         self._untold = False                             # committed, and the followers do not know it yet
         self.led_term = 0                                # the term whose own empty entry is committed and durable here
@@ -102,6 +103,7 @@ class Driver:
         if leads:
             self.gate.heard_leader(now)
             self._suspects = False
+            self._skips = self._patience
         if kind != Kind.DROPPED:
             self.pump_soon()
         return kind, sender
@@ -155,6 +157,9 @@ class Driver:
         self.node.report_snapshot(to, arrived)
         self.pump_soon()
 
+    def leads(self, term: int) -> bool:
+        return self.role is Role.LEADER and self.term == term and not self._stopped
+
     def transfer(self, to: int) -> None:
         self.node.transfer_leader(to)
         self.pump()
@@ -173,6 +178,7 @@ class Driver:
             self.leader, self.role = ready.soft_state[0], Role(ready.soft_state[1])
             if self.role is not Role.LEADER:
                 self.hold.void()
+                self._patience = self._skips = self._timing.patience(self._draw())
             self._events.role_changed()
         for context in ready.read_states:
             self.hold.confirmed(context)
@@ -291,6 +297,9 @@ class Driver:
                 self.renew()
         elif self.gate.is_shut(self._boot_ms()) or self._hanging:
             return                                       # a follower counts from when its gate opens, so never campaigns before
+        elif self._skips:
+            self._skips -= 1
+            return
         self.node.tick()
         self.pump()
         if self.node.wants_snapshot is not self._wants_snapshot:

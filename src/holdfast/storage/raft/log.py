@@ -128,6 +128,7 @@ class RaftLog:
         self._followers: set[asyncio.Future[None]] = set()   # that have read all that is committed
         self._waiters: set[asyncio.Future[None]] = set() # for the fence, its end, a fate
         self._told_removed = False
+        self._tasks: set[asyncio.Task[None]] = set()
         self._shipping: Shipping                         # while raft runs
         self._checkpoint_at: int | None = None           # where the state stands in raft's log that is being made the checkpoint
 
@@ -179,12 +180,13 @@ class RaftLog:
         node = RaftNode(
             id=disk.raft_id, hard_state=(disk.state.term, disk.state.vote, disk.state.commit), voters=voters(members),
             learners=learners(members), base=base, entries=entries,
-            election_ticks=timing.election_ticks(int.from_bytes(self._draw(8))), heartbeat_ticks=timing.heartbeat // timing.tick,
+            election_ticks=timing.election_ticks, heartbeat_ticks=timing.heartbeat // timing.tick,
             message_bytes=RAFT_MESSAGE_BYTES, uncommitted_bytes=RAFT_UNCOMMITTED_MAX_BYTES, inflight=RAFT_INFLIGHT_MAX,
             chunk_bytes=RAFT_PERSIST_BYTES)
         node.compact(self._sizes.window, disk.state.commit)
         self._transport, self._on_change = transport, on_change
-        self.driver = Driver(node, disk, self._appender, self._maker, self, timing=timing, boot_ms=self._boot_ms, rank=self._rank)
+        self.driver = Driver(node, disk, self._appender, self._maker, self, timing=timing, boot_ms=self._boot_ms, rank=self._rank,
+                             draw=lambda: int.from_bytes(self._draw(8)))
         self._shipping = Shipping(self.driver, disk, transport, partial(self._in, self._maker))
         self._shipping.offer()
         if self.members.is_alone:
@@ -197,6 +199,8 @@ class RaftLog:
             return
         self._lose("raft has stopped")
         await driver.stop()
+        for task in self._tasks:
+            task.cancel()
         self._contacts.clear()
         self._wake(self._followers)
 
@@ -328,14 +332,7 @@ class RaftLog:
             return
         driver.hold.give_up(fence.term)
         self._lose("the fence is given up")
-        successor = self._successor(to)
-        if successor:
-            driver.transfer(successor)
-            deadline = self._boot_ms() + self._timing.transfer
-            while driver.role is Role.LEADER and driver.term == fence.term and self._boot_ms() < deadline:
-                await self.change((deadline - self._boot_ms()) / 1000)
-        if driver.role is Role.LEADER and driver.term == fence.term:
-            driver.step_down()
+        await self._hand_over(driver, fence.term, to)
 
     def hold_until_boot_ms(self, fence: Fence) -> Millis:
         if self.driver is None or fence != self._fence:
@@ -456,7 +453,16 @@ class RaftLog:
         self._changed_soon()
 
     def disk_hangs(self) -> None:
-        """Whoever leads must have a disk."""
+        """Whoever leads must have a disk: the others can append without this one's, and it would serve nobody."""
+        driver = self.driver
+        if driver is None or driver.role is not Role.LEADER or not self._successor(None):
+            return
+        until = driver.hold.give_up(driver.term)
+        self._lose("the disk does not answer")
+        wait_ms = max(0, until + self._timing.margin - self._boot_ms())      # a transfer passes the gates that keep what was promised
+        handing_over = asyncio.get_running_loop().create_task(self._hand_over(driver, driver.term, None, wait_ms))
+        self._tasks.add(handing_over)
+        handing_over.add_done_callback(self._tasks.discard)
 
     def disk_failed(self, error: Exception) -> None:
         asyncio.get_running_loop().call_exception_handler({"message": "the raft log cannot be written: trying again", "exception": error})
@@ -465,6 +471,18 @@ class RaftLog:
         self.driver = None
         self._lose("raft has failed")
         asyncio.get_running_loop().call_exception_handler({"message": "raft cannot go on", "exception": error})
+
+    async def _hand_over(self, driver: Driver, term: int, to: NodeId | None, wait_ms: int = 0) -> None:
+        """Gives leadership to another voter. If that fails, this node still does not lead in this term any more."""
+        await asyncio.sleep(wait_ms / 1000)
+        deadline = self._boot_ms() + self._timing.transfer
+        successor = self._successor(to)
+        if successor and driver.leads(term):
+            driver.transfer(successor)
+            while driver.leads(term) and self._boot_ms() < deadline:
+                await self.change((deadline - self._boot_ms()) / 1000)
+        if driver.leads(term):
+            driver.step_down()
 
     def _compact(self, driver: Driver) -> None:
         """Keeps what followers may need: more of it while a state is on its way to one of them, or is made for it."""

@@ -1,7 +1,7 @@
 """How long things take: the times that the protocol of the read leases is built on, in ms of CLOCK_BOOTTIME.
 
 Invariants: (1) `vote_gate` is at least `hold` and a margin for clocks that run at different speeds; (2) whoever follows suspects a silent
-leader no sooner than its gate opens.
+leader no sooner than some heartbeats after its gate has opened.
 """
 import msgspec
 
@@ -28,13 +28,18 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
     transfer: int = 1_000               # a successor that has not taken over by then will not
 
     def __post_init__(self) -> None:
-        if self.vote_gate < self.hold + self.margin or self.lease > self.hold or self.suspicion_min < self.vote_gate + self.tick:
+        is_safe = self.vote_gate >= self.hold + self.margin and self.lease <= self.hold
+        if not is_safe or self.suspicion_min - self.vote_gate <= self.heartbeat or self.suspicion_max < self.suspicion_min:
             raise InvariantError(f"these times break the rules of the read leases: {self}")
 
-    def election_ticks(self, draw: int) -> int:
-        """Ticks without a leader after which a node campaigns, counted from when its gate opens. `draw`: any 64 bits."""
-        low, high = ((span * self.multiplier - self.vote_gate) // self.tick for span in (self.suspicion_min, self.suspicion_max))
-        return low + draw % (high - low + 1)
+    @property
+    def election_ticks(self) -> int:
+        """Ticks without a leader after which a node may campaign, counted from when its gate opens."""
+        return (self.suspicion_min * self.multiplier - self.vote_gate) // self.tick
+
+    def patience(self, draw: int) -> int:
+        """Ticks by which one campaign comes later than it might, so that no two nodes stay in step. `draw`: any number."""
+        return draw % ((self.suspicion_max - self.suspicion_min) * self.multiplier // self.tick + 1)
 
 
 TIMING = Timing()
