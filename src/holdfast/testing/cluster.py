@@ -4,7 +4,7 @@ Of a node everything that decides is the real thing: main, lane, commit, cluster
 replica in memory, which outlives a process but not the machine, the disk, the port, and the words.
 """
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from random import Random
 
@@ -224,9 +224,10 @@ class Cluster(World):
                 return host.node
         return None
 
-    def request(self, method: Method, path: str, body: object = None, *, token: Secret | None = None) -> Request:
+    def request(self, method: Method, path: str, body: object = None, *, token: Secret | None = None,
+                query: Mapping[str, str] = {}) -> Request:
         self._requests += 1
-        return Request(id=RequestId(f"r{self._requests}"), method=method, path=path, token=token or self.root,
+        return Request(id=RequestId(f"r{self._requests}"), method=method, path=path, query=query, token=token or self.root,
                        body=b"" if body is None else msgspec.json.encode(body), content_type="application/json",
                        client=Client(address="127.0.0.1"))
 

@@ -9,7 +9,7 @@ any register with compare-and-set, but only for histories of little concurrency.
 All look at one key. None: it is linearizable; else an explanation.
 """
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from math import inf
 
@@ -76,10 +76,10 @@ def _conflict(key: str, blocks: list[_Block]) -> str | None:
     return None
 
 
-def check_versions(history: Sequence[Operation]) -> str | None:
+def check_versions(history: Sequence[Operation], more: Mapping[int, str | None] = {}) -> str | None:
     """Reads and writes of a register whose writes are numbered from 1 on, each with a value of its own; 0: never written. Every operation
-    that has returned has its number. An open write has one once its value was seen."""
-    values: dict[int, str | None] = {0: INITIAL}
+    that has returned has its number. An open write has one once its value was seen. `more`: versions known from elsewhere."""
+    values: dict[int, str | None] = {0: INITIAL, **more}
     for each in history:
         if each.version is not None and each.done is not False and values.setdefault(each.version, each.value) != each.value:
             return f"{each.key}: version {each.version} is {values[each.version]!r} and {each.value!r}"

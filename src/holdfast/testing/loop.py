@@ -26,7 +26,8 @@ from holdfast.testing.process import DEAD, OWNER, RUNNING, Machine, Process
 T = TypeVar("T")
 P = ParamSpec("P")
 Ts = TypeVarTuple("Ts")
-CALLBACKS_OF_AN_INSTANT_MAX = 1_000_000
+CALLBACKS_OF_AN_INSTANT_MAX = 100_000
+INSTANT_S = 0.000_5                                  # timers that are always due let time crawl
 TASKS_KEPT = 64                                      # ended ones among a process's, before they are let go of
 COLLECT_EVERY_S = 20.0                               # of virtual time: at any instant, but always at the same one
 
@@ -75,6 +76,7 @@ class SimLoop(asyncio.BaseEventLoop):
         self._heap: list[tuple[float, int, Callback]] = []
         self._next = count().__next__
         self._pools: dict[object, Pool] = {}
+        self._instant, self._left = 0.0, CALLBACKS_OF_AN_INSTANT_MAX
         self._running = self._stopping = self._closed = False
         self._collect_at = COLLECT_EVERY_S
         self._processes: list[Process] = []
@@ -250,6 +252,8 @@ class SimLoop(asyncio.BaseEventLoop):
                 self._now = max(self._now, until)
             return False
         self._now = now = max(self._now, heap[0][0])
+        if now >= self._instant + INSTANT_S:
+            self._instant, self._left = now, CALLBACKS_OF_AN_INSTANT_MAX
         while heap and heap[0][0] <= now:
             self._ready.append(heapq.heappop(heap)[2])
         if now >= self._collect_at:
@@ -259,8 +263,7 @@ class SimLoop(asyncio.BaseEventLoop):
 
     def _run_ready(self) -> None:
         """Everything of this instant, also what only comes of it."""
-        ready = self._ready
-        left = CALLBACKS_OF_AN_INSTANT_MAX
+        ready, left = self._ready, self._left
         while ready:
             handle = ready.popleft()
             if handle.is_cancelled:
@@ -282,7 +285,8 @@ class SimLoop(asyncio.BaseEventLoop):
                 raise SimulationError(f"{owner.name if owner else 'simulation'} at {self._now:.6f} s: {error!r} in {handle!r}") from error
             if self.failures or self._stopping:
                 break
-        self.callbacks += CALLBACKS_OF_AN_INSTANT_MAX - left
+        self.callbacks += self._left - left
+        self._left = left
 
     def _pool_of(self, executor: Executor | None) -> "Pool":
         if isinstance(executor, Threads):

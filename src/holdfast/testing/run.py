@@ -1,0 +1,196 @@
+"""One run of a simulated cluster: load and faults, then a calm, then the judgement of everything that was answered.
+
+    python -m holdfast.testing.run --seed 17            one run, with its trace's hash
+    python -m holdfast.testing.run --hours 2            runs of other seeds, until two cluster-hours have gone by
+"""
+from collections import Counter
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from holdfast.engine import Method, Reply
+from holdfast.ha.gate import Word
+from holdfast.limits import KV_VERSIONS_MAX
+from holdfast.node.serving import Served
+from holdfast.storage.raft import RaftLog
+from holdfast.testing.checks import Watch
+from holdfast.testing.clients import Clients, Load
+from holdfast.testing.cluster import Cluster, NodeHost, Options
+from holdfast.testing.history import Trace, by_key, show
+from holdfast.testing.linearizable import check_unique, check_versions
+from holdfast.testing.loop import SimLoop, SimulationError, simulation
+from holdfast.testing.nemesis import WEIGHTS, Nemesis, Plan
+from holdfast.testing.world import Host
+
+FORMED_WITHIN_S = 20.0
+CALM_S = 20.0                                        # until everybody must serve again: raft's back-off, links, leases
+MORE_WEIGHTS: Mapping[str, float] = {"step down": 3, "seal": 2}
+
+
+class Scenario(msgspec.Struct, frozen=True, kw_only=True):
+    """What is run. `keep`: lines of the trace kept for whoever looks for a fault."""
+
+    seconds: float = 60.0
+    options: Options = Options()
+    load: Load = Load()
+    plan: Plan = Plan(weights={**WEIGHTS, **MORE_WEIGHTS})
+    keep: int = 0
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """Of one run. `failure`: what was wrong; None: nothing."""
+
+    seed: int
+    failure: str | None
+    digest: str
+    seconds: float
+    changes: int = 0
+    reads: int = 0
+    statuses: Mapping[str, int] = {}
+    faults: Mapping[str, int] = {}
+    longest_gap_s: float = 0.0
+    tail: tuple[str, ...] = ()
+
+
+class Runner:
+    """The parts of one run."""
+
+    def __init__(self, loop: SimLoop, scenario: Scenario, trace: Trace, log_of: Callable[..., RaftLog] = RaftLog) -> None:
+        self.loop, self.scenario = loop, scenario
+        self.cluster = Cluster(loop, scenario.options, trace, log_of=log_of)
+        self.watch = Watch(self.cluster)
+        self.clients = Clients(self.cluster, scenario.load)
+        self.nemesis = Nemesis(self.cluster, scenario.plan, {"step down": self._step_down, "seal": self._seal})
+
+    def run(self) -> None:
+        """Raises SimulationError."""
+        self.form()
+        self.clients.start()
+        self.loop.run_until_complete(self.nemesis.run(self.scenario.seconds))
+        self.cluster.calm()
+        self.loop.run_for(CALM_S)
+        self.clients.is_over = True
+        self.loop.run_for(2.0)
+        self._check_service()
+        self.judge()
+
+    def form(self) -> None:
+        """All nodes are there, and secret/ is."""
+        cluster = self.cluster
+        for host in cluster.hosts.values():
+            cluster.start(host)
+        self._until(lambda: all(self._serves(host) for host in cluster.hosts.values()), FORMED_WITHIN_S, "the cluster has not formed")
+        for path, body in (("sys/mounts/secret", {"type": "kv", "options": {"version": "2"}}),
+                           ("secret/config", {"max_versions": KV_VERSIONS_MAX})):
+            self._until(lambda: self.ask(cluster.hosts["n1"], Method.POST, path, body).status in (200, 204), 5.0, path)  # noqa: B023
+
+    def ask(self, host: NodeHost, method: Method, path: str, body: object = None, query: Mapping[str, str] = {}) -> Reply:
+        """A request of the test's own, to main; waits for its answer. 0: none came."""
+        answers: list[Served] = []
+        process, serve = host.serving["main"]
+        self.cluster.ask(process, serve, self.cluster.request(method, path, body, query=query), answers.append)
+        deadline = self.loop.now + 15.0
+        while not answers and self.loop.now < deadline:
+            self.loop.run_for(0.001)
+        found = answers[0] if answers else Reply(status=0)
+        assert isinstance(found, Reply)
+        return found
+
+    def judge(self) -> None:
+        """Everything that was answered, against what is there now."""
+        active = self.cluster.active
+        if active is None:
+            raise SimulationError("nobody is active after a calm")
+        unknown = self.clients.unknown_versions(lambda path, query: self.ask(active.host, Method.GET, path, query=query))
+        for key, history in by_key(asked.operation() for asked in self.clients.registers).items():
+            self._judged(check_versions(history, unknown.get(key, {})), key)
+        for key, history in by_key(asked.operation() for asked in self.clients.tokens).items():
+            self._judged(check_unique(history), key)
+
+    def _judged(self, found: str | None, key: str) -> None:
+        if found is not None:
+            history = [asked.operation() for asked in (*self.clients.registers, *self.clients.tokens) if asked.key == key]
+            raise SimulationError(f"not linearizable: {found}\n{show(history)}")
+
+    def _serves(self, host: NodeHost) -> bool:
+        """It may read, on its own."""
+        return host.node is not None and host.is_up and host.node.words.load(Word.LEASE_UNTIL_BOOT_MS) > host.machine.boot_ms()
+
+    def _check_service(self) -> None:
+        """After a calm every node reads and writes."""
+        for host in self.cluster.hosts.values():
+            if not self._serves(host):
+                state = host.node.clustering._machine if host.node is not None else None
+                raise SimulationError(f"{host.name} has no lease after a calm: {state.state.value if state else 'it is not there'}")
+            reply = self.ask(host, Method.POST, "secret/data/after", {"data": {"v": "calm"}})
+            if reply.status != 200:
+                raise SimulationError(f"{host.name} cannot write after a calm: {reply.status} {reply.body!r}")
+
+    def _until(self, condition: Callable[[], bool], seconds: float, why: str) -> None:
+        deadline = self.loop.now + seconds
+        while not condition():
+            if self.loop.now > deadline:
+                raise SimulationError(f"{why} within {seconds} s")
+            self.loop.run_for(0.05)
+
+    def _step_down(self, host: Host) -> None:
+        self._send(host, "sys/step-down")
+
+    def _seal(self, host: Host) -> None:
+        """Sealed by an operator, and unsealed some time later."""
+        self._send(host, "sys/seal")
+        node = host.node if isinstance(host, NodeHost) else None
+
+        def unseal() -> None:
+            if node is not None and node.process.is_alive:
+                self.loop.call_soon(lambda: self.loop.create_task(node.main.unseal_itself()), context=node.process.enter())
+
+        self.loop.at(self.loop.now + self.cluster.dice.uniform(0.2, 4.0), unseal)
+
+    def _send(self, host: Host, path: str) -> None:
+        assert isinstance(host, NodeHost)
+        found = host.serving.get("main")
+        if found is not None and found[0].is_alive:
+            self.cluster.ask(*found, self.cluster.request(Method.POST, path), lambda served: None)
+
+
+def run_one(seed: int, scenario: Scenario, log_of: Callable[..., RaftLog] = RaftLog) -> Outcome:
+    """Never raises for what the simulation finds."""
+    trace = Trace(scenario.keep)
+    failure: str | None = None
+    with simulation(seed) as loop:
+        runner = Runner(loop, scenario, trace, log_of)
+        try:
+            runner.run()
+        except SimulationError as error:
+            failure = _why(error)
+        clients = runner.clients
+        return Outcome(seed=seed, failure=failure, digest=trace.digest, seconds=loop.now, changes=runner.watch.changes,
+                       reads=clients.reads(), statuses=dict(sorted(clients.statuses.items())),
+                       faults=dict(sorted(runner.cluster.faults.items())),
+                       longest_gap_s=clients.longest_gap_s, tail=tuple(trace.tail))
+
+
+def _why(error: BaseException) -> str:
+    texts: list[str] = []
+    at: BaseException | None = error
+    while at is not None:
+        texts.append(f"{type(at).__name__}: {at}" if texts else str(at))
+        if isinstance(at, BaseExceptionGroup):
+            at = at.exceptions[0]
+        else:
+            at = at.__cause__
+    return " ← ".join(texts)
+
+
+def add_up(outcomes: list[Outcome]) -> dict[str, object]:
+    """Figures of many runs."""
+    faults: Counter[str] = Counter()
+    statuses: Counter[str] = Counter()
+    for each in outcomes:
+        faults.update(each.faults)
+        statuses.update(each.statuses)
+    return {"runs": len(outcomes), "cluster_hours": round(sum(each.seconds for each in outcomes) / 3600, 3),
+            "changes_of_active": sum(each.changes for each in outcomes), "checked_reads": sum(each.reads for each in outcomes),
+            "faults": dict(sorted(faults.items())), "answers": dict(sorted(statuses.items())),
+            "failed_seeds": [each.seed for each in outcomes if each.failure is not None]}
