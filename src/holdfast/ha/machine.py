@@ -333,7 +333,10 @@ class Machine:
         """Once everything of earlier terms is applied: V starts there."""
         held, rules = self._held, self._settings.rules
         assert held is not None, "taking over begins with a fence"
-        if now < self._wait_until or (self._applied < held.index and rules.awaits_own_term):
+        if now < self._wait_until:
+            return
+        self._wait_until = Millis(0)
+        if self._is_sealing or (self._applied < held.index and rules.awaits_own_term):
             return
         active = self._active = Active(self._settings, held.fence, self._effects.append, index=self._applied, now=now,
                                        hold_until=held.hold_until_boot_ms)
@@ -373,6 +376,8 @@ class Machine:
             self._standby.start_at(self._applied, active.watermark.value)
             self._active = None
             self._return_to_standby(now)
+            if self._stopping is None and self._state is STANDBY:        # the lane had stopped before
+                self._effects.append(Campaign())
 
     def _return_to_standby(self, now: Millis) -> None:
         self._become(STANDBY)

@@ -181,6 +181,9 @@ class Watermark:
         if bound > self._value:
             self._value = bound
         self._look_for_the_slow(now)
+        for standing in self._standings.values():
+            if standing.until <= now:
+                standing.until = 0                       # not looked at again
 
     def _look_for_the_slow(self, now: Millis) -> None:
         waited = self._applied_at

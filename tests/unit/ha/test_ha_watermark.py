@@ -256,6 +256,15 @@ def test_rule_5_an_incarnation_that_holds_nothing_is_forgotten(active: Active) -
     assert [*active.watermark._standings] == [B2]
 
 
+def test_a_grant_that_has_ended_asks_for_no_more_ticks(active: Active) -> None:
+    active.ask(B, 10)
+    active.wait(50)
+    active.ask(C, 10)
+    active.here(11)
+    active.at(START + TIMES.lease + TIMES.margin)
+    assert active.watermark.next_tick() == START + HOLD + TIMES.margin, "that of c, which its hold cut short; the one of b is over"
+
+
 # Rule 6
 
 def stall(active: Active) -> None:
