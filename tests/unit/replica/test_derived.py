@@ -19,7 +19,7 @@ def test_values_are_bounded_and_those_in_use_stay() -> None:
         cache.put(number, entry(replica, f"k{number}"))
         cache.put("used", entry(replica, "u")) if number == 0 else None
         assert cache.get("used") is not None
-        assert len(cache._young) + len(cache._old) <= 10
+        assert len(cache.young) + len(cache._old) <= 10
     assert cache.get(0) is None
 
 
@@ -29,6 +29,7 @@ def test_names_are_bounded_and_what_is_forgotten_counts_as_changed() -> None:
     cache.catch_up(replica.open())
     cache.put("idle", entry(replica, "k"))
     cache.put("asked", entry(replica, "k"))
+    cache.put("noise", entry(replica, "other/"))
     for number in range(40):
         replica.write({f"other/{number}": b""})
         cache.catch_up(replica.open())
@@ -43,10 +44,27 @@ def test_long_names_count_for_more() -> None:
     replica.write({"a": b""})
     cache.catch_up(replica.open())
     cache.put("v", entry(replica, "k"))
+    cache.put("noise", entry(replica, "other/"))
     for number in range(40):
-        replica.write({f"{number}" + "x" * 30_000: b""})
+        replica.write({f"other/{number}" + "x" * 30_000: b""})
         cache.catch_up(replica.open())
         assert len(cache._changed) <= 3
+    assert cache.get("v") is None
+
+
+def test_a_change_that_no_value_reads_costs_nothing_later() -> None:
+    replica, cache = MemoryReplica(), Derived(10, names_max=8)
+    replica.write({"a": b""})
+    cache.catch_up(replica.open())
+    part = Reads(names=["p"], held_at=replica.index)
+    cache.put("v", ("value", Reads(names=["k"], parts=[part], held_at=replica.index)))
+    for number in range(40):
+        replica.write({f"other/{number}": b""})
+        cache.catch_up(replica.open())
+        assert not cache._changed
+    assert cache.get("v") is not None
+    replica.write({"p": b""})
+    cache.catch_up(replica.open())
     assert cache.get("v") is None
 
 
