@@ -67,9 +67,7 @@ class Access:
 
 
 def bind(grant: Grant, request: Request) -> Bound:
-    """The typed input; of a bare path it is part of the grant."""
-    if grant.bound is not None and not request.body and not request.query:
-        return grant.bound
+    """The typed input of a request with query or body; of a bare path it is part of the grant, where it can be bound at all."""
     return grant.hit.op.bind(Given(grant.hit.path, request.query, request.body))
 
 

@@ -40,7 +40,7 @@ def execute(engines: Access, request: Request, attempt: Attempt) -> Outcome:
         if grant.standing.devices:
             creates = access.creates(txn, grant, request)
         ctx = Context(request, grant.hit.mount, token, attempt.now_ms, attempt)
-        bound = access.bind(grant, request)
+        bound = grant.bound if grant.bound is not None and not request.body and not request.query else access.bind(grant, request)
         inner = Txn(txn.run, grant.prefix) if grant.prefix else txn      # as txn.at: this one stands at the root
         if bound.alias is None:
             result = bound.handler(inner, bound.args, ctx)

@@ -62,7 +62,7 @@ def principal(txn: Txn, value: Secret) -> Principal:
         return NOT_OURS
     names = txn.derive(load_names)
     if not text.startswith(_BATCH):
-        return names.token.of(text).hex()
+        return names.token.hex(text)
     body = token_format.batch_body(text)
     try:
         return NOT_OURS if body is None else _claims(names.batch.open(body))
@@ -72,7 +72,7 @@ def principal(txn: Txn, value: Secret) -> Principal:
 
 def token_id(txn: Txn, text: str) -> str:
     """The id that a service token of this text has."""
-    return txn.derive(load_names).token.of(text.encode()).hex()
+    return txn.derive(load_names).token.hex(text.encode())
 
 
 def is_ahead(txn: Txn, value: Secret) -> bool:
@@ -148,7 +148,7 @@ def _find_batch(txn: Txn, claims: BatchClaims) -> Token | None:
 def admit(txn: Txn, op: Op, token: Token, request: Request, attempt: Attempt) -> Token | None:
     """The token as it is after this request, one of its uses spent. A public operation spends nothing and refuses nobody: None where the
     token is no good. Raises PermissionDenied."""
-    if token.num_uses == 0 and token.expires_ms is None and not token.bound_cidrs:
+    if token.num_uses == 0 and not token.bound_cidrs and (token.expires_ms is None or token.expires_ms > attempt.now_ms):
         return token
     expired = token.expires_ms is not None and token.expires_ms <= attempt.now_ms
     used_up = token.num_uses < 0 and not attempt.memo.spent      # spent by an earlier attempt: it was this request's own

@@ -33,6 +33,12 @@ class KeyedHash:
         state.update(value)
         return state.digest()
 
+    def hex(self, value: bytes) -> str:
+        """The same as 64 hex digits."""
+        state = self._copy()
+        state.update(value)
+        return state.hexdigest()
+
 
 class HmacSha256:
     """HMAC-SHA-256 (RFC 2104) under one key, its two padded blocks hashed once: 0.6 µs, where `hmac.digest` takes 1.5."""

@@ -161,12 +161,11 @@ class Connection(asyncio.Protocol):
 
     def _take(self, data: bytes) -> None:
         phase = self.phase
-        if phase is IDLE or phase is READING:
-            if self._framing.empty and self._resumed is None and (head := whole_head(data)) is not None:
-                self._take_one(head)
-            else:
-                self._framing.receive(data)
-                self._advance()
+        if phase is IDLE and self._framing.empty and self._resumed is None and (head := whole_head(data)) is not None:
+            self._take_one(head)
+        elif phase is IDLE or phase is READING:
+            self._framing.receive(data)
+            self._advance()
         elif phase is OPENING:
             if self._session is not None and (certificate := self._session.peer_certificate) is not None:
                 self._client = Client(address=self._client.address, port=self._client.port, certificate=certificate)
@@ -189,10 +188,12 @@ class Connection(asyncio.Protocol):
             self._begin(answer, head)
             return
         self._reply(answer, head)
-        if head[FLAGS] & KEEP_ALIVE:
+        if not head[FLAGS] & KEEP_ALIVE:
+            self._linger()
+        elif self._paused or not self._reads_on or self._place.draining:
             self._await_request()
         else:
-            self._linger()
+            self.deadline = self._place.idle_until
 
     def _advance(self) -> None:
         """Answers what is there, as far as that goes at once. Called only while nothing is being answered."""
@@ -241,7 +242,7 @@ class Connection(asyncio.Protocol):
         if not replies:
             return
         self._replies = []
-        out = b"".join([self._bytes_of(reply, head) for reply, head in replies])
+        out = self._bytes_of(*replies[0]) if len(replies) == 1 else b"".join([self._bytes_of(*each) for each in replies])
         if self.phase is not CLOSED and not self._transport.is_closing():
             self._write(out)
 
