@@ -6,7 +6,6 @@ Invariants:
 3. What breaks a rule ends the reading: frames before it are given out, nothing behind it is looked at.
 
 Kinds from 0xFF00 up are the port's own (here and in `stream`); all below are free for those who use it, who give each kind's bound.
-The hello's frame is always written as version 1, so that versions can differ at all.
 """
 from collections.abc import Mapping
 from enum import IntEnum
@@ -22,7 +21,8 @@ from holdfast.limits import (
     CLUSTER_UNKNOWN_LOGGED,
 )
 
-FRAME_VERSION: Final = 1
+FRAME_VERSION: Final = 1                             # the newest one
+GREETING_VERSION: Final = 1                          # of hellos, for ever, and of what is said before they are found good
 HEAD: Final = Struct(">BHI")
 HEAD_BYTES: Final = HEAD.size
 Bounds: TypeAlias = Mapping[int, int]
@@ -68,7 +68,7 @@ class FrameReader:
 
     __slots__ = ("_bounds", "_buffer", "_greets", "_pass_over", "_unknown", "_waits", "failure", "has_unknown", "version")
 
-    def __init__(self, bounds: Bounds, version: int = FRAME_VERSION, *, greets: bool = False) -> None:
+    def __init__(self, bounds: Bounds, version: int = GREETING_VERSION, *, greets: bool = False) -> None:
         self._bounds, self.version, self._greets = bounds, version, greets
         self._waits = False                          # for `begin`
         self._buffer = bytearray()

@@ -14,7 +14,7 @@ from enum import Enum, auto
 from typing import Final, cast
 
 from holdfast._native import PeerSession
-from holdfast.cluster.frame import FRAME_VERSION, HEAD, HEAD_BYTES, Bounds, FrameReader, Own, encode_frame
+from holdfast.cluster.frame import GREETING_VERSION, HEAD, HEAD_BYTES, Bounds, FrameReader, Own, encode_frame
 from holdfast.cluster.hello import Hello, HelloRefused, agree, clock_difference_ms, decode_hello, encode_hello
 from holdfast.cluster.port import Alpn, LinkError, Receiver
 from holdfast.errors import InvariantError
@@ -65,7 +65,7 @@ class TlsLink(asyncio.Protocol):
         self._alpn = cast("Alpn", None)
         self.peer = cast("Hello", None)
         self.certificate = b""
-        self._version = FRAME_VERSION
+        self._version = GREETING_VERSION             # until the hellos have agreed on one
         self._phase = SHAKING
         self._held: list[tuple[int, bytes]] | None = [] if dials else None   # until who dialled has the link: what has come for it
         self._out: list[bytes] = []                  # frames of this turn of the event loop
@@ -122,9 +122,10 @@ class TlsLink(asyncio.Protocol):
 
     def start(self) -> None:
         """Who dialled has the link: what has come for it is given out, be it the end."""
-        held, self._held = self._held, None
-        for kind, body in held or ():
-            self._receiver.received(kind, body)
+        held = self._held
+        while held:                                  # `close` empties it
+            self._receiver.received(*held.pop(0))
+        self._held = None
         if self._phase is ENDED:
             self._receiver.closed(self._why or "")
 
@@ -133,7 +134,8 @@ class TlsLink(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         if not self.remote:
-            self.remote = shown(transport.get_extra_info("peername"))
+            name = transport.get_extra_info("peername")
+            self.remote = shown(name) if name else "unknown"     # who has gone already has no name
         if self._phase is ENDING:                    # not wanted any more
             self._transport.abort()
             return
@@ -162,7 +164,7 @@ class TlsLink(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         was, self._phase = self._phase, ENDED
         if self._why is None:
-            self.was_reset = was is OPEN
+            self.was_reset = was is OPEN and (exc is None or isinstance(exc, OSError))
             self._why = _why_lost(exc, was, is_between_frames=self._reader.is_between_frames)
             if not self._reader.is_between_frames:
                 self.log.warn("cluster.link_broken", remote=self.remote, why=self._why)
@@ -233,7 +235,7 @@ class TlsLink(asyncio.Protocol):
                     self._hear_goodbye(body)
                 elif self._held is not None:
                     self._held.append((kind, body))
-                elif kind != Own.HELLO:
+                else:
                     self._receiver.received(kind, body)
             elif phase is GREETING:
                 self._meet(kind, body)
@@ -292,7 +294,7 @@ class TlsLink(asyncio.Protocol):
             self.abort(why)
 
     def _say(self, kind: int, body: bytes) -> None:
-        self._write(self._session.send(encode_frame(kind, body, FRAME_VERSION if kind == Own.HELLO else self._version)))
+        self._write(self._session.send(encode_frame(kind, body, GREETING_VERSION if kind == Own.HELLO else self._version)))
 
     def _write(self, data: bytes | None) -> None:
         if data is not None:

@@ -2,7 +2,8 @@
 
 Invariants:
 1. At most one link to an address, or one try; between tries it waits ever longer, unless `poke` says that now is a good time.
-2. What waits for a link that is not up, or that does not keep up, is bounded; the oldest goes first.
+2. What waits for a link that is not up, or that does not keep up, is bounded, the oldest goes first; and nobody hears what is long out of
+   date.
 3. `on_reset` is called when an established link has ended without a word, at once: a hint that the other side died.
 """
 import asyncio
@@ -14,7 +15,14 @@ from holdfast.cluster.frame import Bounds
 from holdfast.cluster.identity import Credentials
 from holdfast.cluster.port import Alpn, Link, LinkError, Port, Receiver
 from holdfast.cluster.stream import Streams
-from holdfast.limits import CLUSTER_DIAL_S, CLUSTER_PENDING_HIGH_BYTES, CLUSTER_QUEUE_MAX, CLUSTER_QUEUE_MAX_BYTES, CLUSTER_REDIAL_S
+from holdfast.limits import (
+    CLUSTER_DIAL_S,
+    CLUSTER_PENDING_HIGH_BYTES,
+    CLUSTER_QUEUE_MAX,
+    CLUSTER_QUEUE_MAX_BYTES,
+    CLUSTER_QUEUE_S,
+    CLUSTER_REDIAL_S,
+)
 from holdfast.telemetry.log import Logger
 
 _STEADY_S: Final = 1.0                               # a link that lived shorter does not count as a success
@@ -73,7 +81,7 @@ class _Peer:
         self._inner = mesh.receiver(address)
         self._streams: Streams | None = None         # there while the link is up
         self._link: Link | None = None
-        self._queue: deque[tuple[int, bytes]] = deque()
+        self._queue: deque[tuple[float, int, bytes]] = deque()   # since when, kind, body
         self._queued_bytes = 0
         self._wake = asyncio.Event()                 # poked, or the link has ended
         self._poked = self._is_stopped = False
@@ -89,10 +97,10 @@ class _Peer:
         if streams is not None and link is not None and not self._queue and link.pending_bytes < CLUSTER_PENDING_HIGH_BYTES:
             streams.send(kind, body)
             return
-        self._queue.append((kind, body))
+        self._queue.append((asyncio.get_running_loop().time(), kind, body))
         self._queued_bytes += len(body)
         while len(self._queue) > CLUSTER_QUEUE_MAX or (self._queued_bytes > CLUSTER_QUEUE_MAX_BYTES and len(self._queue) > 1):
-            self._queued_bytes -= len(self._queue.popleft()[1])
+            self._queued_bytes -= len(self._queue.popleft()[2])
         if streams is not None and len(self._queue) == 1:
             self._wake.set()                         # the task sends the rest once the link has drained
 
@@ -156,14 +164,16 @@ class _Peer:
 
     async def _serve(self) -> None:
         """Until the link has ended: sends what was not sent at once."""
+        loop = asyncio.get_running_loop()
         while (streams := self._streams) is not None and (link := self._link) is not None:
             self._wake.clear()
             try:
                 while self._queue and self._streams is streams:
                     await link.drained()
-                    kind, body = self._queue.popleft()
+                    since, kind, body = self._queue.popleft()
                     self._queued_bytes -= len(body)
-                    streams.send(kind, body)
+                    if loop.time() - since < CLUSTER_QUEUE_S:
+                        streams.send(kind, body)
             except LinkError:
                 self._queue.clear()                  # `closed` comes and says why; what waited is late by then
                 self._queued_bytes = 0

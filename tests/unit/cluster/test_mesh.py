@@ -133,6 +133,21 @@ def test_what_waits_for_a_link_is_bounded_and_the_oldest_goes_first() -> None:
     run(main)
 
 
+def test_what_has_waited_too_long_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("holdfast.cluster.mesh.CLUSTER_QUEUE_S", 0.0)
+
+    async def main() -> None:
+        a, b = Meshed("a"), Meshed("b")
+        b.mesh.send(await a.listen(), KIND, b"out of date")
+        await until(lambda: b.mesh.is_up(a.address))
+        _, arrived = await a.wait_for_link()
+        await until(lambda: not b.mesh._peers[a.address]._queue)
+        b.mesh.send(a.address, KIND, b"news")
+        assert await arrived.wait_for(1) == [(KIND, b"news")]
+        b.mesh.close()
+    run(main)
+
+
 def test_only_those_that_are_kept_stay() -> None:
     async def main() -> None:
         a, b, c = Meshed("a"), Meshed("b"), Meshed("c")

@@ -3,13 +3,14 @@ import asyncio
 import fcntl
 import socket
 from contextlib import suppress
+from struct import pack
 from typing import Any
 
 import pytest
 from tests.unit.cluster.nodes import BOUNDS, KIND, MEMBERS, SHARED, Inbox, Node, identity, run, until
 
 from holdfast._native import PeerSession
-from holdfast.cluster import Alpn, Credentials, Hello, LinkError
+from holdfast.cluster import Alpn, Credentials, Hello, Link, LinkError
 from holdfast.cluster.frame import HEAD, Own, encode_frame
 from holdfast.cluster.hello import encode_hello
 from holdfast.cluster.link import TlsLink
@@ -316,6 +317,60 @@ def test_those_who_only_wait_go_first_and_keep_no_member_out(monkeypatch: pytest
         for _, writer in silent:
             writer.close()
         assert len(a.links) == 1
+    run(main)
+
+
+def test_connections_begin_at_a_bounded_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("holdfast.cluster.tls_port.CLUSTER_HANDSHAKES_PER_S", 3)
+
+    async def main() -> None:
+        a, b = Node("a"), Node("b")
+        await a.listen()
+        for _ in range(3):
+            await b.dial(a.address)
+        with pytest.raises(LinkError):
+            await b.dial(a.address)
+        assert a.heard.whys("cluster.refused") == ["more than 3 connections in a second"]
+        assert len(a.links) == 3
+    run(main)
+
+
+def test_strangers_that_break_off_are_no_event_worth_a_trace() -> None:
+    def knock(host: str, port: str) -> None:
+        for n in range(60):
+            with socket.create_connection((host, int(port))) as sock:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, pack("ii", 1, 0))
+                sock.send(b"\x16\x03" * (n % 2))
+
+    async def main() -> None:
+        a = Node("a")
+        await asyncio.to_thread(knock, *(await a.listen()).rsplit(":", 1))
+        await until(lambda: not a.port._unfinished)
+        assert {event.name for event in a.heard.events} == {"cluster.listening", "cluster.refused"}
+    run(main)
+
+
+def test_what_the_owner_closes_says_no_more() -> None:
+    """Also what came before whoever dialled had the link."""
+    async def main() -> None:
+        a, b = Node("a"), Node("b")
+
+        def accept(link: Link) -> Inbox:
+            link.send(KIND, b"first")
+            link.send(KIND, b"second")
+            return Inbox()
+
+        class Content(Inbox):
+            def received(self, kind: int, body: bytes) -> None:
+                super().received(kind, body)
+                link.close("enough")
+
+        a.port.offer(Alpn.RAFT, MEMBERS, accept)
+        inbox = Content()
+        link = await b.port.dial(await a.port.listen("127.0.0.1:0"), Alpn.RAFT, MEMBERS, inbox, within_s=5)
+        assert await inbox.wait_closed() == "enough"
+        assert inbox.frames == [(KIND, b"first")]
+        assert not link.was_reset
     run(main)
 
 
