@@ -52,8 +52,8 @@ class ServerHealth(msgspec.Struct, frozen=True, kw_only=True):
     """One member, as the active node's autopilot judges it."""
 
     member: RaftMember
-    contact_ms: int | None                           # since it was last heard of; None: never, in this term
-    term: int                                        # of its last entry, as far as known
+    contact_ms: int                                  # since it was last heard of, or since this node began to listen
+    term: int                                        # of its last entry; 0: it was not heard of yet
     index: int
     is_healthy: bool
     since_ms: Millis                                 # for how long it has been so

@@ -1,12 +1,51 @@
-"""sys/storage/raft: of a node whose storage is another one. Source: Vault API, sys/storage/raft."""
-from holdfast.engine import Context, Input, Method, Response, Route, Txn, on
-from holdfast.errors import BadRequest
+"""sys/storage/raft: who the members of an integrated storage are, and how they become it. Source: Vault API, sys/storage/raft.
 
-NOT_IN_USE = "raft storage is not in use"
+What these change is not in the replica but in the log: each is an effect. On a node whose storage is another one, all are refused.
+"""
+import base64
+import binascii
+from typing import Annotated
+
+from holdfast.crypto import Secret
+from holdfast.engine import Context, Input, Method, Natural, Perform, Response, Route, Txn, doc, on
+from holdfast.engine.effect import AdmitJoiner, ChallengeJoiner, ChangeMembership, Join, ShowMembers
+from holdfast.errors import BadRequest
+from holdfast.ids import NodeId
+from holdfast.limits import JOIN_ANSWER_MAX_BYTES, SERVER_ID_MAX
+from holdfast.replica import Place, Why
+from holdfast.system import autopilot
+from holdfast.system.autopilot import NOT_IN_USE, require_raft
 
 
 class Anything(Input, frozen=True):
     """Whatever was asked, the answer is the same."""
+
+
+class JoinInput(Input, frozen=True):
+    leader_api_addr: Annotated[str, doc("API address of a node of the cluster.")] = ""
+    leader_ca_cert: Annotated[str, doc("PEM: who vouches for the leader's certificate.")] = ""
+    leader_client_cert: Annotated[str, doc("PEM: this node's certificate, for a leader that asks for one.")] = ""
+    leader_client_key: Annotated[str, doc("PEM: its key.")] = ""
+    leader_tls_servername: Annotated[str, doc("Name that the leader's certificate is held against.")] = ""
+    retry: Annotated[bool, doc("Try again until it is done.")] = False
+    non_voter: Annotated[bool, doc("Follow the log without a vote.")] = False
+
+
+class ChallengeInput(Input, frozen=True):
+    server_id: Annotated[str, doc("Id of the node that wants to join.")] = ""
+
+
+class AnswerInput(Input, frozen=True):
+    server_id: Annotated[str, doc("Id of the node that wants to join.")] = ""
+    raft_id: Annotated[Natural, doc("Number of its log.")] = 0
+    answer: Annotated[str, doc("What the challenge held, in base64.")] = ""
+    cluster_addr: Annotated[str, doc("Its cluster address, host:port.")] = ""
+    non_voter: Annotated[bool, doc("Follow the log without a vote.")] = False
+
+
+class ServerInput(Input, frozen=True):
+    server_id: Annotated[str, doc("Id of the node.")] = ""
+    dr_operation_token: Annotated[str, doc("Kept for clients of Vault.")] = ""
 
 
 def refuse(txn: Txn, args: Anything, ctx: Context) -> Response:
@@ -14,14 +53,96 @@ def refuse(txn: Txn, args: Anything, ctx: Context) -> Response:
     raise BadRequest(NOT_IN_USE)
 
 
+def join(txn: Txn, args: JoinInput, ctx: Context) -> Perform:
+    """Make this node a member of a cluster."""
+    require_raft(ctx)
+    if not args.leader_api_addr:
+        raise BadRequest("leader_api_addr is required: the API address of a node of the cluster")
+    return Perform(Join(
+        leader_api_addr=args.leader_api_addr, leader_ca_cert=args.leader_ca_cert, leader_client_cert=args.leader_client_cert,
+        leader_client_key=Secret(args.leader_client_key.encode()) if args.leader_client_key else None,
+        leader_tls_servername=args.leader_tls_servername, retry=args.retry, non_voter=args.non_voter))
+
+
+def challenge(txn: Txn, args: ChallengeInput, ctx: Context) -> Perform:
+    """Give a node that wants to join something that only this cluster's seal opens."""
+    require_raft(ctx)
+    return Perform(ChallengeJoiner(server_id=_server(args.server_id)))
+
+
+def answer(txn: Txn, args: AnswerInput, ctx: Context) -> Perform:
+    """Take the answer to a challenge: the node becomes a member."""
+    require_raft(ctx)
+    if not args.answer:
+        raise BadRequest("no answer provided")
+    if not args.cluster_addr:
+        raise BadRequest("no cluster_addr provided")
+    if len(args.answer) > JOIN_ANSWER_MAX_BYTES or len(args.cluster_addr) > JOIN_ANSWER_MAX_BYTES:
+        raise BadRequest(f"answer and cluster_addr have at most {JOIN_ANSWER_MAX_BYTES} characters")
+    if args.raft_id < 1:
+        raise BadRequest("no raft_id provided")
+    try:
+        answered = base64.b64decode(args.answer, validate=True)
+    except (binascii.Error, ValueError):
+        raise BadRequest("could not base64 decode answer") from None
+    return Perform(AdmitJoiner(server_id=_server(args.server_id), raft_id=args.raft_id, cluster_addr=args.cluster_addr, answer=answered,
+                               non_voter=args.non_voter))
+
+
+def configuration(txn: Txn, args: Anything, ctx: Context) -> Perform:
+    """Show the members."""
+    require_raft(ctx)
+    return Perform(ShowMembers())
+
+
+def remove_peer(txn: Txn, args: ServerInput, ctx: Context) -> Response:
+    """Take a node out of the cluster."""
+    return _change(txn, args, ctx, "remove")
+
+
+def promote(txn: Txn, args: ServerInput, ctx: Context) -> Response:
+    """Give a node that only follows a vote."""
+    return _change(txn, args, ctx, "promote")
+
+
+def demote(txn: Txn, args: ServerInput, ctx: Context) -> Response:
+    """Take a node's vote away."""
+    return _change(txn, args, ctx, "demote")
+
+
+def _change(txn: Txn, args: ServerInput, ctx: Context, change: str) -> Response:
+    require_raft(ctx)
+    node = NodeId(_server(args.server_id))
+    txn.need(Place.ACTIVE, Why.EFFECT)
+    raft = ctx.facts.raft
+    if raft is not None and all(member.id != node for member in raft.members):
+        raise BadRequest(f"no member has the id {node}")
+    autopilot.keep_without_vote(txn, node, without=change == "demote")       # or it would be given its vote again
+    ctx.effect(ChangeMembership(node=node, change=change))
+    return Response()
+
+
+def _server(server_id: str) -> str:
+    if not server_id:
+        raise BadRequest("no server_id provided")
+    if len(server_id) > SERVER_ID_MAX:
+        raise BadRequest(f"server_id has at most {SERVER_ID_MAX} characters")
+    return server_id
+
+
 _read, _write = on(Anything, refuse), on(Anything, refuse, sudo=True)
 ROUTES = (
-    Route("storage/raft/join", "Joining a cluster.", {Method.POST: on(Anything, refuse, public=True, sealed=True, local=True)}),
+    Route("storage/raft/join", "Joining a cluster.", {Method.POST: on(JoinInput, join, public=True, sealed=True, local=True)}),
     Route("storage/raft/bootstrap", "Beginning a cluster.", {Method.POST: on(Anything, refuse, public=True, sealed=True, local=True)}),
-    Route("storage/raft/configuration", "The nodes of the cluster.", {Method.GET: _read}),
-    Route("storage/raft/remove-peer", "Removing a node from the cluster.", {Method.POST: _write}),
+    Route("storage/raft/bootstrap/challenge", "What a node that joins has to open.", {
+        Method.POST: on(ChallengeInput, challenge, public=True),
+    }),
+    Route("storage/raft/bootstrap/answer", "The proof that it was opened.", {Method.POST: on(AnswerInput, answer, public=True)}),
+    Route("storage/raft/configuration", "The nodes of the cluster.", {Method.GET: on(Anything, configuration)}),
+    Route("storage/raft/remove-peer", "Removing a node from the cluster.", {Method.POST: on(ServerInput, remove_peer)}),
+    Route("storage/raft/promote", "Giving a node a vote.", {Method.POST: on(ServerInput, promote)}),
+    Route("storage/raft/demote", "Taking a node's vote away.", {Method.POST: on(ServerInput, demote)}),
     Route("storage/raft/snapshot", "The state of the cluster as a file.", {Method.GET: _read, Method.POST: _write}),
     Route("storage/raft/snapshot-force", "The state of the cluster from any file.", {Method.POST: _write}),
-    Route("storage/raft/autopilot/state", "How the nodes are doing.", {Method.GET: _read}),
-    Route("storage/raft/autopilot/configuration", "How nodes are looked after.", {Method.GET: _read, Method.POST: _write}),
+    *autopilot.ROUTES,
 )
