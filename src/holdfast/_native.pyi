@@ -1,4 +1,4 @@
-"""What Python would do too slowly or not at all: request heads, TLS, words in shared memory, the shape of JSON, raft. In Rust, `native/`."""
+"""What Python would do too slowly or not at all: request heads, TLS, shared words, the shape of JSON, raft. In Rust: `native/`."""
 from collections.abc import Sequence
 from typing import Literal, TypeAlias, final
 
@@ -193,6 +193,9 @@ class RaftNode:
 
     def transfer_leader(self, to: int, /) -> None: ...
     def read_index(self, context: bytes, /) -> None: ...
+    def request_snapshot(self) -> bool:
+        """Asks the leader for its state, in place of entries. False: there is none, or not now."""
+
     def broadcast(self) -> None:
         """Tells the followers what is committed."""
 

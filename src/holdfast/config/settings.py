@@ -136,7 +136,7 @@ class TcpListener(Listener, frozen=True, kw_only=True):
     """`listener "tcp"`. Unless `tls_disable`, certificate and key are there."""
 
     address: str = "127.0.0.1:8200"
-    cluster_address: Annotated[str, Use.CHECKED] = ""          # filled when read: the same host, the next port
+    cluster_address: str = ""          # filled when read: the same host, the next port
     proxy_protocol_behavior: ProxyProtocol = ProxyProtocol.OFF
     proxy_protocol_authorized_addrs: tuple[str, ...] = ()
     tls_disable: bool = False
@@ -264,14 +264,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     request_limiter: RequestLimiter = RequestLimiter()
 
     read_workers: int | None = None                # our own: processes that answer reads; None: cores - 1, at least 1
-    consistency: Annotated[Consistency, Use.CHECKED] = Consistency.STRONG  # our own
+    consistency: Consistency = Consistency.STRONG  # our own
 
     api_addr: str = ""
     cluster_addr: str = ""
     cluster_name: str = ""
     cluster_cipher_suites: Annotated[tuple[str, ...], Use.CHECKED] = ()
     disable_clustering: Annotated[bool, Use.CHECKED] = False
-    disable_performance_standby: Annotated[bool, Use.CHECKED] = False
+    disable_performance_standby: bool = False
     enable_response_header_hostname: bool = False
     enable_response_header_raft_node_id: Annotated[bool, Use.CHECKED] = False
 

@@ -10,7 +10,15 @@ import msgspec
 
 from holdfast.crypto.draw import AES_KEY_BYTES, NONCE_BYTES, Draw, exactly
 from holdfast.crypto.keyring import Keyring, new_keyring, open_keyring, seal_keyring
-from holdfast.crypto.names import KEYRING, RECOVERY_CONFIG, ROOT_KEY, SEAL_CONFIG, WRAPPED_RECOVERY_KEY, WRAPPED_ROOT_KEY
+from holdfast.crypto.names import (
+    KEYRING,
+    RECOVERY_CONFIG,
+    ROOT_KEY,
+    SEAL_CONFIG,
+    SHAMIR_KEK,
+    WRAPPED_RECOVERY_KEY,
+    WRAPPED_ROOT_KEY,
+)
 from holdfast.crypto.seal import InvalidKey, Seal, ShamirSeal
 from holdfast.crypto.seal_config import SealConfig, SealType, check_shares, encode_config
 from holdfast.crypto.secret import Secret
@@ -41,7 +49,7 @@ def new_shamir_cluster(*, shares: int, threshold: int, draw: Draw, now_ms: Milli
     config = SealConfig(type=SealType.SHAMIR, secret_shares=shares, secret_threshold=threshold)
     stored, opened = _new_keys(ShamirSeal(unseal_key), draw, now_ms)
     return NewCluster(
-        stored={**stored, SEAL_CONFIG: encode_config(config)},
+        stored={**stored, SEAL_CONFIG: encode_config(config), SHAMIR_KEK: unseal_key.value},
         shares=split(unseal_key, shares=shares, threshold=threshold, draw=draw),
         opened=opened,
     )

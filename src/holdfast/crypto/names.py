@@ -8,6 +8,7 @@
 | `core/keyring` | the Keyring under the root key | who has the root key |
 | `core/root-key` | the root key, a value of the barrier | unsealed nodes: so they follow a change of the root key |
 | `core/keyring-usage` | KeyUsage, a value of the barrier | unsealed nodes |
+| `core/shamir-kek` | the combined unseal key, a value of the barrier | unsealed nodes: so they can tell who else has the shares |
 
 A rotation is one batch with a new `core/keyring`; a change of the root key is one batch with `core/keyring` under the new root key,
 `core/root-key` under the current term, and `core/root-key-wrapped`. An unsealed node that applies either, or skips to a state past
@@ -21,6 +22,7 @@ WRAPPED_RECOVERY_KEY = "core/recovery-key"
 KEYRING = "core/keyring"
 ROOT_KEY = "core/root-key"
 KEYRING_USAGE = "core/keyring-usage"
+SHAMIR_KEK = "core/shamir-kek"
 
 OUTSIDE_BARRIER = frozenset((SEAL_CONFIG, RECOVERY_CONFIG, WRAPPED_ROOT_KEY, WRAPPED_RECOVERY_KEY, KEYRING))
 """Needed before the barrier is open, so the barrier passes them through; each but the two configurations is sealed in its own way."""

@@ -25,7 +25,7 @@ ORDER = tuple(Method)
 def api_reference() -> str:
     """The whole document."""
     access = Access(ENGINES, build, Defaults(), try_device)
-    engines = (access.router.system, *access.registry.engines())
+    engines = (engine for engine in (access.router.system, *access.registry.engines()) if engine.routes)
     return "\n".join((HEAD, *(line for engine in engines for line in _section(engine))))
 
 

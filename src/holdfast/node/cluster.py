@@ -15,7 +15,7 @@ import msgspec
 
 from holdfast.cluster import Alpn, Credentials, Hello, Identity, Incoming, Link, LinkError, Port, Streams, new_identity
 from holdfast.core.lane import Internal
-from holdfast.crypto import Opened, Secret
+from holdfast.crypto import KEYRING, Opened, Secret
 from holdfast.engine import Attempt, Reply, Request, Stream, Txn, WriteId
 from holdfast.errors import HoldfastError, IntegrityError, UnavailableError
 from holdfast.ha import effect as do
@@ -199,6 +199,34 @@ class Clustering:
 
     def audit_is_broken(self, broken: bool) -> None:
         self._step(saw.AuditBroken(broken=broken))
+
+    async def receive_state(self, identity: Identity, *, within_s: float) -> None:
+        """Follows the log as a new member until the state has the cluster's keys. Raises UnavailableError."""
+        await self._take_part(identity)
+        arrived = asyncio.Event()
+
+        def applied(index: Index) -> None:
+            self._log.note_applied(index)
+            reader = self._replica.open()
+            try:
+                if reader.get(KEYRING) is not None:
+                    arrived.set()
+            finally:
+                reader.close()
+
+        follower = Follower(self._log, self._replica, None, in_thread, applied)
+        following = asyncio.get_running_loop().create_task(follower.run())
+        following.add_done_callback(self._ended)
+        try:
+            async with asyncio.timeout(within_s):
+                await arrived.wait()
+        except TimeoutError as error:
+            raise UnavailableError(f"the cluster's state has not arrived within {within_s:g} s") from error
+        finally:
+            follower.stop()
+            await asyncio.wait({following})
+            await self._leave()
+            self._main.publish()
 
     # Raft
 

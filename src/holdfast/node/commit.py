@@ -209,6 +209,7 @@ class Committer:
             raise InvariantError(f"an append ended in {type(error).__name__}: log, replica and lane may not agree any more") from error
         finally:
             self._appending = None
+            self._tell_idle()
 
     async def _append(self, group: tuple[WriteBatch, ...]) -> None:
         last = group[-1].index
@@ -274,6 +275,9 @@ class Committer:
                     self._spawn(self._call(ready, outside, answer))
                 case other:
                     assert_never(other)
+        self._tell_idle()
+
+    def _tell_idle(self) -> None:
         if self._idle is not None and not self._idle.done() and self.is_idle:
             self._idle.set_result(None)
 

@@ -12,7 +12,9 @@ from holdfast.crypto import NewCluster, Secret, new_auto_cluster, new_shamir_clu
 from holdfast.crypto import Seal as Sealing
 from holdfast.engine import Effect, Reply, Rng, Stream
 from holdfast.engine.effect import (
+    AdmitJoiner,
     AwaitRevoked,
+    ChallengeJoiner,
     ChangeMembership,
     CollectMetrics,
     Init,
@@ -23,6 +25,8 @@ from holdfast.engine.effect import (
     RestoreSnapshot,
     SaveSnapshot,
     Seal,
+    ShowLeader,
+    ShowMembers,
     ShowSealStatus,
     StepDown,
     Unseal,
@@ -30,9 +34,10 @@ from holdfast.engine.effect import (
 from holdfast.engine.listener import Listener
 from holdfast.errors import BadRequest, UnavailableError
 from holdfast.ids import Millis
+from holdfast.node.join import Admitting, Joiner
 from holdfast.node.main import Main
 from holdfast.node.serving import Served
-from holdfast.system.status import seal_status
+from holdfast.system.status import leader_status, seal_status
 
 DONE = Reply(status=204)
 REVOKED_POLL_S = 0.05                                # as often as the due queue is looked at
@@ -54,6 +59,8 @@ class Effects:
     def __init__(self, main: Main, auto: Sealing | None, *, reload: Callable[[], Awaitable[None]], reopen_audit: Callable[[], None],
                  metrics: Callable[[bool], Awaitable[Reply]], monitor: Callable[[str, bool], AsyncIterator[bytes]]) -> None:
         self._main, self._auto = main, auto
+        self.joiner: Joiner | None = None                # these two: where the storage has members
+        self.admitting: Admitting | None = None
         self._reload, self._reopen_audit, self._metrics, self._monitor = reload, reopen_audit, metrics, monitor
 
     async def perform(self, effect: Effect) -> Served:
@@ -65,10 +72,12 @@ class Effects:
                 return await self._unseal(share, listener)
             case ShowSealStatus(listener=listener):
                 return self._status(listener)
+            case ShowLeader(listener=listener):
+                return _json(leader_status(self._main.facts, listener, index=self._main.replica.state.index))
             case Seal():
                 await self._main.seal()
             case StepDown():
-                pass                                     # nobody to step down for: 204 all the same, as Vault without HA
+                self._main.step_down()
             case CollectMetrics(prometheus=prometheus):
                 return await self._metrics(prometheus)
             case Reload():
@@ -79,11 +88,31 @@ class Effects:
                 return Stream(status=200, content_type="text/plain; charset=utf-8", chunks=self._monitor(level, as_json))
             case AwaitRevoked():
                 await self._revoked(effect)
-            case Join() | ChangeMembership() | SaveSnapshot() | RestoreSnapshot():
+            case Join() | ChallengeJoiner() | AdmitJoiner() | ShowMembers() | ChangeMembership():
+                return await self._membership(effect)
+            case SaveSnapshot() | RestoreSnapshot():
                 raise BadRequest("raft storage is not in use")
             case other:
                 assert_never(other)
         return DONE
+
+    async def _membership(self, effect: Join | ChallengeJoiner | AdmitJoiner | ShowMembers | ChangeMembership) -> Reply:
+        if self.joiner is None or self.admitting is None:
+            raise BadRequest("raft storage is not in use")
+        match effect:
+            case Join():
+                return await self.joiner.join(effect)
+            case ChallengeJoiner():
+                return self.admitting.challenge(effect)
+            case AdmitJoiner():
+                return await self.admitting.admit(effect)
+            case ShowMembers():
+                return self.admitting.show()
+            case ChangeMembership():
+                await self.admitting.change(effect)
+                return DONE
+            case other:
+                assert_never(other)
 
     async def _init(self, effect: Init) -> Reply:
         auto = self._auto

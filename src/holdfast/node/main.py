@@ -4,7 +4,7 @@ Invariants: (1) keys reach the workers before the facts that say "unsealed", and
 here has passed the same pipeline as in a worker; (3) sealing zeroes the workers' lease first, so that no read is answered after it.
 """
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from msgspec.structs import replace
@@ -17,20 +17,21 @@ from holdfast.core.cluster_time import ClusterTime
 from holdfast.core.keys import USAGE
 from holdfast.core.lane import Lane, Task, Work
 from holdfast.core.outcome import Commit, Do, Outside
-from holdfast.crypto import AesGcmBarrier, Keyring, NewCluster, Opened, Secret
+from holdfast.crypto import AesGcmBarrier, Keyring, NewCluster, Opened, Seal, SealConfig, Secret
 from holdfast.crypto.draw import NONCE_BYTES
 from holdfast.engine import NOTHING_YET, Effect, Memo, NodeFacts, Origin, Place, Reply, Request, Rng, Txn
 from holdfast.errors import AuditError, BadRequest, HoldfastError, InvariantError, UnavailableError
 from holdfast.ha.gate import CLUSTER_TIME_OFFSET_MS, LEASE_UNTIL_BOOT_MS, WATERMARK, Words
 from holdfast.ids import Index, Millis
 from holdfast.limits import DERIVED_ENTRIES_MAX
+from holdfast.node.api_client import Target
 from holdfast.node.attempts import Attempts, Devices
 from holdfast.node.clock import Clock
 from holdfast.node.commit import Committer, Replica
 from holdfast.node.measuring import RequestMetrics
 from holdfast.node.serving import Served, Serving
 from holdfast.node.timers import Timers
-from holdfast.node.unsealing import Unsealing, recovery_config, seal_config
+from holdfast.node.unsealing import Unsealing, open_with, recovery_config, seal_config
 from holdfast.replica import Derived, Reader, Reads, Run, Why
 from holdfast.storage import FOREVER_BOOT_MS, Fence, FenceLost, Log, WriteBatch
 from holdfast.telemetry.log import Logger
@@ -67,6 +68,9 @@ class Cluster(Protocol):
     def applied(self, index: Index) -> None:
         """The active node's replica has everything up to `index`, durably."""
 
+    def step_down(self) -> None:
+        """Gives the fence on, if this node has it."""
+
     def write_first_state(self, txn: Txn) -> None:
         """What the first batch of a cluster holds for its members."""
 
@@ -74,6 +78,18 @@ class Cluster(Protocol):
         """A cluster of this node alone, for the time of its first batch, which `txn` has."""
 
     async def end_alone(self) -> None: ...
+
+
+class Joiner(Protocol):
+    """How this node comes into a cluster that others run."""
+
+    def keep_trying(self, targets: Sequence[Target], *, non_voter: bool) -> None:
+        """Asks one leader after the other."""
+
+    async def answer_with(self, seal: Seal) -> None:
+        """Enough shares have come. Raises BadRequest, UnavailableError."""
+
+    def stop(self) -> None: ...
 
 
 class Main:
@@ -89,6 +105,7 @@ class Main:
         self.serve = self.serving.serve
         self._facts, self._logger = facts, logger
         self.cluster: Cluster | None = None              # None: this node is alone, and active whenever it is unsealed
+        self.joiner: Joiner | None = None
         self._opened: Opened | None = None
         self._time: ClusterTime
         self._committer: Committer | None = None
@@ -133,7 +150,7 @@ class Main:
             sealed_by, recovered_by = seal_config(reader), recovery_config(reader)
         finally:
             reader.close()
-        shares = recovered_by or sealed_by
+        shares = recovered_by or sealed_by or self.unsealing.joining
         self._facts = replace(
             self._facts, initialized=sealed_by is not None, shares=shares.secret_shares if shares else 0,
             threshold=shares.secret_threshold if shares else 0, unseal_progress=self.unsealing.progress,
@@ -250,8 +267,29 @@ class Main:
             return made, first_token
 
     async def offer_share(self, share: Secret) -> None:
-        """Takes a share; goes active with the last one. Raises BadRequest: not initialised, or the shares are wrong."""
-        await self._unseal(lambda reader: self.unsealing.offer(share, reader))
+        """Takes a share; takes part with the last one. Raises BadRequest: not initialised, or the shares are wrong; UnavailableError."""
+        config = self.unsealing.joining
+        if config is None:
+            await self._unseal(lambda reader: self.unsealing.offer(share, reader))
+            return
+        async with self._changing:
+            seal = self.unsealing.collect(share, config)
+            self.publish()
+        if seal is not None and self.joiner is not None:
+            await self.joiner.answer_with(seal)
+
+    async def unseal_with(self, seal: Seal) -> None:
+        """Takes part with the keys that the seal opens."""
+        await self._unseal(lambda reader: open_with(seal, reader))
+
+    def join_pending(self, config: SealConfig | None) -> None:
+        """The shares of a cluster that this node is to join are wanted; None: no more."""
+        self.unsealing.joining = config
+        self.publish()
+
+    @property
+    def is_initialized(self) -> bool:
+        return self._facts.initialized
 
     async def unseal_itself(self) -> None:
         """Goes active by the seal of the configuration."""
@@ -308,6 +346,11 @@ class Main:
         self._timers = Timers(self._committer, self.attempts, self._time, self._now, self._logger.named("expiration"))
         self._timers.start()
         self._show_unsealed(is_active=True)
+
+    def step_down(self) -> None:
+        """Another node is to be active. Without any, nothing happens, and the answer is the same, as in Vault."""
+        if self.cluster is not None:
+            self.cluster.step_down()
 
     async def drain(self) -> None:
         """The lane takes no more: what comes is given back. Returns when all that it took is durable and answered, or calls out."""

@@ -25,10 +25,12 @@ from holdfast.ha.settings import Settings as HaSettings
 from holdfast.http import Listening, TlsConfig, listen
 from holdfast.limits import DRAIN_WITHIN_S, MEASURE_WITHIN_S, TICKET_KEY_S
 from holdfast.node import harden
+from holdfast.node.api_client import post
 from holdfast.node.clock import SystemClock
 from holdfast.node.cluster import PORT_BOUNDS, Clustering, ClusterSettings
 from holdfast.node.devices import AuditDevices, open_sink, try_device
 from holdfast.node.effects import Effects
+from holdfast.node.join import Admitting, Joiner, leaders
 from holdfast.node.listeners import hold_ports, read_tls, read_tls_anew, tls_config
 from holdfast.node.main import Main
 from holdfast.node.measuring import RequestMetrics, add_node_gauges, new_metrics
@@ -120,11 +122,17 @@ class Server:
                                 monitor=self._monitor)
         if isinstance(store.log, RaftLog):
             self._cluster = self.main.cluster = self._clustering(store.log, store)
+        if isinstance(store.log, RaftLog) and self._cluster is not None:
+            self._begin_membership(store.log, self._cluster, auto)
         self.main.begin()
         if auto is not None and self.main.facts.initialized:
             await self.main.unseal_itself()
         await self._pool.start(replace(first, facts=self.main.facts))
         await self._listen(tcp if not self.workers else (), tls)
+        if self.main.joiner is not None and not self.main.facts.initialized:
+            options = settings.storage.options
+            if named := leaders(options.get("retry_join", "")):
+                self.main.joiner.keep_trying(named, non_voter=options.get("retry_join_as_non_voter", "").lower() in ("1", "t", "true"))
         self._spawn(tend_devices(self.main.attempts, self._devices, self._audit_broken))
         self._spawn(self._tend())
         settle_memory()
@@ -140,6 +148,13 @@ class Server:
         return Clustering(self.main, log, store.replica, own, incarnation=ha.incarnation, draw=RANDOM.draw,
                           new_port=lambda introduce: TlsPort(introduce, bounds=PORT_BOUNDS, log=logger), new_machine=lambda: Machine(ha),
                           logger=logger)
+
+    def _begin_membership(self, log: RaftLog, cluster: Clustering, auto: Seal | None) -> None:
+        logger = self.logs.logger("raft")
+        self._effects.joiner = self.main.joiner = Joiner(
+            self.main, cluster, log, node=cluster.settings.node, cluster_address=cluster.settings.cluster_address, auto=auto,
+            call=post, logger=logger)
+        self._effects.admitting = Admitting(self.main.attempts, log, auto, RANDOM.draw, self.main.cluster_now, logger)
 
     def _audit_broken(self, broken: bool) -> None:
         self.main.publish(audit_broken=broken)
@@ -171,6 +186,8 @@ class Server:
         await asyncio.gather(self._pool.drain(DRAIN_WITHIN_S), *(listening.drain(DRAIN_WITHIN_S) for listening in self.listening))
         for task in self._tasks:
             task.cancel()
+        if self.main.joiner is not None:
+            self.main.joiner.stop()
         await self.main.seal()
         self._devices.close()
         await self._store.close()
@@ -216,7 +233,8 @@ class Server:
     def _facts(self, auto: Seal | None) -> NodeFacts:
         settings = self.settings
         return NodeFacts(
-            hostname=socket.gethostname(), active_api_address=settings.api_addr, active_cluster_address=settings.cluster_addr,
+            hostname=socket.gethostname(), ha_enabled=settings.storage.type == "raft", active_api_address=settings.api_addr,
+            active_cluster_address=settings.cluster_addr,
             cluster_name=settings.cluster_name, seal_type=auto.type.value if auto else "shamir", recovery_seal=auto is not None,
             storage_type=settings.storage.type, allow_forwarding_via_header=settings.replication.allow_forwarding_via_header,
             default_ttl_s=settings.default_lease_ttl_s, max_ttl_s=settings.max_lease_ttl_s)

@@ -32,6 +32,7 @@ class Unsealing:
         self._auto, self._new_nonce = auto, new_nonce
         self._shares: list[Secret] = []
         self.nonce = ""
+        self.joining: SealConfig | None = None           # of a cluster that this node is about to join: its shares are wanted
 
     @property
     def progress(self) -> int:
@@ -49,6 +50,11 @@ class Unsealing:
             raise BadRequest("Vault is not initialized")
         if self._auto is not None:
             return self.open_itself(reader)
+        seal = self.collect(share, config)
+        return None if seal is None else open_with(seal, reader)
+
+    def collect(self, share: Secret, config: SealConfig) -> ShamirSeal | None:
+        """Takes one share; the seal, once there are enough. Raises BadRequest: it can be no share, or they do not fit together."""
         _check_size(share, split=config.secret_threshold > 1)
         if share not in self._shares:
             self._shares.append(share)
@@ -56,7 +62,7 @@ class Unsealing:
         if len(self._shares) < config.secret_threshold:
             return None
         try:
-            return _open(ShamirSeal(combine(self._shares, threshold=config.secret_threshold)), reader)
+            return ShamirSeal(combine(self._shares, threshold=config.secret_threshold))
         finally:
             self.reset()
 
@@ -64,7 +70,7 @@ class Unsealing:
         """The keys, from the seal of the configuration alone."""
         if self._auto is None:
             raise BadRequest("this cluster is unsealed by shares")
-        return _open(self._auto, reader)
+        return open_with(self._auto, reader)
 
 
 def seal_config(reader: Reader) -> SealConfig | None:
@@ -88,7 +94,8 @@ def _check_size(share: Secret, *, split: bool) -> None:
         raise BadRequest(f"key is longer than maximum {size} bytes")
 
 
-def _open(seal: Seal, reader: Reader) -> Opened:
+def open_with(seal: Seal, reader: Reader) -> Opened:
+    """The keys. Raises InvalidKey: it is another seal; IntegrityError."""
     wrapped, keyring = reader.get(WRAPPED_ROOT_KEY), reader.get(KEYRING)
     if wrapped is None or keyring is None:
         raise IntegrityError("the store has a seal configuration, but not its keys")
