@@ -198,6 +198,11 @@ impl RaftNode {
         self.raw.read_index(context.to_vec());
     }
 
+    /// Asks the leader for its state. False: there is none, or not now.
+    fn request_snapshot(&mut self) -> bool {
+        self.raw.request_snapshot().is_ok()
+    }
+
     /// Tells the followers what is committed.
     fn broadcast(&mut self) {
         if self.raw.raft.state == StateRole::Leader {

@@ -23,12 +23,12 @@ from holdfast.storage.journal import Journal
 from holdfast.storage.log import StateCopy
 from holdfast.storage.raft import form
 from holdfast.storage.raft.extents import Extents
-from holdfast.storage.raft.form import Base, Change, HardState, Member
+from holdfast.storage.raft.form import Base, Change, HardState, Install, Member
 from holdfast.storage.raft.members import Members
 from holdfast.storage.reading import Reading, Trimmed
 from holdfast.storage.segment import Record
 
-JOURNAL_FOLDER, LOCK_NAME = "log", "lock"
+JOURNAL_FOLDER, LOCK_NAME, RESTORE_PREFIX = "log", "lock", "restore-"
 RAFT_ID_BYTES = 8
 
 Row = tuple[int, int, int, bytes]
@@ -67,10 +67,13 @@ class RaftDisk:
                                    checkpoint=(Index(self.base.record), sequence))
             self._adopting = threading.Lock()
             self._serial = 0
+            self._installs: list[tuple[int, bytes]] = [] # entries that install a state, found when it was opened
+            self.restored: Staged | None = None          # of an entry that installs it, or will
             self.raft_id = 0
             self.state = HardState()
             self.extents = Extents(self.base.index)
             self._recover(draw)
+            self._find_restored()
         except BaseException:
             self._lock.close()
             raise
@@ -209,14 +212,20 @@ class RaftDisk:
             end = extent.first - 1
         return self.base_wal
 
+    def known_through(self) -> int:
+        """The last committed entry before one whose state is not here: without raft nobody gets further."""
+        found = self.restored
+        for index, data in self._installs:
+            install = form.read_install(data)
+            if index > self.base.index and (found is None or (found.generation, found.digest) != (install.generation, install.digest)):
+                return min(index - 1, self.state.commit)
+        return self.state.commit
+
     def save(self, copy: StateCopy, base: Base) -> None:
         """Makes a copy of the replica's state the checkpoint, and lets go of the log before it. Slow. Raises OSError."""
         with self._adopting:
-            extent = self.extents.of(base.index + 1)
-            record = extent.record if extent else self.journal.durable_index
-            where = self.journal.segment_of(record)
-            sequence = where[1].sequence if where else self.journal.sequence
-            base = msgspec.structs.replace(base, record=record - 1, void=self.base.void)
+            record, sequence = self._needed_after(base.index)
+            base = msgspec.structs.replace(base, record=record, void=self.base.void)
             old, note = self.checkpoint, form.write_base(base)
             if old is not None and (old.generation, old.index) == (copy.generation, copy.index):
                 copy.chunks.close()
@@ -224,9 +233,7 @@ class RaftDisk:
                 checkpoint.adopt(self.disk, self.folder, made)
             else:
                 made = checkpoint.save(self.disk, self.folder, copy, sequence=sequence, note=note)
-            self.now = made, base
-            self.extents.trim(base.index)
-            self.journal.trim(Index(record - 1))
+            self._begin_at(made, base)
 
     def install(self, staged: Staged, base: Base) -> None:
         """A state that came from elsewhere takes the place of the log up to `base`, and of all that this node has. Raises OSError."""
@@ -239,6 +246,29 @@ class RaftDisk:
             self.now = made, base
             self.extents.reset(base.index)
             self.journal.trim(record)
+            self._remove_restored()
+
+    def keep_restored(self, staged: Staged) -> None:
+        """A state that an entry of the log will install; it survives this process. Raises OSError."""
+        name = f"{RESTORE_PREFIX}{staged.generation:08x}-{staged.index:016x}-{staged.size:x}-{staged.digest}"
+        self.disk.rename(self.folder / staged.file, self.folder / name)
+        self.disk.sync_folder(self.folder)
+        self.restored = msgspec.structs.replace(staged, file=name)
+        self._remove_restored()
+
+    def install_restored(self, install: Install, at: Base) -> bool:
+        """The state of an entry takes the place of the log up to that entry. False: it is not here. Raises OSError."""
+        with self._adopting:
+            found = self.restored
+            if found is None or (found.generation, found.digest) != (install.generation, install.digest):
+                return False
+            record, sequence = self._needed_after(at.index)
+            base = msgspec.structs.replace(at, record=record, void=self.base.void)
+            made = Checkpoint(format=checkpoint.FORMAT, index=install.index, generation=install.generation, sequence=sequence,
+                              file=found.file, size=found.size, digest=found.digest, note=form.write_base(base))
+            checkpoint.adopt(self.disk, self.folder, made)
+            self._begin_at(made, base)
+            return True
 
     def next_serial(self) -> int:
         """For names that no two files of this process have."""
@@ -257,6 +287,38 @@ class RaftDisk:
         except OSError as error:                         # the record that needs it tries again, and says what is wrong
             if error.errno in (errno.EBADF, errno.EINVAL):
                 raise
+
+    def _needed_after(self, index: int) -> tuple[Index, int]:
+        """(The last record of which nothing after that entry is needed, the sequence of the segment of the record after it)."""
+        extent = self.extents.of(index + 1)
+        record = extent.record if extent else self.journal.durable_index
+        where = self.journal.segment_of(record)
+        return Index(record - 1), where[1].sequence if where else self.journal.sequence
+
+    def _begin_at(self, made: Checkpoint, base: Base) -> None:
+        self.now = made, base
+        self.extents.trim(base.index)
+        self.journal.trim(Index(base.record))
+        self._remove_restored()
+
+    def _find_restored(self) -> None:
+        for name in self.disk.names(self.folder):
+            if name.startswith(RESTORE_PREFIX):
+                generation, index, size, digest = name.removeprefix(RESTORE_PREFIX).split("-")
+                found = Staged(index=Index(int(index, 16)), generation=int(generation, 16), file=name, size=int(size, 16), digest=digest)
+                if self.restored is None or self.restored.generation < found.generation:
+                    self.restored = found
+        self._remove_restored()
+
+    def _remove_restored(self) -> None:
+        """Keeps the newest one, if it is newer than the checkpoint, and the checkpoint's own."""
+        named = self.checkpoint
+        if self.restored is not None and self.restored.generation <= self.generation:
+            self.restored = None
+        kept = {found.file for found in (named, self.restored) if found is not None}
+        for name in self.disk.names(self.folder):
+            if name.startswith(RESTORE_PREFIX) and name not in kept:
+                self.disk.remove(self.folder / name)
 
     def _write(self, state: HardState, entries: bytes = b"") -> Index:
         number = Index(self.journal.durable_index + 1)
@@ -282,9 +344,11 @@ class RaftDisk:
         rows = _entries(record)
         wal = next((form.first_index(data) for _, _, kind, data in rows if kind == 0 and data), 0)
         self.extents.add(record.first, rows[0][0], rows[-1][0], wal)
-        while changes and changes[-1][0] >= rows[0][0]:
-            changes.pop()
+        for known in (changes, self._installs):
+            while known and known[-1][0] >= rows[0][0]:
+                known.pop()
         changes += ((index, data) for index, _, kind, data in rows if kind == 1 and index > self.base.index)
+        self._installs += ((index, data) for index, _, kind, data in rows if kind == 0 and data and form.kind_of(data) == form.INSTALL)
 
     def _find_commit(self, changes: Sequence[tuple[int, bytes]]) -> None:
         """The members, and what is known to be committed. A node that is the only voter commits whatever it has made durable."""

@@ -47,6 +47,15 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     remove: bool = False
 
 
+class Install(msgspec.Struct, frozen=True, kw_only=True):
+    """What an entry says that puts a state in the place of everything before it: a restored snapshot, staged at a majority."""
+
+    index: Index
+    generation: int
+    size: int
+    digest: str
+
+
 class Base(msgspec.Struct, frozen=True, kw_only=True):
     """Where a checkpoint stands in raft's log, and who the members were there. Records up to `record` are not needed any more; entries of
     records up to `void` are not in the log, whatever their index."""
@@ -59,6 +68,7 @@ class Base(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _encode = msgspec.msgpack.Encoder().encode
+_install = msgspec.msgpack.Decoder(Install).decode
 _change, _base = msgspec.msgpack.Decoder(Change).decode, msgspec.json.Decoder(Base).decode
 
 
@@ -80,6 +90,19 @@ def read_record(payload: bytes) -> tuple[int, HardState, bytes]:
 def write_group(group: Sequence[WriteBatch]) -> bytes:
     """The data of an entry."""
     return _ENTRY.pack(BATCHES, group[0].index, len(group)) + segment.payload_of(group)
+
+
+def write_install(install: Install) -> bytes:
+    """The data of an entry."""
+    return _ENTRY.pack(INSTALL, install.index, 0) + _encode(install)
+
+
+def read_install(data: bytes) -> Install:
+    """Raises IntegrityError."""
+    try:
+        return _install(data[_ENTRY.size:])
+    except msgspec.MsgspecError as error:
+        raise IntegrityError(f"an entry of the raft log cannot be read: {error}") from error
 
 
 def last_index(data: bytes) -> Index:

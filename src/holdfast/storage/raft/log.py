@@ -28,6 +28,7 @@ from holdfast.limits import (
     RAFT_INFLIGHT_MAX,
     RAFT_MESSAGE_BYTES,
     RAFT_PERSIST_BYTES,
+    RAFT_STATE_MAX_BYTES,
     RAFT_UNCOMMITTED_MAX_BYTES,
     RAFT_WINDOW_BYTES,
     RAFT_WINDOW_MAX_BYTES,
@@ -116,7 +117,7 @@ class RaftLog:
         self.members = self._disk.members
         self.voters_changed_boot_ms = boot_ms()
         self._changing = Changing(self, timing, boot_ms)
-        self.durable_index = self._disk.wal_at(self._disk.state.commit)
+        self.durable_index = self._disk.wal_at(self._disk.known_through())
         self._applied = self.durable_index
         self.driver: Driver | None = None
         self._transport: Transport
@@ -227,7 +228,9 @@ class RaftLog:
         OSError."""
         if self.driver is None:
             raise UnavailableError("this node takes no part in raft")
-        await self._shipping.receive(header, chunks)
+        staged = await self._shipping.receive(header, chunks)
+        if staged is not None:
+            await self._in(self._maker, self._disk.keep_restored, staged)
 
     def suspect(self, raft_id: int) -> None:
         """A hint that the member may be gone: its connection was reset. Campaigns as soon as the gate opens."""
@@ -246,11 +249,14 @@ class RaftLog:
                 raise InvariantError(f"batch {batch.index} after batch {number - 1}")
         if self._disk.disk.free_bytes(self._disk.folder) < self._sizes.reserve:
             raise Full(f"no space left on the storage device: less than {self._sizes.reserve} bytes are free")
-        index = driver.propose(form.write_group(group), fence.term)
+        await self._propose(driver, form.write_group(group), group[-1].index, fence)
+
+    async def _propose(self, driver: Driver, data: bytes, last: Index, fence: Fence) -> None:
+        index = driver.propose(data, fence.term)
         if index is None:
             raise FenceLost(f"term {fence.term} ends")
         loop = asyncio.get_running_loop()
-        pending = self._pending = Pending(index, fence.term, group[-1].index, loop.create_future())
+        pending = self._pending = Pending(index, fence.term, last, loop.create_future())
         deadline = loop.call_later(self._timing.settle / 1000, _give_up, pending.answer)
         try:
             await pending.answer
@@ -295,6 +301,10 @@ class RaftLog:
                 if not rows:
                     await self._beyond(at)
                     continue
+                if _is_install(rows[0]):
+                    await self._adopt(rows[0])
+                    raise Trimmed
+                rows = rows[:next((number for number, row in enumerate(rows) if _is_install(row)), len(rows))]
                 at = rows[-1][0]
                 found = [batch for _, _, kind, data in rows if kind == 0 and data for batch in form.read_group(data) if batch.index > after]
                 if found:
@@ -380,6 +390,26 @@ class RaftLog:
         if self._waiters and self._fence is None:
             self._wake(self._waiters)
 
+    async def install(self, index: Index, generation: int, chunks: AsyncIterator[bytes]) -> None:
+        """Puts a state in the place of everything, at every member: by the holder of the fence, who appends nothing meanwhile. Those who
+        follow get it as a Snapshot. `index`: of the state, higher than any before; `generation`: likewise.
+
+        Raises FenceLost, Uncertain (ask `fate`), UnavailableError: too few members took it; what taking the chunks raises; OSError.
+        """
+        driver, fence = self.driver, self._fence
+        if driver is None or fence is None or self._pending is not None:
+            raise FenceLost("this node may not append now")
+        if index <= self.durable_index or generation <= self.generation:
+            raise InvariantError(f"a state of index {index} and generation {generation} after {self.durable_index} and {self.generation}")
+        staged = await self._shipping.stage(index, generation, chunks, RAFT_STATE_MAX_BYTES)
+        await self._in(self._maker, self._disk.keep_restored, staged)
+        staged = self._disk.restored or staged
+        await self._shipping.spread(staged, self.members.sorted())
+        entry = form.Install(index=index, generation=generation, size=staged.size, digest=staged.digest)
+        if self.driver is not driver or fence != self._fence:
+            raise FenceLost(f"term {fence.term} has ended")
+        await self._propose(driver, form.write_install(entry), index, fence)
+
     async def add(self, member: Member, *, voter: bool) -> None:
         """The leader alone: a learner first; with `voter`, a voter once it has caught up. Raises BadRequest, UnavailableError."""
         await self._changing.add(member, voter=voter)
@@ -446,6 +476,7 @@ class RaftLog:
     def installed(self) -> None:
         disk = self._disk
         self._shipping.staged.pop(disk.base.index, None)
+        self._shipping.lacks_state = False
         self._shipping.offer()
         disk.members.reset(disk.base.index, disk.base.members)
         self.durable_index = disk.base_wal
@@ -559,6 +590,25 @@ class RaftLog:
         """This node's place among the voters that may follow the leader."""
         return sum(1 for raft_id in voters(self.members.sorted()) if raft_id < self.raft_id)
 
+    async def _adopt(self, row: Row) -> None:
+        """The state that an entry installs becomes the checkpoint. Where it is missing, raft has to send the whole of a later one."""
+        index, term, _, data = row
+        install = form.read_install(data)
+        base = Base(index=index, term=term, members=self.members.at(index))
+        if self._disk.base.index < index and await self._in(self._maker, self._disk.install_restored, install, base):
+            self.members.trim(index)
+            if self.driver is not None:
+                self._shipping.offer()
+            return
+        while self._disk.base.index < index:
+            driver = self.driver
+            if driver is not None:
+                self._shipping.lacks_state = True
+                if not driver.node.request_snapshot():
+                    driver.step_down()                   # if it leads: somebody else has the state
+                driver.pump()
+            await self._wait(self._followers, self._timing.persist / 1000)
+
     async def _locate(self, after: Index) -> int:
         commit = self._commit
         if after == self.durable_index:
@@ -613,6 +663,10 @@ class RaftLog:
 
     async def _in(self, pool: Executor, call: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(pool, call, *args)
+
+
+def _is_install(row: Row) -> bool:
+    return row[2] == 0 and bool(row[3]) and form.kind_of(row[3]) == form.INSTALL
 
 
 def _nothing() -> None:

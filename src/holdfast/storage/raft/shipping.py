@@ -5,7 +5,7 @@ Invariants: (1) raft is told of every snapshot that it asked to send whether it 
 state is whole and durable here; (3) a state that nobody takes leaves nothing behind.
 """
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -38,6 +38,8 @@ class Shipping:
         self._offered: tuple[Checkpoint, Base] | None = None
         self._going: dict[int, int] = {}                 # by raft id, where the state stands in raft's log
         self._coming = asyncio.Lock()
+        self._spreading: set[asyncio.Future[bool]] = set()   # to members that may take longer than a majority
+        self.lacks_state = False                         # this node has the entries that a snapshot would stand for, and cannot use them
         self.staged: dict[int, Staged] = {}              # for raft to install, by where the state stands in its log
 
     @property
@@ -61,7 +63,22 @@ class Shipping:
         self._going[to] = base.index
         self._send(to, address, made, form.write_base(base), message, partial(self._arrived, to))
 
-    async def send_state(self, member: Member, staged: Staged) -> bool:
+    async def spread(self, staged: Staged, members: Sequence[Member]) -> None:
+        """To all others; returns when a majority of the voters has it, this node among them. Raises UnavailableError: no majority."""
+        sending = {asyncio.ensure_future(self._send_state(member, staged)): member for member in members
+                   if member.raft_id != self._disk.raft_id}
+        self._spreading |= sending.keys()
+        for task in sending:
+            task.add_done_callback(self._spreading.discard)
+        missing = len(voters(members)) // 2              # of the others, if this node is a voter: a leader is
+        waiting = set(sending)
+        while missing > 0 and waiting:
+            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            missing -= sum(1 for task in done if task.result() and sending[task].voter)
+        if missing > 0:
+            raise UnavailableError("too few members took the state: a majority is needed")
+
+    async def _send_state(self, member: Member, staged: Staged) -> bool:
         """Has the member taken it?"""
         answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         made = Checkpoint(format=checkpoint.FORMAT, index=staged.index, generation=staged.generation, sequence=0, file=staged.file,
@@ -79,7 +96,7 @@ class Shipping:
             raise UnavailableError("another state is coming in")
         async with self._coming:
             base = form.read_base(header.base) if header.message else None
-            if base is not None and base.index <= self._driver.committed:
+            if base is not None and base.index <= (self._disk.base.index if self.lacks_state else self._driver.committed):
                 self._driver.receive(header.message, is_snapshot=True)       # it answers that it has come so far without
                 return None
             staged = await self._stage(header, chunks)

@@ -1,0 +1,111 @@
+"""A state restored everywhere: staged at a majority, then one entry of the log."""
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from tests.unit.storage.raft.cluster import Network, Node, end, grow, until
+from tests.unit.storage.raft.test_raft_paper import QUICK, first_fence
+from tests.unit.storage.raft.test_raft_snapshots import TINY
+
+from holdfast.errors import InvariantError, UnavailableError
+from holdfast.ids import Index
+
+RESTORED = repr((500, {500: {"restored": b"1"}})).encode()
+
+
+async def chunks(state: bytes = RESTORED) -> AsyncIterator[bytes]:
+    for at in range(0, len(state), 7):
+        yield state[at:at + 7]
+
+
+async def ready(network: Network) -> tuple[list[Node], Node]:
+    nodes = await grow(network, 3, timing=QUICK, sizes=TINY)
+    fence = await nodes[0].log.lock()
+    for _ in range(30):
+        await nodes[0].write(fence)
+    return nodes, nodes[0]
+
+
+def test_a_restored_state_reaches_every_member_and_the_log_goes_on_from_it() -> None:
+    async def run() -> None:
+        nodes, leader = await ready(Network())
+        await leader.log.install(Index(500), 1, chunks())
+        assert leader.log.durable_index == 500
+        await until(lambda: all(node.index == 500 for node in nodes))
+        leader, fence = await first_fence([nodes[0]]) if nodes[0].log._fence is None else (nodes[0], nodes[0].log._fence)
+        await leader.write(fence, 3)
+        await until(lambda: all(node.index == 503 for node in nodes))
+        assert all(sorted(node.applied) == [500, 501, 502, 503] for node in nodes)
+        assert all(node.log.generation == 1 for node in nodes)
+        for node in nodes:
+            await node.kill()
+        for node in nodes:
+            node.reset()
+            node.open()
+            await node.start()
+        await until(lambda: all(node.index == 503 for node in nodes))
+        assert all(node.snapshots == [500, 500] for node in nodes)
+        await end(nodes)
+
+    asyncio.run(run())
+
+
+def test_a_member_that_was_away_gets_it_when_it_returns() -> None:
+    async def run() -> None:
+        network = Network()
+        nodes, leader = await ready(network)
+        network.isolate(nodes[2])
+        await leader.log.install(Index(500), 1, chunks())
+        fence = leader.log._fence
+        assert fence is not None
+        await leader.write(fence, 3)
+        await until(lambda: all(node.index == 503 for node in nodes[:2]))
+        network.heal()
+        await until(lambda: nodes[2].index == 503)
+        assert sorted(nodes[2].applied) == [500, 501, 502, 503]
+        await end(nodes)
+
+    asyncio.run(run())
+
+
+def test_without_a_majority_nothing_happens() -> None:
+    async def run() -> None:
+        network = Network()
+        nodes, leader = await ready(network)
+        network.snapshots_to_fail = 2
+        with pytest.raises(UnavailableError, match="too few members"):
+            await leader.log.install(Index(500), 1, chunks())
+        with pytest.raises(InvariantError):
+            await leader.log.install(Index(30), 1, chunks())
+        fence = leader.log._fence
+        assert fence is not None
+        await leader.write(fence)
+        await until(lambda: all(node.index == 31 for node in nodes))
+        await leader.log.install(Index(500), 1, chunks())
+        await until(lambda: all(node.index == 500 for node in nodes))
+        await end(nodes)
+
+    asyncio.run(run())
+
+
+def test_a_node_that_died_between_the_entry_and_its_checkpoint_finds_the_state_again() -> None:
+    async def run() -> None:
+        nodes, leader = await ready(Network())
+        third = nodes[2]
+        assert third.following is not None
+        await until(lambda: third.index == 30)
+        third.following.cancel()                         # it stages and stores the entry, and does not adopt the state
+        await leader.log.install(Index(500), 1, chunks())
+        await until(lambda: third.log.durable_index == 500)
+        third.following = None
+        await third.kill()
+        third.open()
+        assert third.log.durable_index in (30, 500)
+        await third.start()
+        await until(lambda: third.index == 500)
+        await third.kill()
+        for name in third.disk.names(third.disk_folder):
+            assert not name.startswith("restore-") or name.startswith("restore-00000001"), name
+        await end(nodes[:2])
+
+    asyncio.run(run())
