@@ -118,6 +118,7 @@ BAD = (
     Case("an unknown mount", 404, "no handler for route", "GET", "none/a"),
     Case("a write to an unknown mount", 404, "no handler for route", "POST", "none/a", body={"a": 1}),
     Case("an unknown path of sys", 404, "unsupported path", "GET", "sys/none"),
+    Case("a path of identity", 404, "unsupported path", "GET", "identity/entity/id"),
     Case("an unknown path of a method", 404, "unsupported path", "GET", "auth/token/none"),
     Case("an unknown auth method", 404, "no handler for route", "POST", "auth/none/login/a", body={"password": "a"}),
     Case("no path at all", 404, "", "GET", ""),

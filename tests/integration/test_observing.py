@@ -84,6 +84,7 @@ def test_what_workers_say_is_in_the_stream(make_node: MakeNode) -> None:
     _, lines = main.stream()
 
     def hears(path: str) -> bool:
+        client.get("sys/seal-status").ok()               # of main, which has told its workers before: they hear all in order
         client.get(f"sys/policies/acl/{path}")
         heard = b""
         while f"acl/{path} ".encode() not in heard:

@@ -384,7 +384,7 @@ SCRIPT: tuple[Step, ...] = (
     *_refused(), *_contract(), *_end(),
 )
 MOUNTED = {"sys/": ("system", ""), "kv/": ("kv", "2"), "old/": ("kv", "1"), "cubbyhole/": ("cubbyhole", ""), "auth/token/": ("token", ""),
-           "auth/userpass/": ("userpass", "")}
+           "auth/userpass/": ("userpass", ""), "identity/": ("identity", "")}
 """Where the script has what, for the question whether it leaves an operation out."""
 ELSEWHERE = {("system", "GET", "monitor")}
 """Operations that other tests have: `sys/monitor` never ends."""

@@ -24,7 +24,7 @@ from holdfast.node.registry import ENGINES
 from holdfast.system import build
 
 MOUNTED = {("system", ""): "sys/", ("token", ""): "auth/token/", ("userpass", ""): "auth/up/", ("cubbyhole", ""): "cubbyhole/",
-           ("kv", "1"): "old/", ("kv", "2"): "kv/"}
+           ("kv", "1"): "old/", ("kv", "2"): "kv/", ("identity", ""): "identity/"}
 THERE, ABSENT = "ann", "none"                        # whatever a path can name is there under the one, and not under the other
 NO_JSON = b'{"a":'
 READS = (Method.GET, Method.LIST, Method.HEAD)

@@ -4,7 +4,7 @@ from __future__ import annotations
 import re
 
 _PATTERNS = (
-    r"auth/token/(accessors|create-orphan|revoke-orphan)",
+    r"auth/token/accessors",
     r"pki/root",
     r"pki/root/sign-self-issued",
     r"sys/audit(/.+)?",

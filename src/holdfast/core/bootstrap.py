@@ -9,9 +9,10 @@ from holdfast.engine import Rng, TokenType, Txn
 from holdfast.ids import Millis
 
 STATE_KEY_BYTES = 32
-CUBBYHOLE, TOKEN = "cubbyhole/", "auth/token/"
+CUBBYHOLE, IDENTITY, TOKEN = "cubbyhole/", "identity/", "auth/token/"
 FIRST_MOUNTS = (
     (CUBBYHOLE, "cubbyhole", "per-token private secret storage"),
+    (IDENTITY, "identity", "identity store"),
     (TOKEN, "token", "token based credentials"),
     # Never routed by the table; there to be seen, and so that nothing else can be mounted there.
     ("sys/", "system", "system endpoints used for control, policy and debugging"),
@@ -28,7 +29,8 @@ def write_first_state(txn: Txn, rng: Rng, now_ms: Millis, *, root_token: str = "
     for path, type_, text in FIRST_MOUNTS:
         uuid, is_auth = rng.uuid(), path == TOKEN
         accessor = f"{'auth_' if is_auth else ''}{type_}_{rng.bytes(4).hex()}"
-        config = MountConfig(token_type=TokenType.DEFAULT_SERVICE)
+        config = MountConfig(token_type=TokenType.DEFAULT_SERVICE,
+                             passthrough_request_headers=("Authorization",) if path == IDENTITY else ())
         MOUNTS.put(txn, uuid, MountEntry(uuid=uuid, path=path, type=type_, accessor=accessor, description=text, is_auth=is_auth,
                                          local=path == CUBBYHOLE, config=config))
     return create_root(txn, rng, now_ms=now_ms, text=root_token).text

@@ -8,6 +8,7 @@ from holdfast.system import (
     auth_mounts,
     capabilities,
     config,
+    identity,
     keys,
     leases,
     mounts,
@@ -48,4 +49,4 @@ def build(access: Access) -> tuple[Engine, Iterable[Engine]]:
     ), jobs={
         unmount.KIND: unmount.step,
     })
-    return below_sys, (tokens.build(access),)
+    return below_sys, (tokens.build(access), identity.IDENTITY)

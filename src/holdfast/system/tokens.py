@@ -145,6 +145,9 @@ def revoke_accessor(txn: Txn, args: AccessorInput, ctx: Context) -> Response:
 
 def revoke_orphan(txn: Txn, args: GivenToken, ctx: Context) -> Response:
     """Revoke a token alone: its children live on without a parent."""
+    assert ctx.token is not None, "the route asks for a token"
+    if not token_create.has_sudo(txn, ctx, ctx.token):
+        raise BadRequest("root or sudo privileges required to revoke and orphan")
     if not args.token:
         raise BadRequest("missing token ID")
     found = find(txn, ctx, args.token)
@@ -261,7 +264,7 @@ def build(access: Access) -> Engine:
     return Engine(type="token", is_auth=True, at_root=True, routes=(
         Route("create", "Makes a token.", {Method.POST: on(token_create.CreateInput, token_create.create)}),
         Route("create-orphan", "Makes a token without a parent.", {
-            Method.POST: on(token_create.CreateInput, token_create.create_orphan, sudo=True)}),
+            Method.POST: on(token_create.CreateInput, token_create.create_orphan)}),
         Route("create/:role_name", "Makes a token as a role says.", {
             Method.POST: on(token_create.CreateForRole, token_create.create_for_role)}),
         Route("lookup", "What a token is.", {Method.GET: on(TokenInput, lookup), Method.POST: on(TokenInput, lookup)}),
@@ -273,7 +276,7 @@ def build(access: Access) -> Engine:
         Route("revoke", "Revokes a token and all below it.", {Method.POST: on(GivenToken, revoke)}),
         Route("revoke-self", "Revokes the asking token and all below it.", {Method.POST: on(Nothing, revoke_self)}),
         Route("revoke-accessor", "Revokes the token of an accessor and all below it.", {Method.POST: on(AccessorInput, revoke_accessor)}),
-        Route("revoke-orphan", "Revokes a token alone.", {Method.POST: on(GivenToken, revoke_orphan, sudo=True)}),
+        Route("revoke-orphan", "Revokes a token alone.", {Method.POST: on(GivenToken, revoke_orphan)}),
         Route("accessors", "The accessors of all service tokens.", {Method.LIST: on(Nothing, list_accessors, sudo=True)}),
         Route("tidy", "Looks for remains of tokens.", {Method.POST: on(Nothing, tidy)}),
         *token_roles.ROUTES,

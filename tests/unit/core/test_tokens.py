@@ -143,10 +143,19 @@ class TestPrivileges:
     def test_what_not_everybody_may_ask_for(self, node: TokenNode, body: dict[str, object], error: str) -> None:
         assert refused(node, {"policies": ["dev"], **body}, token=node.create({"policies": ["maker", "dev"]})) == [error]
 
-    @pytest.mark.parametrize("path", ["auth/token/create-orphan", "auth/token/revoke-orphan"])
-    def test_orphans_need_sudo(self, node: TokenNode, path: str) -> None:
-        node.policy("plain", f'path "{path}" {{ capabilities = ["update"] }}')
-        assert node.post(path, {"token": "x"}, token=node.create({"policies": ["plain"]})).status == 403
+    def test_orphans_are_made_by_who_may_but_have_no_more_than_their_maker(self, node: TokenNode) -> None:
+        node.policy("plain", 'path "auth/token/create-orphan" { capabilities = ["update"] }')
+        maker = node.create({"policies": ["plain"]})
+        orphan = node.create({"policies": ["plain"]}, token=maker, path="auth/token/create-orphan")
+        node.post("auth/token/revoke", {"token": maker})
+        assert node.lookup(orphan).json["data"]["orphan"] is True
+        other = node.create({"policies": ["plain"]})
+        assert node.post("auth/token/create-orphan", {"policies": ["dev"]}, token=other).status == 400
+
+    def test_orphans_are_left_by_who_has_sudo(self, node: TokenNode) -> None:
+        node.policy("plain", 'path "auth/token/revoke-orphan" { capabilities = ["update"] }')
+        seen = node.post("auth/token/revoke-orphan", {"token": "x"}, token=node.create({"policies": ["plain"]}))
+        assert (seen.status, seen.json["errors"]) == (400, ["root or sudo privileges required to revoke and orphan"])
 
     def test_accessors_need_sudo(self, node: TokenNode) -> None:
         node.policy("plain", 'path "auth/token/accessors" { capabilities = ["list"] }')
