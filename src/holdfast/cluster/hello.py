@@ -34,7 +34,7 @@ def decode_hello(body: bytes) -> Hello:
     """Raises HelloRefused."""
     try:
         hello = _decode(body)
-    except msgspec.MsgspecError as error:
+    except (ValueError, RecursionError) as error:     # msgspec raises these too: bad UTF-8, and one list in another without an end
         raise HelloRefused(f"malformed hello: {error}") from error
     if not 0 < len(hello.node) <= CLUSTER_NAME_MAX_CHARS or len(hello.cluster) > CLUSTER_NAME_MAX_CHARS:
         raise HelloRefused(f"hello: a node's id has 1 to {CLUSTER_NAME_MAX_CHARS} characters, a cluster's at most as many")

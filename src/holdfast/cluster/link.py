@@ -10,6 +10,7 @@ Invariants:
 import asyncio
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from enum import Enum, auto
 from typing import Final, cast
 
@@ -25,12 +26,14 @@ from holdfast.limits import (
     CLUSTER_PENDING_LOW_BYTES,
     CLUSTER_PENDING_MAX_BYTES,
     CLUSTER_REASON_MAX_BYTES,
+    CLUSTER_RESEND_MAX_MS,
     CLUSTER_SILENCE_MS,
     CLUSTER_UNSENT_BYTES,
 )
 from holdfast.telemetry.log import Logger
 
-_TCP_NOTSENT_LOWAT: Final = 25                       # of Linux; the socket module has no name for it
+_TCP_NOTSENT_LOWAT: Final = 25                       # of Linux; the socket module has no name for these
+_TCP_RTO_MAX_MS: Final = 44                          # since 6.15
 
 
 class Phase(Enum):
@@ -209,19 +212,21 @@ class TlsLink(asyncio.Protocol):
         except HelloRefused as refused:
             self._refuse(str(refused))
             return
-        if not self._dials:
-            self._say(Own.HELLO, encode_hello(self._own))
         self.peer = peer
         ahead_ms = clock_difference_ms(self._own, peer)
         if ahead_ms:
             self.log.warn("cluster.clocks_differ", remote=self.remote, peer=peer.node, peer_ahead_ms=ahead_ms)
         self._phase = OPEN
+        if not self._dials:                          # before whatever is sent first
+            self._out.append(encode_frame(Own.HELLO, encode_hello(self._own), GREETING_VERSION))
         try:
             self._receiver = self._opened(self)
         except LinkError as refused:
             self._phase = GREETING
+            self._out.clear()
             self._refuse(refused.why)
             return
+        self._flush()
         self._finished(self, None)
         self._give_out(self._reader.begin(self._version))
 
@@ -317,6 +322,8 @@ def prepare(sock: socket.socket) -> None:
     sock.setsockopt(tcp, socket.TCP_KEEPIDLE, CLUSTER_KEEPALIVE_S)
     sock.setsockopt(tcp, socket.TCP_KEEPINTVL, CLUSTER_KEEPALIVE_S)
     sock.setsockopt(tcp, socket.TCP_KEEPCNT, 3)
+    with suppress(OSError):                          # older kernels: after a cut of some seconds it takes as long again to go on
+        sock.setsockopt(tcp, _TCP_RTO_MAX_MS, CLUSTER_RESEND_MAX_MS)
 
 
 def _why_lost(exc: Exception | None, was: Phase, *, is_between_frames: bool) -> str:

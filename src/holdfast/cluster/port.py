@@ -86,7 +86,10 @@ class Port(Protocol):
         """Takes connections from now on, at the address that it returns (a port 0 becomes a real one). Raises OSError."""
 
     def offer(self, alpn: Alpn, credentials: Credentials, accept: Callable[[Link], Receiver]) -> None:
-        """From now on others may come in so. Offered again, it counts for connections from then on; those that stand, stand."""
+        """From now on others may come in so. Offered again, it counts for connections from then on; those that stand, stand.
+
+        `accept` may send at once. If it raises LinkError, the other side is refused, and both sides log why.
+        """
 
     def withdraw(self, alpn: Alpn) -> None:
         """No more come in so. Links that stand are their owner's to close."""

@@ -38,6 +38,8 @@ def test_what_does_not_fit_is_refused_with_a_reason(own: Hello, other: Hello, wh
 @pytest.mark.parametrize("body", [
     b"",
     b"\xc1",
+    b"\x81\xa1z" + b"\x91" * 4_000,
+    b"\x81\xa4node\xa1\xff",
     msgspec.msgpack.encode([1, 2]),
     msgspec.msgpack.encode({"node": "a"}),
     msgspec.msgpack.encode({"node": 1, "incarnation": 1, "cluster": ""}),

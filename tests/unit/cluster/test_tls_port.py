@@ -320,6 +320,51 @@ def test_those_who_only_wait_go_first_and_keep_no_member_out(monkeypatch: pytest
     run(main)
 
 
+def test_whoever_offers_may_refuse_a_node_by_name() -> None:
+    async def main() -> None:
+        a, b = Node("a"), Node("b")
+
+        def accept(link: Link) -> Inbox:
+            raise LinkError(f"node {link.peer.node} was removed from this cluster")
+
+        a.port.offer(Alpn.RAFT, MEMBERS, accept)
+        address = await a.port.listen("127.0.0.1:0")
+        with pytest.raises(LinkError, match="the other side has ended the link: node b was removed from this cluster"):
+            await b.dial(address)
+        assert a.heard.whys("cluster.refused") == ["node b was removed from this cluster"]
+        assert not a.port._links
+    run(main)
+
+
+class Counting:
+    """A transport that counts its writes."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport, self.writes = transport, 0
+
+    def write(self, data: bytes) -> None:
+        self.writes += 1
+        self._transport.write(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
+def test_what_is_sent_in_one_turn_goes_out_in_one_write() -> None:
+    async def main() -> None:
+        a, b = Node("a"), Node("b")
+        link, _ = await b.dial(await a.listen())
+        _, arrived = await a.wait_for_link()
+        assert isinstance(link, TlsLink)
+        link._transport = counting = Counting(link._transport)  # type: ignore[assignment]
+        for n in range(50):
+            link.send(KIND, bytes([n]))
+        assert counting.writes == 0
+        await arrived.wait_for(50)
+        assert counting.writes == 1
+    run(main)
+
+
 def test_connections_begin_at_a_bounded_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("holdfast.cluster.tls_port.CLUSTER_HANDSHAKES_PER_S", 3)
 
