@@ -11,13 +11,11 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import assert_never
 
-import msgspec
-
 from holdfast.cluster import Alpn, Credentials, Hello, Identity, Incoming, Link, LinkError, Port, Streams, new_identity
 from holdfast.core.lane import Internal
 from holdfast.crypto import KEYRING, Opened, Secret
 from holdfast.engine import Attempt, Reply, Request, Stream, Txn, WriteId
-from holdfast.errors import HoldfastError, IntegrityError, UnavailableError
+from holdfast.errors import BadRequest, HoldfastError, IntegrityError, UnavailableError
 from holdfast.ha import effect as do
 from holdfast.ha import event as saw
 from holdfast.ha.advertisement import Advertisement, advertise, newest
@@ -25,13 +23,15 @@ from holdfast.ha.effect import State
 from holdfast.ha.event import Channel
 from holdfast.ha.gate import CLUSTER_TIME_OFFSET_MS, LEASE_UNTIL_BOOT_MS
 from holdfast.ha.machine import Machine
-from holdfast.ha.message import BOUNDS, ForwardStream, Kind, Message, Peer, decode, encode
+from holdfast.ha.message import BOUNDS, Echo, EchoReply, ForwardStream, Kind, Message, Peer, decode, encode
+from holdfast.ha.watermark import NEVER
 from holdfast.ids import Index, Millis, NodeId
 from holdfast.limits import CLUSTER_DIAL_S
 from holdfast.node.follow import Follower, Keys, Replica
 from holdfast.node.main import Main, in_thread
 from holdfast.node.raft_links import RAFT_BOUNDS, RAFT_IDENTITY, RaftLinks
 from holdfast.node.serving import Served
+from holdfast.node.standing import Named, Standing, url_of
 from holdfast.replica import Abandoned, Why
 from holdfast.storage import Fence, FenceLost
 from holdfast.storage.raft import TIMING, RaftLog
@@ -43,14 +43,10 @@ HOLD_POLL_S = 0.01                                   # a hold is renewed every 5
 ALPN = {Channel.FORWARDING: Alpn.FORWARDING, Channel.PERFORMANCE: Alpn.PERFORMANCE_STANDBY}
 
 
-class ClusterSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What this node is called, and where it is found."""
+class ClusterSettings(Named, frozen=True, kw_only=True):
+    """What this node is called, and where it is found: as others reach it, and where it listens (`host:port`)."""
 
-    node: NodeId
-    api_address: str
-    cluster_address: str                             # `host:port`, as others reach it
-    listen_address: str                              # `host:port`
-    hostname: str = ""
+    listen_address: str
 
 
 class HaLink:
@@ -115,6 +111,7 @@ class Clustering:
         self._port: Port
         self._raft: RaftLinks | None = None
         self._keys: Keys
+        self._standing: Standing
         self._follower: Follower | None = None
         self._following: asyncio.Task[None] | None = None
         self._held_until = Millis(0)
@@ -125,6 +122,7 @@ class Clustering:
         self._enrolled: dict[Peer, bytes] = {}           # certificates that are taken on the performance channel
         self._performance_identity: Identity
         self._seen: Advertisement | None = None
+        self._is_removed = False                         # … and says so: it has sealed itself
         self._tickets: dict[int, asyncio.Future[Served]] = {}
         self._next_ticket = 0
         self._incoming: Incoming | None = None           # the stream that is being told of
@@ -137,7 +135,9 @@ class Clustering:
     # What Main asks for
 
     async def start(self, opened: Opened) -> None:
-        """Takes part, as a standby at first."""
+        """Takes part, as a standby at first. Raises BadRequest: it was removed; IntegrityError."""
+        if self._log.is_removed:
+            raise BadRequest("this node was removed from its cluster: to join again, it needs an empty folder")
         self._keys = Keys(opened, self._main.keys_changed)
         identity = self._main.attempts.read(lambda txn: RAFT_IDENTITY.get(txn, ""))
         if identity is None:
@@ -145,6 +145,7 @@ class Clustering:
         await self._take_part(identity)
         self._left.clear()
         self._machine = self._new_machine()
+        self._standing = Standing(self._main, self._log, self.settings, lambda: self._replica.index, self._logger)
         self._follow()
         self._step(saw.Unsealed(applied=self._replica.index))
         self._look_for_the_active()
@@ -253,7 +254,12 @@ class Clustering:
     def _log_changed(self) -> None:
         if self._raft is not None:
             self._raft.members_changed()
-            self._main.publish()
+            if self._machine is not None:
+                self._standing.publish()
+                if self._log.is_removed and not self._is_removed:
+                    self._is_removed = True
+                    self._logger.error("raft.removed", node=self.settings.node)
+                    self._spawn(self._main.seal())
 
     # The follower
 
@@ -302,6 +308,7 @@ class Clustering:
         self._timer = None
         if self._machine is None or self._stepping:
             return
+        self._send_echo()
         self._stepping = True
         try:
             self._machine.tick(self._clock.boot_ms())
@@ -312,6 +319,13 @@ class Clustering:
             self._step(self._events.pop(0))
         else:
             self._set_timer()
+
+    def _send_echo(self) -> None:
+        if self._seen is None or (link := self._ha_links.get((self._seen.node, Channel.FORWARDING))) is None:
+            return
+        echo = self._standing.echo()
+        if echo is not None:
+            link.send(echo)
 
     def _perform_all(self) -> None:
         machine = self._machine
@@ -324,7 +338,8 @@ class Clustering:
             self._timer.cancel()
             self._timer = None
         if self._machine is not None:
-            in_s = (self._machine.next_tick_boot_ms() - self._clock.boot_ms()) / 1000
+            next_tick = min(self._machine.next_tick_boot_ms(), self._standing.next_tick or NEVER)
+            in_s = (next_tick - self._clock.boot_ms()) / 1000
             self._timer = asyncio.get_running_loop().call_later(max(0.0, min(in_s, 1.0)), self._tick)
 
     def _perform(self, effect: do.Effect) -> None:
@@ -388,7 +403,7 @@ class Clustering:
         self._main.publish(
             is_active=is_active, performance_standby=machine.state is State.PERFORMANCE_STANDBY,
             active_api_address=self.settings.api_address if is_active else seen.api_address if seen else "",
-            active_cluster_address=self.settings.cluster_address if is_active else seen.cluster_address if seen else "",
+            active_cluster_address=url_of(self.settings.cluster_address if is_active else seen.cluster_address if seen else ""),
             active_since_ms=seen.active_since_ms if seen else None)
 
     # The fence
@@ -431,6 +446,7 @@ class Clustering:
         self._seen = advertisement
         self._port.offer(Alpn.FORWARDING, Credentials(own=own, accepts=(own.certificate,)), partial(self._accept, Channel.FORWARDING))
         self._offer_performance()
+        self._standing.goes_active()
         self._main.submit_own(Internal(partial(_advertise, self._uuid(), advertisement)))
 
     async def _drain(self, fence: Fence) -> None:
@@ -441,6 +457,7 @@ class Clustering:
         self._port.withdraw(Alpn.FORWARDING)
         self._port.withdraw(Alpn.PERFORMANCE_STANDBY)
         self._main.close_lane()
+        self._standing.goes_standby()
         self._spawn(self._lane_stopped(fence))
 
     async def _lane_stopped(self, fence: Fence) -> None:
@@ -499,16 +516,29 @@ class Clustering:
             before.close("another link has taken its place")
         self._step(saw.Connected(peer=link.peer, channel=link.channel))
         link.begin()
+        if link.channel is Channel.FORWARDING and not self._main.is_active:
+            self._standing.connected()
+            self._set_timer()
 
     def link_closed(self, link: HaLink) -> None:
         key = link.peer.node, link.channel
         if self._ha_links.get(key) is link:
             del self._ha_links[key]
+            if link.channel is Channel.FORWARDING and not self._main.is_active:
+                self._standing.disconnected()
             self._step(saw.Disconnected(node=link.peer.node, channel=link.channel))
 
     def received(self, link: HaLink, message: Message) -> None:
-        if self._ha_links.get((link.peer.node, link.channel)) is link:
-            self._step(saw.Received(peer=link.peer, channel=link.channel, message=message))
+        if self._ha_links.get((link.peer.node, link.channel)) is not link:
+            return
+        match message:
+            case Echo():
+                if self._main.is_active:
+                    link.send(self._standing.heard(link.peer, message))
+            case EchoReply():
+                self._standing.replied(message)
+            case _:
+                self._step(saw.Received(peer=link.peer, channel=link.channel, message=message))
 
     def stream_begins(self, link: HaLink, header: ForwardStream, incoming: Incoming) -> None:
         self._incoming = incoming

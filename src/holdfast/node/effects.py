@@ -37,6 +37,7 @@ from holdfast.ids import Millis
 from holdfast.node.join import Admitting, Joiner
 from holdfast.node.main import Main
 from holdfast.node.serving import Served
+from holdfast.storage.raft import RaftStatus
 from holdfast.system.status import leader_status, seal_status
 
 DONE = Reply(status=204)
@@ -59,7 +60,8 @@ class Effects:
     def __init__(self, main: Main, auto: Sealing | None, *, reload: Callable[[], Awaitable[None]], reopen_audit: Callable[[], None],
                  metrics: Callable[[bool], Awaitable[Reply]], monitor: Callable[[str, bool], AsyncIterator[bytes]]) -> None:
         self._main, self._auto = main, auto
-        self.joiner: Joiner | None = None                # these two: where the storage has members
+        self.joiner: Joiner | None = None                # these three: where the storage has members
+        self.raft_status: Callable[[], RaftStatus] | None = None
         self.admitting: Admitting | None = None
         self._reload, self._reopen_audit, self._metrics, self._monitor = reload, reopen_audit, metrics, monitor
 
@@ -73,7 +75,9 @@ class Effects:
             case ShowSealStatus(listener=listener):
                 return self._status(listener)
             case ShowLeader(listener=listener):
-                return _json(leader_status(self._main.facts, listener, index=self._main.replica.state.index))
+                raft = self.raft_status() if self.raft_status is not None else None
+                return _json(leader_status(self._main.facts, listener, index=self._main.replica.state.index,
+                                           raft_committed=raft.last if raft else 0, raft_applied=raft.applied if raft else 0))
             case Seal():
                 await self._main.seal()
             case StepDown():

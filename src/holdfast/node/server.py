@@ -107,7 +107,8 @@ class Server:
         tls = self._tls = tuple(read_tls(each, self._ticket_key) for each in tcp)
         tcp, self._held = hold_ports(tcp)
         self.logger.info("core.starting", version=VERSION, storage=settings.storage.type, read_workers=self.workers)
-        facts = self._facts(auto)
+        facts = replace(self._facts(auto), node_id=store.node if isinstance(store.log, RaftLog) else "",
+                        removed=store.log.is_removed if isinstance(store.log, RaftLog) else None)
         self._hostname = socket.gethostname() if settings.enable_response_header_hostname else ""
         first = Start(number=0, replica_path=str(store.replica_path), words_fd=words.fd, listeners=tcp, tls=tls,
                       ticket_key=self._ticket_key, defaults=defaults, facts=facts, logs=_of_workers(self._log_options),
@@ -140,8 +141,9 @@ class Server:
     def _clustering(self, log: RaftLog, store: Store) -> Clustering:
         settings = self.settings
         listener = next(each for each in settings.listeners if isinstance(each, TcpListener))
-        own = ClusterSettings(node=store.node, api_address=settings.api_addr, cluster_address=urlsplit(settings.cluster_addr).netloc,
-                              listen_address=listener.cluster_address)
+        own = ClusterSettings(
+            node=store.node, hostname=socket.gethostname(), api_address=settings.api_addr,
+            cluster_address=urlsplit(settings.cluster_addr).netloc, listen_address=listener.cluster_address)
         logger = self.logs.logger("cluster")
         ha = HaSettings(node=store.node, incarnation=time.time_ns(), consistency=Consistency(settings.consistency.value),
                         disable_performance_standby=settings.disable_performance_standby)
@@ -154,6 +156,7 @@ class Server:
         self._effects.joiner = self.main.joiner = Joiner(
             self.main, cluster, log, node=cluster.settings.node, cluster_address=cluster.settings.cluster_address, auto=auto,
             call=post, logger=logger)
+        self._effects.raft_status = lambda: log.status
         self._effects.admitting = Admitting(self.main.attempts, log, auto, RANDOM.draw, self.main.cluster_now, logger)
 
     def _audit_broken(self, broken: bool) -> None:
