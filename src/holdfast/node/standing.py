@@ -29,9 +29,9 @@ class Named(msgspec.Struct, frozen=True, kw_only=True):
     """What this node is called."""
 
     node: NodeId
-    hostname: str
     api_address: str
     cluster_address: str                             # `host:port`
+    hostname: str = ""
 
 
 def url_of(cluster_address: str) -> str:
@@ -143,8 +143,9 @@ class Standing:
 
     def _about(self) -> About:
         facts = self._main.facts
-        return About(hostname=self._named.hostname, api_address=self._named.api_address, cluster_address=url_of(self._named.cluster_address),
-                     version=VERSION, performance_standby=facts.performance_standby, applied=self._applied(),
+        named = self._named
+        return About(hostname=named.hostname, api_address=named.api_address, cluster_address=url_of(named.cluster_address), version=VERSION,
+                     performance_standby=facts.performance_standby, applied=self._applied(),
                      raft_applied=self._log.status.applied)
 
 
