@@ -5,6 +5,7 @@ replica in memory, which outlives a process but not the machine, the disk, the p
 """
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -15,28 +16,29 @@ from holdfast.core.audit_device import Device
 from holdfast.core.mounts import Defaults
 from holdfast.crypto import Keyring, NewCluster, Secret, StaticKey, StaticSeal, new_auto_cluster
 from holdfast.engine import Client, Effect, Memo, Method, NodeFacts, Place, Reply, Request, Rng
-from holdfast.errors import HoldfastError, UnavailableError
+from holdfast.errors import HoldfastError
 from holdfast.ha.gate import Word
 from holdfast.ha.machine import Machine as HaMachine
 from holdfast.ha.rules import RULES, Rules
 from holdfast.ha.settings import Consistency
 from holdfast.ha.settings import Settings as HaSettings
 from holdfast.ids import Millis, NodeId, RequestId
+from holdfast.limits import JOIN_CALL_S
+from holdfast.node.api_client import ApiError, Target
 from holdfast.node.attempts import Attempts
 from holdfast.node.cluster import PORT_BOUNDS, Clustering, ClusterSettings
 from holdfast.node.effects import Effects
-from holdfast.node.follow import Follower
-from holdfast.node.main import Main, in_thread
+from holdfast.node.join import Admitting, Joiner
+from holdfast.node.main import Main
 from holdfast.node.measuring import RequestMetrics
 from holdfast.node.message import Begin, Chunk, Done, FromWorker, Submit
-from holdfast.node.raft_links import RAFT_IDENTITY
 from holdfast.node.registry import ENGINES
 from holdfast.node.serving import Served
 from holdfast.node.unsealing import Unsealing
 from holdfast.node.worker import Worker
 from holdfast.replica import Why
 from holdfast.replica.recovery import catch_up
-from holdfast.storage.raft import TIMING, Member, RaftLog, Sizes, Timing
+from holdfast.storage.raft import TIMING, RaftLog, Sizes, Timing
 from holdfast.system import build
 from holdfast.telemetry.log import Format, Level, Logs
 from holdfast.telemetry.metrics import Metrics
@@ -259,15 +261,19 @@ class Cluster(World):
         main = Main(self._access, log, replica, words, machine, NoDevices(), workers, Unsealing(SEAL, lambda: draw(16).hex()), facts,
                     draw, perform, RequestMetrics(Metrics(process.name)), logger)
         effects = Effects(main, SEAL, reload=_nothing, reopen_audit=lambda: None, metrics=_no_metrics, monitor=_no_lines)
-        own = ClusterSettings(node=NodeId(host.name), api_address=f"https://{host.name}:8200", cluster_address=host.address,
-                              listen_address=host.address)
-        incarnation = machine.wall_ms() * 1_000 + host.life
+        own = ClusterSettings(node=NodeId(host.name), hostname=host.name, api_address=f"https://{host.name}:8200",
+                              cluster_address=host.address, listen_address=host.address)
+        incarnation = host.life
         ha = HaSettings(node=NodeId(host.name), incarnation=incarnation, consistency=options.consistency, rules=options.rules)
         clustering = Clustering(
             main, log, replica, own, incarnation=incarnation, draw=draw,
             new_port=lambda introduce: SimPort(self.network, process, introduce, bounds=PORT_BOUNDS),
             new_machine=lambda: HaMachine(ha), logger=logger)
         main.cluster = clustering
+        joiner = effects.joiner = main.joiner = Joiner(main, clustering, log, node=own.node, cluster_address=own.cluster_address, auto=SEAL,
+                                                       call=partial(self._call, process), logger=logger)
+        effects.raft_status = lambda: log.status
+        effects.admitting = Admitting(main.attempts, log, SEAL, draw, main.cluster_now, logger)
         workers.submit = main.submit
         node = host.node = Node(host, process, main, clustering, log, words)
         main.begin()
@@ -279,7 +285,8 @@ class Cluster(World):
         elif host.name == "n1":
             await self._initialise(node)
         else:
-            await self._join(node, replica)
+            others = tuple(Target(address=f"https://{name}:8200") for name in self.hosts if name != host.name)
+            joiner.keep_trying(others, non_voter=False)
         while True:
             await asyncio.sleep(TEND_EVERY_S)
             if log.needs_checkpoint:
@@ -292,34 +299,37 @@ class Cluster(World):
         _, self.root = await node.main.initialise(new)
         await node.main.unseal_itself()
 
-    async def _join(self, node: Node, replica: MemoryReplica) -> None:
-        """What joining comes to: the identity of the members from one of them, then all that the log has."""
-        while (leader := self.active) is None:  # noqa: ASYNC110 — nobody tells
-            await asyncio.sleep(0.1)
-        identity = leader.main.attempts.read(lambda txn: RAFT_IDENTITY.get(txn, ""))
-        assert identity is not None
-        member = Member(id=NodeId(node.host.name), raft_id=node.log.raft_id, address=node.host.address, voter=True)
-        self.loop.call_soon(lambda: self.loop.create_task(self._admit(leader, member)), context=leader.process.enter())
-        clustering = node.clustering
-        await clustering._take_part(identity)
-        follower = Follower(node.log, replica, None, in_thread, node.log.note_applied)
-        following = asyncio.ensure_future(follower.run())
-        while replica.index == 0:  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
-        follower.stop()
-        await following
-        await clustering._leave()
-        node.main.begin()
-        await node.main.unseal_itself()
+    async def _call(self, caller: Process, target: Target, path: str, body: bytes) -> bytes:
+        """What `api_client.post` does: a call to another node's API, over the same network."""
+        here, there = caller.machine.name, target.address.removeprefix("https://").partition(":")[0]
+        host, network, loop = self.hosts[there], self.network, self.loop
+        await asyncio.sleep(network.delay(here, there))
+        found = host.serving.get(MAIN)
+        if found is None or not found[0].is_alive or not network.is_open(here, there):
+            raise OSError(111, "connection refused")
+        answer: asyncio.Future[Served] = loop.create_future()
 
-    async def _admit(self, leader: Node, member: Member) -> None:
-        while True:
-            try:
-                await leader.log.add(member, voter=True)
-                return
-            except UnavailableError as error:
-                self.note(f"add {member.id}: {error}")
-                await asyncio.sleep(0.2)
+        def answered(served: Served) -> None:
+            if network.is_open(there, here):
+                loop.at(loop.now + network.delay(there, here), _resolve, answer, served, context=caller.enter())
+
+        request = Request(id=RequestId(f"join-{here}"), method=Method.POST, path=path, body=body, content_type="application/json",
+                          client=Client(address="127.0.0.1"))
+        self.ask(*found, request, answered)
+        try:
+            async with asyncio.timeout(JOIN_CALL_S):
+                served = await answer
+        except TimeoutError as error:
+            raise OSError(110, "timed out") from error
+        assert isinstance(served, Reply)
+        if served.status != 200:
+            raise ApiError(f"{target.address}: {served.status} {served.body.decode()}")
+        return served.body
+
+
+def _resolve(answer: "asyncio.Future[Served]", served: Served) -> None:
+    if not answer.done():
+        answer.set_result(served)
 
 
 class _ToTrace:

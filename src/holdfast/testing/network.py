@@ -285,8 +285,8 @@ class SimLink:
                 network.loop.call_soon(_wake, waiter, context=self.process.enter())
         if other.has_ended or not other.process.is_alive:
             return
-        for kind, body in batch:
-            network.trace(f"{self.host}>{other.host} {self.number} {kind:x} {len(body)} {crc32(body):x}")
+        frames = " ".join([f"{kind:x} {len(body)} {crc32(body):x}" for kind, body in batch])
+        network.trace(f"{self.host}>{other.host} {self.number} {frames}")
         network.loop.call_soon(other._take, batch, context=other.process.enter())
 
     def _take(self, batch: list[tuple[int, bytes]]) -> None:
