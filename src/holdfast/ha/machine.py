@@ -27,11 +27,14 @@ Durable first: the machine sends nothing that promises durability but ForwardRep
 Applied, whose AppliedHere comes only after the replica's transaction: every process of the node reads it from then on. AppliedHere on the
 active node also says that the log has it durably.
 
-Events, and when they are due: Unsealed once, first. Held at every renewal of the hold. FenceGone as soon as the fence's loss is known, once
-for a term, also after GiveUp. ActiveSeen at Unsealed, at StopLane, and whenever the newest advertisement in the replica is another one,
-after its AppliedHere. Connected, Disconnected and Received of the newest link with a node alone. AuditBroken when it changes. All others as
-`event` says. An event that means nothing any more (an answer that nobody waits for, a term that is over) is passed over; one that cannot be
-in this state raises InvariantError.
+A machine is that of one run of the process, through every sealing and unsealing: a second one of the same incarnation would use ids and
+serials of the first again.
+
+Events, and when they are due: Unsealed first. Held at every renewal of the hold. FenceGone as soon as the fence's loss is known, once for a
+term, also after GiveUp. ActiveSeen at Unsealed, at StopLane, and whenever the newest advertisement in the replica is another one, after its
+AppliedHere. Connected, Disconnected and Received of the newest link with a node alone. AuditBroken when it changes. All others as `event`
+says. An event that means nothing any more (an answer that nobody waits for, a term that is over) is passed over; one that cannot be in this
+state raises InvariantError.
 
 Requests: `Submitted` may come in every state. While this node is active it is run here under an id of this node, so that a successor finds
 its record if this node loses the fence before it has answered. A driver may also run its own clients' requests on the lane without telling
@@ -189,7 +192,7 @@ class Machine:
             self._unsealed(event)
             return
         if self._state is SEALED:
-            self._step_sealed(event)
+            self._step_sealed(event, now)
             return
         self._take(event, now)
         self._go_on(now)
@@ -264,9 +267,11 @@ class Machine:
         self._become(STANDBY)
         self._effects.append(Campaign())
 
-    def _step_sealed(self, event: Event) -> None:
+    def _step_sealed(self, event: Event, now: Millis) -> None:
         """Late news of what this node was a part of."""
         match event:
+            case AuditBroken(broken=broken):
+                self._standby.may_read(not broken, now)
             case SealAsked():
                 if self._stopping is None:
                     self._effects.append(Left())

@@ -99,7 +99,7 @@ class HaLink:
 
 
 class Clustering:
-    """One node among others. `new_port` gives a port that introduces this node; `new_machine` the machine of one unsealing."""
+    """One node among others. `new_port` gives a port that introduces this node; `new_machine` the machine of this run of the process."""
 
     def __init__(self, main: Main, log: RaftLog, replica: Replica, settings: ClusterSettings, *, incarnation: int,
                  draw: Callable[[int], bytes],
@@ -107,7 +107,8 @@ class Clustering:
         self._main, self._log, self.settings, self._logger = main, log, settings, logger
         self._incarnation, self._draw, self._new_port, self._new_machine = incarnation, draw, new_port, new_machine
         self._replica, self._words, self._clock = replica, main.words, main.clock
-        self._machine: Machine | None = None
+        self._machine: Machine | None = None             # None: sealed
+        self._kept: Machine | None = None                # it outlives a seal: ids and serials of one incarnation are never used twice
         self._port: Port
         self._raft: RaftLinks | None = None
         self._keys: Keys
@@ -144,7 +145,7 @@ class Clustering:
             raise IntegrityError("the store has no identity for the members of its cluster")
         await self._take_part(identity)
         self._left.clear()
-        self._machine = self._new_machine()
+        self._machine = self._kept = self._kept or self._new_machine()
         self._standing = Standing(self._main, self._log, self.settings, lambda: self._replica.index, self._logger)
         self._follow()
         self._step(saw.Unsealed(applied=self._replica.index))

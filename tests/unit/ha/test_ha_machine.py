@@ -249,6 +249,18 @@ def test_a_sealed_standby_has_zeroed_its_lease_before_it_says_so(node: Node) -> 
     assert node.state is State.STANDBY
 
 
+def test_unsealed_again_it_uses_no_id_and_no_serial_twice(node: Node) -> None:
+    node.unseal().read()
+    (first,) = sent(node.step(submitted(1)), ForwardRequest)
+    node.step(saw.AuditBroken(broken=True))
+    node.step(saw.SealAsked())
+    node.step(saw.AuditBroken(broken=False))
+    node.unseal().perform()
+    assert node.asks[0].serial == 2
+    (second,) = sent(node.step(submitted(2)), ForwardRequest)
+    assert (first.origin.id.sequence, second.origin.id.sequence, second.origin.floor) == (1, 2, 2)
+
+
 # Taking over
 
 def test_rule_9_nothing_before_everything_of_earlier_terms_is_applied(node: Node) -> None:
