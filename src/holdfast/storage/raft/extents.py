@@ -39,8 +39,6 @@ class Extents:
         """`wal`: index of its first batch; 0: it has none. What stands from `first` on is replaced. IntegrityError: a gap."""
         with self._mutex:
             first = max(first, self._base + 1)
-            if last < first:
-                return
             while self._first and self._first[-1] >= first:
                 for column in (self._record, self._first, self._last, self._wal):
                     column.pop()
@@ -49,6 +47,8 @@ class Extents:
                 raise IntegrityError(f"the raft log has entry {first} after entry {end}")
             if self._last:
                 self._last[-1] = min(end, first - 1)
+            if last < first:
+                return                                   # all of it is in the checkpoint; what it replaced is gone all the same
             self._record.append(record)
             self._first.append(first)
             self._last.append(last)
