@@ -18,7 +18,7 @@ from holdfast.ha.event import Channel
 from holdfast.ha.machine import Machine
 from holdfast.ha.message import Message, Peer
 from holdfast.ha.rules import RULES, Rules
-from holdfast.ha.settings import Settings
+from holdfast.ha.settings import Consistency, Settings
 from holdfast.ids import Index, Millis, NodeId, Term
 from holdfast.storage import Fence
 
@@ -47,6 +47,7 @@ class Read:
     words: Words
     floor: int                                           # what had been shown when it began
     snapshot: int | None = None
+    may_open: bool = True                                # False: waits for a round
 
 
 @dataclass
@@ -66,6 +67,7 @@ class Node:
     stopping: Fence | None = None
     peers: set[tuple[NodeId, Channel]] = field(default_factory=set)
     deposed_at: int | None = None                        # committed when another one was elected, unknown to it
+    confirming: int | None = None                        # a round that is under way
 
 
 class World:
@@ -73,6 +75,10 @@ class World:
 
     def __init__(self, random: Random, rules: Rules = RULES) -> None:
         self.random, self.rules = random, rules
+        self.strict: frozenset[str] = frozenset(name for name in "abc" if random.random() < 0.15)    # these trust no clock
+        self.asked: dict[int, Read] = {}                 # by ticket
+        self.tickets = 0
+        self.strict_reads_checked = 0
         self.real = 1_000.0
         self.committed = self.shown = 0
         self.reads_checked = self.elections = 0
@@ -91,7 +97,8 @@ class World:
         self.actions = {name.removeprefix("do_"): getattr(self, name) for name in sorted(dir(self)) if name.startswith("do_")}
 
     def _machine(self, name: NodeId, incarnation: int) -> Machine:
-        return Machine(Settings(node=name, incarnation=incarnation, rules=self.rules))
+        consistency = Consistency.STRICT if name in self.strict else Consistency.STRONG
+        return Machine(Settings(node=name, incarnation=incarnation, rules=self.rules, consistency=consistency))
 
     def now(self, node: Node) -> Millis:
         return Millis(int(self.real * node.rate))
@@ -144,6 +151,12 @@ class World:
                 if self.leader is node and fence.term == self.term:
                     self.transfer = fence
                     self.note(f"{node.name} gives up")
+            case do.Confirm(number=number):
+                node.confirming = number
+            case do.LetRead(ticket=ticket):
+                self.asked.pop(ticket).may_open = True
+            case do.Refuse(ticket=ticket) if ticket in self.asked:
+                self.pending.remove(self.asked.pop(ticket))
             case do.Changed(state=state):
                 self.note(f"{node.name} is {state.value}")
             case _:
@@ -233,6 +246,13 @@ class World:
             until = Millis(self.now(leader) + HOLD_MS)
             self._step(leader, saw.Held(term=self.term, until_boot_ms=until, cluster_ms=Millis(0)))
 
+    def do_confirm(self) -> None:
+        """A majority knows of no later term."""
+        leader = self.leader
+        if leader is not None and leader.confirming is not None and leader.machine.active is not None:
+            number, leader.confirming = leader.confirming, None
+            self._step(leader, saw.Confirmed(number=number))
+
     def do_elect(self) -> None:
         node, voter = self.any_node(), self.any_node()
         if node is voter or not node.wants_fence or node is self.leader:
@@ -308,7 +328,9 @@ class World:
         node.old_words = [*node.old_words, node.words][-2:]
         node.incarnation += 1
         node.words, node.peers = Words(), set()
-        node.fence = node.lane = node.draining = node.stopping = node.deposed_at = None
+        node.fence = node.lane = node.draining = node.stopping = node.deposed_at = node.confirming = None
+        for ticket in [ticket for ticket, read in self.asked.items() if read.node is node]:
+            self.pending.remove(self.asked.pop(ticket))
         node.gate = self.now(node) + GATE_MS
         node.wants_fence = False
         node.machine = self._machine(node.name, node.incarnation)
@@ -318,7 +340,12 @@ class World:
         """The lease is asked; the state may be opened, and the answer leave, later."""
         node = self.any_node()
         words = self.random.choice((node.words, *node.old_words))
-        if self.now(node) < words.lease and len(self.pending) < 5:
+        if node.name in self.strict and len(self.pending) < 5:
+            ticket = self.tickets = self.tickets + 1
+            read = self.asked[ticket] = Read(node, node.words, self.shown, may_open=False)
+            self.pending.append(read)
+            self._step(node, saw.ReadAsked(ticket=ticket))
+        elif self.now(node) < words.lease and len(self.pending) < 5:
             read = Read(node, words, self.shown)
             self.pending.append(read)
             if self.random.random() < 0.7:
@@ -328,6 +355,8 @@ class World:
     def do_go_on_reading(self) -> None:
         if self.pending:
             read = self.random.choice(self.pending)
+            if not read.may_open:
+                return
             if read.snapshot is None:
                 self._open(read)
             else:
@@ -342,6 +371,7 @@ class World:
             return                                       # waits for V
         self.pending.remove(read)
         self.reads_checked += 1
+        self.strict_reads_checked += read.node.name in self.strict
         self.note(f"{read.node.name} reads {read.snapshot}")
         if read.snapshot < read.floor:
             raise Broken(f"{read.node.name} shows {read.snapshot}; before it began, {read.floor} had been shown")
@@ -349,7 +379,7 @@ class World:
 
 
 WEIGHTS: dict[str, float] = {
-    "advance": 6, "flow": 3, "tick": 4, "deliver": 10, "lose": 0.5, "commit": 4, "apply": 8, "round": 4, "elect": 3,
+    "advance": 6, "flow": 3, "tick": 4, "deliver": 10, "lose": 0.5, "commit": 4, "apply": 8, "round": 4, "confirm": 3, "elect": 3,
     "elect_past_the_gate": 0.5, "learn_of_the_loss": 1, "end_the_lane": 4, "see": 1, "cut": 0.3, "step_down": 0.4, "break_audit": 0.3,
     "restart": 0.4, "read": 12, "go_on_reading": 3}
 

@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from tests.property.ha_world import WEIGHTS, Broken, World, walk
 
+from holdfast.ha.effect import LetRead
 from holdfast.ha.rules import RULES, Rules
+from holdfast.ha.standby import Standby
 
 SEEDS_MAX = 3_000
 """A mutant that none of so many histories finds is one that this test cannot tell from the real thing."""
@@ -31,6 +33,17 @@ MUTANTS = [
     pytest.param("collects_before_transfer", STEPPING_DOWN, id="rule_10_grants"),
     pytest.param("ends_hold_at_transfer", {}, id="rule_10_hold"),
 ]
+
+
+def test_a_strict_read_without_its_round_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No rule guards it, and no clock."""
+    monkeypatch.setattr(Standby, "read_asked", lambda self, ticket, now: self._emit(LetRead(ticket=ticket)))
+    for seed in range(SEEDS_MAX):
+        try:
+            walk(seed, 1_500)
+        except Broken:
+            return
+    pytest.fail(f"{SEEDS_MAX} histories of strict reads without rounds are all linearizable")
 
 
 def test_every_switch_has_its_mutant() -> None:
@@ -58,6 +71,7 @@ def test_reads_are_linearizable(seed: int, weights: dict[str, float]) -> None:
 def test_the_histories_have_something_in_them() -> None:
     worlds = [walk(seed, 2_000) for seed in range(20)]
     assert sum(world.reads_checked for world in worlds) > 500
+    assert sum(world.strict_reads_checked for world in worlds) > 20
     assert sum(world.elections for world in worlds) > 50
     assert sum("is performance_standby" in line for world in worlds for line in world.trace) > 50
     assert sum(line.endswith("gives up") for world in worlds for line in world.trace) > 3

@@ -32,9 +32,11 @@ Emit: TypeAlias = Callable[[Effect], None]
 
 
 class Active:
-    """`index`: everything of earlier terms, which this node has applied."""
+    """`index`: everything of earlier terms, which this node has applied. `after_round`: the last one of those, so that no number is used
+    twice."""
 
-    def __init__(self, settings: Settings, fence: Fence, emit: Emit, *, index: Index, now: Millis, hold_until: Millis) -> None:
+    def __init__(self, settings: Settings, fence: Fence, emit: Emit, *, index: Index, now: Millis, hold_until: Millis,
+                 after_round: int) -> None:
         self.fence = fence
         self._settings, self._emit = settings, emit
         self.watermark = Watermark(settings.rules, settings.times, term=fence.term, index=index, now=now, hold_until=hold_until)
@@ -43,8 +45,12 @@ class Active:
         self._is_ending = False
         self._asked_rounds: dict[Peer, int] = {}         # since the round under way began; to the newest number
         self._own_reads: list[int] = []
-        self._round = 0
+        self._round = after_round
         self._round_for: tuple[dict[Peer, int], list[int], Index] | None = None
+
+    @property
+    def last_round(self) -> int:
+        return self._round
 
     def connected(self, peer: Peer, channel: Channel) -> None:
         if channel is Channel.PERFORMANCE:

@@ -139,6 +139,7 @@ class Machine:
         self._is_sealing = False
         self._is_drained = self._gave_up = False
         self._drain_until = Millis(0)
+        self._last_round = 0                             # of the terms before
 
     @property
     def state(self) -> State:
@@ -344,7 +345,7 @@ class Machine:
         if self._is_sealing or (self._applied < held.index and rules.awaits_own_term):
             return
         active = self._active = Active(self._settings, held.fence, self._effects.append, index=self._applied, now=now,
-                                       hold_until=held.hold_until_boot_ms)
+                                       hold_until=held.hold_until_boot_ms, after_round=self._last_round)
         self._held, self._is_drained, self._gave_up = None, False, False
         self._effects += (SetWatermark(index=active.watermark.value), StartLane(fence=held.fence))
         self._show_hold(held.hold_until_boot_ms)
@@ -379,6 +380,7 @@ class Machine:
             for ticket in active.waiting_reads():
                 self._standby.read_asked(ticket, now)
             self._standby.start_at(self._applied, active.watermark.value)
+            self._last_round = active.last_round
             self._active = None
             self._return_to_standby(now)
             if self._stopping is None and self._state is STANDBY:        # the lane had stopped before

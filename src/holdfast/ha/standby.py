@@ -169,6 +169,7 @@ class Standby:
     def read_index(self, answer: ReadIndex, now: Millis) -> None:
         if answer.incarnation != self._settings.incarnation:
             return
+        self.pass_to(answer.index)                       # it was V when the round began
         while self._asked_reads and self._asked_reads[0][0] <= answer.number:
             self._confirmed_reads.append((answer.index, self._asked_reads.popleft()[1]))
         self._let_read()
