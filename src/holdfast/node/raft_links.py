@@ -92,6 +92,9 @@ class RaftLinks:
         streams = Streams(_FromMember(self._log.receive), bounds=RAFT_BOUNDS, opened=self._snapshot)
         streams.bind(link)
         self._links = [*(known for known in self._links if known.peer.node != link.peer.node), link]
+        for member in self._log.status.members:
+            if member.id == link.peer.node:          # it is there, so it can be dialled: not only at the end of a wait
+                self._mesh.poke(member.address)
         return streams
 
     def _snapshot(self, incoming: Incoming) -> None:
