@@ -52,7 +52,7 @@ class OneNode:
 
     def __init__(self, mounts: Mapping[str, Engine] = {}, more: Iterable[Engine] = ()) -> None:
         self.replica, self.barrier = MemoryReplica(), PlainBarrier()
-        self.now_ms, self.facts = START_MS, FACTS
+        self.now_ms, self.facts, self.has_lease = START_MS, FACTS, True
         standing = {"cubbyhole/": CUBBYHOLE, "secret/": KV_V2, "kv1/": KV_V1, "auth/userpass/": USERPASS}
         self.mounts = {**standing, **mounts}
         engines = {id(engine): engine for engine in (*self.mounts.values(), *more)}
@@ -155,7 +155,7 @@ class OneNode:
 
     def _attempt(self, place: Place, name: str, memo: Memo) -> Attempt:
         return Attempt(txn=self._txn(place), now_ms=Millis(self.now_ms), rng=Rng(lambda: name.encode().ljust(32)[-32:]), facts=self.facts,
-                       has_lease=True, active=self._active, memo=memo)
+                       has_lease=self.has_lease, active=self._active, memo=memo)
 
     def _txn(self, place: Place) -> Txn:
         reader = self.replica.open()

@@ -4,20 +4,26 @@ from holdfast.engine import Attempt, Inconsistent, Op, Place, Request
 from holdfast.errors import BadRequest, StateNotPresent, UnavailableError
 from holdfast.replica import Why
 
+FAIL = Inconsistent.FAIL                                 # a plain module name: looked at in each request
+
 
 def hold(request: Request, attempt: Attempt) -> bool:
     """Nothing stands against answering here, whatever the operation. The common case, kept to a few tests."""
-    return attempt.has_lease and not attempt.facts.sealed and not request.wants_active and not request.states
+    return (attempt.has_lease and not attempt.facts.sealed and not request.wants_active and not request.states
+            and request.inconsistent is FAIL)
 
 
 def check(request: Request, attempt: Attempt, local: Op | None) -> None:
-    """Sealed; no read lease; asked for the active node; asked for a newer state. Operations about this node need no lease."""
+    """Sealed; no read lease; asked for the active node; asked for a newer state. Operations about this node need a lease only for their
+    token, and are never passed on."""
     txn, facts = attempt.txn, attempt.facts
     if facts.sealed and not (local is not None and local.sealed):
         if attempt.has_lease:
             txn.need(Place.MAIN, Why.BEHIND)             # unsealed a moment ago: main knows first
         raise UnavailableError("Vault is sealed")
     if local is not None:
+        if not (attempt.has_lease or local.public or local.sealed):
+            check_own_state(attempt)
         return
     if (request.wants_active or request.inconsistent is Inconsistent.FORWARD) and not facts.allow_forwarding_via_header:
         raise BadRequest("forwarding by header is not enabled: set allow_forwarding_via_header in the replication stanza")
@@ -28,6 +34,15 @@ def check(request: Request, attempt: Attempt, local: Op | None) -> None:
     for state in request.states:
         if state_token.read(txn, state) > txn.run.reader.index:
             # The lane has every state: what it has not got does not exist, in this cluster.
-            if request.inconsistent is not Inconsistent.FAIL and txn.run.place < Place.ACTIVE:
+            if request.inconsistent is not FAIL and txn.run.place < Place.ACTIVE:
                 txn.need(Place.ACTIVE, Why.BEHIND)
             raise StateNotPresent("required index state not present")
+
+
+def check_own_state(attempt: Attempt) -> None:
+    """A token cannot be judged by a state that may be old. Raises BadRequest on a plain standby, where that does not pass."""
+    if attempt.has_lease:
+        return
+    if attempt.facts.is_active or attempt.facts.performance_standby:
+        raise UnavailableError("this node has no read lease at the moment")
+    raise BadRequest("cannot forward local-only request")

@@ -4,7 +4,7 @@ Source: Vault API, the pages of these names. All are local: never forwarded, car
 """
 from typing import Annotated
 
-from holdfast.core import acl
+from holdfast.core import acl, conditions
 from holdfast.engine import Context, Input, Method, Perform, Response, Route, Txn, doc, on
 from holdfast.engine.effect import CollectMetrics, Monitor, Reload
 from holdfast.errors import BadRequest, InvalidToken, PermissionDenied, PolicyDenied
@@ -38,6 +38,7 @@ def metrics(txn: Txn, args: MetricsInput, ctx: Context) -> Perform:
 
 def _check_token(txn: Txn, ctx: Context) -> None:
     """The operation is public for the sake of listeners that open it; here it is as if it were not."""
+    conditions.check_own_state(ctx.attempt)
     if ctx.token is None:
         raise PermissionDenied if ctx.request.token is None else InvalidToken
     rules = acl.rules(txn, ctx.token, ctx.request.method, ctx.request.path)
