@@ -25,8 +25,9 @@ KILLS = int(os.environ.get("HOLDFAST_KILLS", "50"))
 class Writers:
     """The process that forks writers."""
 
-    def __init__(self) -> None:
-        self._process = subprocess.Popen([sys.executable, disk_writer.__file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    def __init__(self, module: str = disk_writer.__name__) -> None:
+        self._process = subprocess.Popen([sys.executable, "-m", module], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                                         cwd=Path(__file__).parents[2])
 
     def run_and_kill(self, folder: Path, after_s: float) -> int:
         """Index of the last batch that a writer said was durable before it was killed; 0: it said nothing."""
