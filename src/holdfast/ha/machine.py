@@ -167,16 +167,17 @@ class Machine:
 
     def next_tick_boot_ms(self) -> Millis:
         """NEVER: nothing happens by itself."""
-        times = [self._outbox.next_tick]
-        if self._state in (STANDBY, PERFORMANCE_STANDBY):
-            times.append(self._standby.next_tick())
-        if self._state is TAKING_OVER:
-            times.append(self._wait_until or None)
-        if self._active is not None:
-            times.append(self._active.watermark.next_tick())
-        if self._state is DRAINING and not self._gave_up:
-            times.append(max(self._active_part().watermark.all_ended_at(), Millis(0 if self._is_drained else self._drain_until)))
-        return min((time for time in times if time is not None), default=NEVER)
+        state, active = self._state, self._active
+        due = self._outbox.next_tick or NEVER
+        if state is PERFORMANCE_STANDBY or state is STANDBY:
+            due = min(due, self._standby.next_tick())
+        elif state is TAKING_OVER:
+            due = min(due, self._wait_until or NEVER)
+        if active is not None:
+            due = min(due, active.watermark.next_tick())
+            if state is DRAINING and not self._gave_up:
+                due = min(due, max(active.watermark.all_ended_at(), Millis(0 if self._is_drained else self._drain_until)))
+        return due
 
     def tick(self, now: Millis) -> None:
         """Time has passed."""
@@ -185,6 +186,8 @@ class Machine:
         self._refuse(self._outbox.tick(now))
         if self._state in (STANDBY, PERFORMANCE_STANDBY):
             self._standby.tick(now)
+        if self._active is not None:
+            self._active.watermark.tick(now)
         self._go_on(now)
 
     def step(self, event: Event, now: Millis) -> None:
@@ -240,16 +243,16 @@ class Machine:
 
     def _go_on(self, now: Millis) -> None:
         """What follows from whatever has changed."""
-        if self._state is TAKING_OVER:
+        state = self._state
+        if state is TAKING_OVER:
             self._take_over(now)
+        elif state is PERFORMANCE_STANDBY or state is STANDBY:
+            self._become(PERFORMANCE_STANDBY if self._standby.is_performance else STANDBY)
         active = self._active
         if active is not None:
-            active.watermark.tick(now)
             active.publish()
             if self._state is DRAINING:
                 self._give_up_if_drained(now)
-        if self._state in (STANDBY, PERFORMANCE_STANDBY):
-            self._become(PERFORMANCE_STANDBY if self._standby.is_performance else STANDBY)
 
     def _become(self, state: State) -> None:
         if state is not self._state:
@@ -515,7 +518,7 @@ class Machine:
         elif self._state is ACTIVE:
             self._run_held()
         elif self._state in (STANDBY, PERFORMANCE_STANDBY):
-            self._standby.tick(now)
+            self._standby.forward_held()
 
     def _run_held(self) -> None:
         """What this node held for an active one, now that it is active itself."""
@@ -561,7 +564,7 @@ class Machine:
             if fence is not None:
                 self._outbox.hold(event.id, fence.term, now)
             if self._state in (STANDBY, PERFORMANCE_STANDBY):
-                self._standby.tick(now)
+                self._standby.forward_held()
 
     def _answered(self, message: ForwardReply | ForwardStream) -> None:
         ticket = self._outbox.answered(message.id)

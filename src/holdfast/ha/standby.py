@@ -14,6 +14,7 @@ from holdfast.ha.forward import NO_ACTIVE, TOO_MANY, Outbox
 from holdfast.ha.lease import Lease
 from holdfast.ha.message import Applied, Candidate, LeaseGrant, Message, ReadIndex, ReadIndexAsk, Refused, Selected
 from holdfast.ha.settings import Consistency, Settings
+from holdfast.ha.watermark import NEVER
 from holdfast.ids import Index, Millis
 from holdfast.limits import FORWARD_HOLD_MAX_MS, READ_ROUNDS_WAITING_MAX, REDIAL_MS
 from holdfast.storage import FOREVER_BOOT_MS
@@ -178,22 +179,32 @@ class Standby:
     def tick(self, now: Millis) -> None:
         if self._dial_at is not None and now >= self._dial_at:
             self._dial(now)
-        if self._is_connected:
-            for message in self._outbox.send_held(self._known().term):
-                self._tell(Channel.FORWARDING, message)
-            if self._candidate_at is not None and now >= self._candidate_at:
-                self._candidate_at = Millis(now + CANDIDATE_AGAIN_MS)
-                self._tell(Channel.FORWARDING, Candidate(term=self._known().term, incarnation=self._settings.incarnation))
+        self.forward_held()
+        if self._is_connected and self._candidate_at is not None and now >= self._candidate_at:
+            self._candidate_at = Millis(now + CANDIDATE_AGAIN_MS)
+            self._tell(Channel.FORWARDING, Candidate(term=self._known().term, incarnation=self._settings.incarnation))
         ask = self._lease.ask(now, self._applied)
         if ask is not None:
             self._tell(Channel.PERFORMANCE, ask)
         self._refuse_late_reads(now)
 
-    def next_tick(self) -> Millis | None:
-        times = [self._dial_at, self._candidate_at if self._is_connected else None, self._lease.next_ask]
-        times += [Millis(since + FORWARD_HOLD_MAX_MS) for _, since in [*self._reads][:1]]
-        times += [Millis(since + FORWARD_HOLD_MAX_MS) for _, _, since in [*self._asked_reads][:1]]
-        return min((time for time in times if time is not None), default=None)
+    def forward_held(self) -> None:
+        """What waits goes to the active node, if it can be reached."""
+        if self._is_connected:
+            for message in self._outbox.send_held(self._known().term):
+                self._tell(Channel.FORWARDING, message)
+
+    def next_tick(self) -> Millis:
+        due = self._lease.next_ask or NEVER
+        if self._dial_at is not None:
+            due = min(due, self._dial_at)
+        if self._candidate_at is not None and self._is_connected:
+            due = min(due, self._candidate_at)
+        if self._reads:
+            due = min(due, Millis(self._reads[0][1] + FORWARD_HOLD_MAX_MS))
+        if self._asked_reads:
+            due = min(due, Millis(self._asked_reads[0][2] + FORWARD_HOLD_MAX_MS))
+        return due
 
     def _known(self) -> Advertisement:
         assert self._active is not None, "there is a connection, so there is an active node"

@@ -52,6 +52,7 @@ class Watermark:
         self._grants: list[tuple[Peer, LeaseGrant]] = []
         self._cluster_offset_ms = 0
         self._grants_none = False
+        self._next_tick: Millis | None = NEVER           # None: to be found anew
 
     @property
     def value(self) -> Index:
@@ -85,7 +86,7 @@ class Watermark:
         self._hold_until = Millis(0)
 
     def stop_granting(self) -> None:
-        self._grants_none = True
+        self._grants_none, self._next_tick = True, None
         for standing in self._standings.values():
             standing.joining = None
 
@@ -112,8 +113,10 @@ class Watermark:
             return
         if standing.applied >= self._value or not self._rules.grants_the_caught_up:
             self._grant(holder, standing, ask, now)
+        elif standing.joining:
+            standing.joining = ask                       # the newer one makes the longer lease
         elif self._may_join(standing, now):
-            standing.joining, standing.joining_until = ask, now + JOIN_WAIT_MS
+            standing.joining, standing.joining_until, self._next_tick = ask, now + JOIN_WAIT_MS, None
 
     def released(self, holder: Peer, serial: int, now: Millis) -> None:
         """It holds nothing of what was asked for up to `serial`, and will not."""
@@ -139,11 +142,11 @@ class Watermark:
 
     def next_tick(self) -> Millis:
         """When V may rise by itself."""
-        if not self._applied_at:
-            return NEVER
-        ends = [standing.until for standing in self._standings.values() if standing.until and standing.applied < self._here]
-        ends += [standing.joining_until for standing in self._standings.values() if standing.joining]
-        return Millis(min(ends, default=NEVER))
+        if self._next_tick is None:
+            ends = [standing.until for standing in self._standings.values() if standing.until and standing.applied < self._here]
+            ends += [standing.joining_until for standing in self._standings.values() if standing.joining]
+            self._next_tick = Millis(min(ends, default=NEVER)) if self._applied_at else NEVER
+        return self._next_tick
 
     def take_grants(self) -> tuple[tuple[Peer, LeaseGrant], ...]:
         """Each is recorded already. To be sent after V has been published, which may have risen in the same step."""
@@ -165,11 +168,13 @@ class Watermark:
                 del self._standings[holder]
 
     def _advance(self, now: Millis) -> None:
-        """V rises as far as it may; who asked and has caught up with it gets its grant."""
+        """V rises as far as it may; who asked and has caught up with it gets its grant. Comes after every change but a grant's."""
+        self._next_tick = None
         for holder, standing in self._standings.items():
             if standing.joining and now >= standing.joining_until:
                 standing.joining = None
-                self._blame(standing, now)
+                if self._here > self._value:
+                    self._blame(standing, now)
             elif standing.joining and standing.applied >= self._value:
                 ask, standing.joining = standing.joining, None
                 self._grant(holder, standing, ask, now)
@@ -205,7 +210,7 @@ class Watermark:
         standing.refused_until, standing.blamed_at = now + standing.back_off_ms, now
 
     def _may_join(self, standing: _Standing, now: Millis) -> bool:
-        return not (self._grants_none or standing.joining or now < standing.refused_until or self._value - standing.applied > JOIN_LAG_MAX)
+        return not (self._grants_none or now < standing.refused_until or self._value - standing.applied > JOIN_LAG_MAX)
 
     def _grant(self, holder: Peer, standing: _Standing, ask: LeaseAsk, now: Millis) -> None:
         length = self._times.lease
@@ -213,7 +218,7 @@ class Watermark:
             length = min(length, self._hold_until - now)
         if self._grants_none or now < standing.refused_until or now >= self._hold_until or length <= 0:
             return
-        standing.until = max(standing.until, now + length + self._times.margin)
+        standing.until, self._next_tick = max(standing.until, now + length + self._times.margin), None
         standing.serial = max(standing.serial, ask.serial)
         self._grants.append((holder, LeaseGrant(
             term=self._term, incarnation=holder.incarnation, serial=ask.serial, length_ms=length, watermark=self._value,

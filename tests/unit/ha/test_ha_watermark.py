@@ -178,6 +178,22 @@ def test_who_is_waited_for_in_vain_is_left_behind_and_backs_off(active: Active) 
     assert active.ask(B, 11)
 
 
+def test_who_is_waited_for_and_asks_again_is_granted_what_it_asked_last(active: Active) -> None:
+    active.ask(B, 7)
+    active.wait(JOIN_WAIT_MS - 5)
+    assert active.ask(B, 8) is None
+    active.has(B, 10)
+    grant = active.granted()
+    assert grant is not None
+    assert grant.serial == 2
+
+
+def test_who_lags_while_nothing_is_written_is_not_blamed(active: Active) -> None:
+    active.ask(B, 7)
+    active.wait(JOIN_WAIT_MS)
+    assert active.ask(B, 10)
+
+
 def test_who_lags_far_is_not_waited_for() -> None:
     active = Active(index=JOIN_LAG_MAX + 10)
     active.ask(B, 9)
