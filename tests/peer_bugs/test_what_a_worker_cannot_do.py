@@ -120,7 +120,8 @@ def test_a_prefix_whose_engine_fails_says_so_and_a_seal_does_not_wait(make_node:
     waiting = node.main()
     waiting.send(f"POST /v1/sys/leases/revoke-prefix/con/creds HTTP/1.1\r\nHost: a\r\nX-Vault-Token: {node.root_token}\r\n"
                  "Content-Length: 0\r\n\r\n".encode())
-    wait_until(lambda: client.post("sys/leases/lookup", {"lease_id": lease}).status == 400, "dead, and its engine asked")
+    wait_until(lambda: client.post("sys/leases/lookup", {"lease_id": lease}).status == 400, "it is dead")
+    wait_until(lambda: "u3" in world.calls(node.folder, "drop"), "its engine is being asked")
     client.post("sys/seal").ok()
     assert waiting.receive().status == 503
 

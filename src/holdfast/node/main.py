@@ -424,6 +424,9 @@ class Main:
             if self.cluster is not None:
                 await self.cluster.stop()
             committer, self._committer = self._committer, None
+            if committer is not None:
+                self._ended = committer                  # V goes on to reach it
+                committer.close()                        # what waits for the lane is given back, or the timers would wait for it
             if self._timers is not None:
                 await self._timers.stop()
             if committer is not None:
