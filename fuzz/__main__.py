@@ -5,7 +5,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-TARGETS = ("http_head_body", "json_fields", "hcl", "policy", "cluster_frames")
+TARGETS = ("http_head_body", "json_fields", "hcl", "policy", "cluster_frames", "ha_messages")
 
 
 def main() -> int:

@@ -11,7 +11,7 @@ again; frames of every version that was ever released are kept under tests/fixtu
 """
 from collections.abc import Callable, Mapping
 from enum import IntEnum
-from typing import Final, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 import msgspec
 
@@ -21,6 +21,12 @@ from holdfast.errors import IntegrityError, InvariantError
 from holdfast.ids import Index, Millis, NodeId, Term
 from holdfast.limits import FORWARD_MAX_BYTES, HA_MESSAGE_MAX_BYTES, HA_STREAM_HEADER_MAX_BYTES
 from holdfast.replica import Why
+
+_WITHIN = msgspec.Meta(ge=0, le=1 << 62)               # what shared words and keys of the store can hold
+Natural = Annotated[int, _WITHIN]
+WireTerm = Annotated[Term, _WITHIN]
+WireIndex = Annotated[Index, _WITHIN]
+WireMillis = Annotated[Millis, _WITHIN]
 
 
 class Peer(msgspec.Struct, frozen=True, order=True):
@@ -55,7 +61,7 @@ class Kind(IntEnum):
 class ForwardRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Standby to active: run this once. Counted and rate-limited where it came in, audited where it is run. Another term's is refused."""
 
-    term: Term
+    term: WireTerm
     request: Request
     why: Why
     origin: Origin
@@ -88,15 +94,15 @@ class ForwardRefused(msgspec.Struct, frozen=True, kw_only=True):
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """A standby asks to become a performance standby."""
 
-    term: Term
-    incarnation: int
+    term: WireTerm
+    incarnation: Natural
 
 
 class Selected(msgspec.Struct, frozen=True, kw_only=True):
     """Yes: with this new key and certificate (PKCS #8 and X.509, DER) open the second connection, to who shows `active_certificate`."""
 
-    term: Term
-    incarnation: int
+    term: WireTerm
+    incarnation: Natural
     name: str
     key: Secret
     certificate: bytes
@@ -106,7 +112,7 @@ class Selected(msgspec.Struct, frozen=True, kw_only=True):
 class Refused(msgspec.Struct, frozen=True, kw_only=True):
     """No. `final`: not in this term; else ask again later."""
 
-    term: Term
+    term: WireTerm
     final: bool
     why: str
 
@@ -114,93 +120,93 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
 class Echo(msgspec.Struct, frozen=True, kw_only=True):
     """What a standby tells of itself, every five seconds. `took_ms` and `skew_ms` are of the echo before this one."""
 
-    number: int
-    wall_ms: Millis
+    number: Natural
+    wall_ms: WireMillis
     hostname: str = ""
     api_address: str = ""
     cluster_address: str = ""
     version: str = ""
     performance_standby: bool = False
-    applied: Index = Index(0)
-    raft_applied: int = 0
-    took_ms: int = 0
+    applied: WireIndex = Index(0)
+    raft_applied: Natural = 0
+    took_ms: Natural = 0
     skew_ms: int = 0                                 # the active node's clock is so far ahead
 
 
 class EchoReply(msgspec.Struct, frozen=True, kw_only=True):
     """`wall_ms`: of the active node when it answered."""
 
-    number: int
-    wall_ms: Millis
+    number: Natural
+    wall_ms: WireMillis
     version: str = ""
-    applied: Index = Index(0)
-    raft_applied: int = 0
+    applied: WireIndex = Index(0)
+    raft_applied: Natural = 0
 
 
 class LeaseAsk(msgspec.Struct, frozen=True, kw_only=True):
     """`applied` as of sending. The asker counts from when it asked."""
 
-    term: Term
-    incarnation: int
-    serial: int
-    applied: Index
+    term: WireTerm
+    incarnation: Natural
+    serial: Natural
+    applied: WireIndex
 
 
 class LeaseGrant(msgspec.Struct, frozen=True, kw_only=True):
     """For the ask of this serial. `now_ms` is cluster time."""
 
-    term: Term
-    incarnation: int
-    serial: int
-    length_ms: int
-    watermark: Index
-    now_ms: Millis
+    term: WireTerm
+    incarnation: Natural
+    serial: Natural
+    length_ms: Natural
+    watermark: WireIndex
+    now_ms: WireMillis
 
 
 class LeaseRelease(msgspec.Struct, frozen=True, kw_only=True):
     """Sent after the workers' lease word is zero. Voids every ask up to this serial, whether answered or under way."""
 
-    term: Term
-    incarnation: int
-    serial: int
+    term: WireTerm
+    incarnation: Natural
+    serial: Natural
 
 
 class LeaseRecall(msgspec.Struct, frozen=True, kw_only=True):
     """The active node is about to give its fence on: release what you hold, and ask no more in this term."""
 
-    term: Term
+    term: WireTerm
 
 
 class Applied(msgspec.Struct, frozen=True, kw_only=True):
     """The standby's replica has everything up to `index`: any process of its node reads it."""
 
-    term: Term
-    incarnation: int
-    index: Index
+    term: WireTerm
+    incarnation: Natural
+    index: WireIndex
 
 
 class Update(msgspec.Struct, frozen=True, kw_only=True):
     """V has risen. The batches themselves come with the log."""
 
-    term: Term
-    watermark: Index
+    term: WireTerm
+    watermark: WireIndex
 
 
 class ReadIndexAsk(msgspec.Struct, frozen=True, kw_only=True):
     """`consistency = "strict"`: what must a read that begins now see? `number` grows."""
 
-    term: Term
-    incarnation: int
-    number: int
+    term: WireTerm
+    incarnation: Natural
+    number: Natural
 
 
 class ReadIndex(msgspec.Struct, frozen=True, kw_only=True):
     """Confirmed by a majority after the ask came: everything up to `index`. Answers every ask up to `number`."""
 
-    term: Term
-    incarnation: int
-    number: int
-    index: Index
+    term: WireTerm
+    incarnation: Natural
+    number: Natural
+    index: WireIndex
 
 
 Message: TypeAlias = (ForwardRequest | ForwardReply | ForwardStream | ForwardRefused | Candidate | Selected | Refused | Echo | EchoReply

@@ -63,6 +63,8 @@ def test_no_secret_is_shown(example: Message) -> None:
     (Kind.UPDATE, b"\x80", "missing required field"),
     (Kind.UPDATE, b"\xc1", "UPDATE cannot be read"),
     (Kind.UPDATE, msgspec.msgpack.encode({"term": "x", "watermark": 1}), "Expected `int`"),
+    (Kind.UPDATE, msgspec.msgpack.encode({"term": 1, "watermark": -1}), "UPDATE cannot be read"),
+    (Kind.UPDATE, msgspec.msgpack.encode({"term": 1, "watermark": 1 << 63}), "UPDATE cannot be read"),
     (Kind.UPDATE, msgspec.msgpack.encode([1, 2]), "UPDATE cannot be read"),
     (Kind.UPDATE, b"\x91" * 10_000, "UPDATE cannot be read"),
     (Kind.UPDATE, bytes(BOUNDS[Kind.UPDATE] + 1), "the limit is"),
