@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
 from enum import IntEnum
+from functools import partial
 from typing import Protocol, TypeVar
 
 from holdfast._native import RaftNode, Ready
@@ -70,7 +71,10 @@ class Driver:
         self.term, self.leader, self.role, self.committed = node.status[0], node.status[1], Role(node.status[2]), node.status[3]
         self._state = disk.state                         # as of the last ready that is durable, or on its way
         self._queue: list[Ready] = []                    # to be made durable, in order
-        self._persisting: asyncio.Task[None] | None = None
+        self._is_writing = False
+        self._watch: asyncio.TimerHandle                 # while it writes
+        self._trying: asyncio.Task[None] | None = None   # the long way
+        self._idle: asyncio.Future[None] | None = None   # for whoever waits until nothing is written
         self._pumping = self._stopped = False
         self._beats = 0
         self._patience = self._skips = timing.patience(draw())   # ticks that raft is not told of before it campaigns
@@ -92,8 +96,11 @@ class Driver:
         self._tick_timer.cancel()
         if self._campaign_timer is not None:
             self._campaign_timer.cancel()
-        if self._persisting is not None:
-            await asyncio.wait([self._persisting])
+        if self._trying is not None:
+            self._trying.cancel()
+        if self._is_writing:
+            self._idle = self._loop.create_future()
+            await self._idle
         self._disk.stopped_at(self.committed)
 
     def receive(self, data: bytes, *, is_snapshot: bool = False) -> tuple[int, int]:
@@ -193,10 +200,10 @@ class Driver:
             if self.role is Role.LEADER and not self._untold:
                 self._untold = True
                 self._loop.call_soon(self._tell_commit)
-        if ready.must_sync or self._queue or self._persisting is not None:
+        if ready.must_sync or self._queue or self._is_writing:
             self._queue.append(ready)
-            if self._persisting is None:
-                self._persisting = self._loop.create_task(self._persist_all())
+            if not self._is_writing:
+                self._write_next()
         else:
             if ready.hard_state is not None:             # a new commit index: written along with what is next
                 self._state = HardState(*ready.hard_state)
@@ -214,22 +221,52 @@ class Driver:
             self._events.send(to, kind, data)
         self.node.persisted(ready.number)
 
-    async def _persist_all(self) -> None:
-        try:
-            while self._queue and not self._stopped:
-                group = self._next_group()
-                for ready in group:
-                    if ready.hard_state is not None:
-                        self._state = HardState(*ready.hard_state)
-                if any(ready.must_sync for ready in group):
-                    await self._persist(group)
+    def _write_next(self) -> None:
+        """One flush for as many readies as wait; those that need none follow at once."""
+        while self._queue and not self._is_writing and not self._stopped:
+            group = self._next_group()
+            for ready in group:
+                if ready.hard_state is not None:
+                    self._state = HardState(*ready.hard_state)
+            if not any(ready.must_sync for ready in group):
                 for ready in group:
                     self._is_durable(ready)
-                self.pump()
-        except Exception as error:  # noqa: BLE001 — as in `pump`
+                continue
+            self._is_writing = True
+            self._watch = self._loop.call_later(self._timing.persist / 1000, self._hangs)
+            if group[0].snapshot is None:
+                chunks = [chunk for ready in group for chunk in ready.entries]
+                writing = self._loop.run_in_executor(self._appender, self._disk.persist, self._state, chunks)
+                writing.add_done_callback(partial(self._written, group))
+            else:
+                self._try_again(group)
+
+    def _written(self, group: Sequence[Ready], writing: "asyncio.Future[None]") -> None:
+        error = None if writing.cancelled() else writing.exception()
+        if isinstance(error, (Uncertain, OSError)) and not self._stopped:
+            self._events.disk_failed(error)
+            self._try_again(group, after_s=AGAIN_S)
+            return
+        self._is_writing = self._hanging = False
+        self._watch.cancel()
+        if error is not None and not self._stopped:
             self._fail(error)
-        finally:
-            self._persisting = None
+        elif not writing.cancelled() and not self._stopped:
+            for ready in group:
+                self._is_durable(ready)
+            self.pump()
+            self._write_next()
+            if not self._disk.journal.is_prepared:
+                self._loop.run_in_executor(self._maker, self._disk.prepare)
+        self._wake_stop()
+
+    def _wake_stop(self) -> None:
+        if self._idle is not None and not self._idle.done():
+            self._idle.set_result(None)
+
+    def _try_again(self, group: Sequence[Ready], after_s: float = 0.0) -> None:
+        self._trying = self._loop.create_task(self._persist(group, after_s))
+        self._trying.add_done_callback(partial(self._written, group))
 
     def _next_group(self) -> list[Ready]:
         """As many as one write may hold; a snapshot goes alone, so that what comes before and after it keeps its place."""
@@ -244,34 +281,18 @@ class Driver:
         group, self._queue = self._queue[:count], self._queue[count:]
         return group
 
-    async def _persist(self, group: Sequence[Ready]) -> None:
-        """One flush for all of them; again and again if the disk refuses: raft cannot go on without it."""
-        watch = self._loop.call_later(self._timing.persist / 1000, self._hangs)
-        state = self._state
-        chunks, snapshot = [chunk for ready in group for chunk in ready.entries], group[0].snapshot
-        failed = False
-        try:
-            while not self._stopped:
-                try:
-                    if failed:
-                        await self._in(self._appender, self._disk.settle)
-                    if snapshot is not None and self._disk.base.index < snapshot[0]:
-                        await self._in(self._appender, self._disk.install, *self._events.staged(snapshot[0]))
-                        self.installing.discard(snapshot[0])
-                        self.committed = snapshot[0]
-                        self._events.installed()
-                    await self._in(self._appender, self._disk.persist, state, chunks)
-                    return
-                except (Uncertain, OSError) as error:
-                    failed = True
-                    self._events.disk_failed(error)
-                    await asyncio.sleep(AGAIN_S)
-            raise asyncio.CancelledError                 # what is not durable is not told to anybody
-        finally:
-            watch.cancel()
-            self._hanging = False
-            if not self._disk.journal.is_prepared and not self._stopped:
-                self._loop.run_in_executor(self._maker, self._disk.prepare)
+    async def _persist(self, group: Sequence[Ready], after_s: float) -> None:
+        """The long way: a snapshot first, or after a write that failed. Raises what the disk raises."""
+        if after_s:
+            await asyncio.sleep(after_s)
+            await self._in(self._appender, self._disk.settle)
+        snapshot = group[0].snapshot
+        if snapshot is not None and self._disk.base.index < snapshot[0]:
+            await self._in(self._appender, self._disk.install, *self._events.staged(snapshot[0]))
+            self.installing.discard(snapshot[0])
+            self.committed = snapshot[0]
+            self._events.installed()
+        await self._in(self._appender, self._disk.persist, self._state, [chunk for ready in group for chunk in ready.entries])
 
     def _in(self, pool: Executor, call: Callable[..., T], *args: object) -> Awaitable[T]:
         return self._loop.run_in_executor(pool, call, *args)
