@@ -1,4 +1,4 @@
-//! What Python would do too slowly or not at all: request heads, TLS, words in shared memory, the shape of JSON, raft.
+//! What Python would do too slowly or not at all: request heads, TLS, ciphers, words in shared memory, the shape of JSON, raft.
 //!
 //! A thin adapter: each module converts between Python and one library, and decides nothing that a caller could decide.
 //! Invariants: (1) no input makes it panic, and a panic would end the process; (2) every error becomes a Python exception in `error`.
@@ -7,6 +7,7 @@ mod cluster_tls;
 mod error;
 mod head;
 mod json;
+mod keyed;
 mod raft_node;
 mod raft_window;
 mod session;
@@ -24,6 +25,8 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(json::check_json, m)?)?;
     m.add_class::<cluster_tls::PeerTls>()?;
     m.add_class::<cluster_tls::PeerSession>()?;
+    m.add_class::<keyed::AesGcm>()?;
+    m.add_class::<keyed::HmacSha256>()?;
     m.add_class::<tls::TlsConfig>()?;
     m.add_class::<tls::TlsConnection>()?;
     m.add_class::<words::Words>()?;
