@@ -27,6 +27,8 @@ METHODS: Mapping[str, Method] = {
 }
 _TRUE, _FALSE = frozenset(("1", "t", "T", "TRUE", "true", "True")), frozenset(("0", "f", "F", "FALSE", "false", "False"))
 MERGE_PATCH = "application/merge-patch+json"
+UPLOADS = frozenset(("sys/storage/raft/snapshot", "sys/storage/raft/snapshot-force"))
+"""Whose bodies are files, whatever their type says: neither JSON nor a form is looked for in them."""
 FORM = "application/x-www-form-urlencoded"
 POST, PATCH, GET, HELP = Method.POST, Method.PATCH, Method.GET, Method.HELP
 _DURATION = re.compile(r"(?:\d+(?:\.\d*)?(?:ns|us|µs|ms|s|m|h))+")
@@ -78,7 +80,7 @@ class Requests:
         if method is None:
             raise MethodNotAllowed
         type_ = content_type.decode("latin-1") if content_type else ""
-        return Request(id=self._new_id(), method=method, path=path, body=self._body(method, body, type_), content_type=type_,
+        return Request(id=self._new_id(), method=method, path=path, body=self._body(method, path, body, type_), content_type=type_,
                        token=Secret(token) if token else None, client=client, listener=self.listener)
 
     def make_any(self, head: Head, body: bytes, client: Client) -> Request:
@@ -95,12 +97,12 @@ class Requests:
         type_ = content_type.decode("latin-1") if content_type else ""
         return Request(
             id=self._new_id(), method=method, path=path, query=given if method is not POST and method is not PATCH else {},
-            body=self._body(method, body, type_), content_type=type_, token=Secret(token) if token else None,
+            body=self._body(method, path, body, type_), content_type=type_, token=Secret(token) if token else None,
             wrap_ttl_s=wrap_ttl_s(headers.wrap_ttl) if headers.wrap_ttl else None, client=client, listener=self.listener,
             wants_active=_wants_active(headers.forward), no_forwarding=headers.no_forwarding, states=headers.states,
             inconsistent=_inconsistent(headers.inconsistent), headers=tuple(others) if others else ())
 
-    def _body(self, method: Method, body: bytes, content_type: str) -> bytes:
+    def _body(self, method: Method, path: str, body: bytes, content_type: str) -> bytes:
         """What a handler is given: JSON, where the method has a body at all. What else is sent is read and thrown away, as in Vault."""
         if method is PATCH:
             media_type = content_type.partition(";")[0].strip().lower()
@@ -110,8 +112,8 @@ class Requests:
                 raise UnsupportedMediaType(f"PATCH requires Content-Type of {MERGE_PATCH}, provided {media_type[:64]}")
         elif method is not POST:
             return b""
-        if not body:
-            return b""
+        if not body or path in UPLOADS:
+            return body
         if method is POST and content_type and _is_form(body, content_type):
             return _form_as_json(body)
         self._json.check(body)

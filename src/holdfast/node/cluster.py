@@ -7,7 +7,7 @@ has taken the place of is not heard any more.
 import asyncio
 import uuid
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from functools import partial
 from typing import assert_never
 
@@ -33,7 +33,7 @@ from holdfast.node.raft_links import RAFT_BOUNDS, RAFT_IDENTITY, RaftLinks
 from holdfast.node.serving import Served
 from holdfast.node.standing import Named, Standing, url_of
 from holdfast.replica import Abandoned, Why
-from holdfast.storage import Fence, FenceLost
+from holdfast.storage import Fence, FenceLost, Snapshot, StateCopy, Uncertain
 from holdfast.storage.raft import TIMING, RaftLog
 from holdfast.telemetry.log import Logger
 
@@ -115,6 +115,7 @@ class Clustering:
         self._standing: Standing
         self._follower: Follower | None = None
         self._following: asyncio.Task[None] | None = None
+        self._fence: Fence | None = None
         self._held_until = Millis(0)
         self._confirming: deque[tuple[int, Millis]] = deque()    # asked for, and when
         self._contending: asyncio.Task[None] | None = None
@@ -229,6 +230,39 @@ class Clustering:
             await asyncio.wait({following})
             await self._leave()
             self._main.publish()
+
+    async def put_back(self, copy: StateCopy) -> None:
+        """Another state in the place of everything, at every member; the lane rests meanwhile. Raises UnavailableError: it was not done."""
+        await self._main.rest()
+        try:
+            try:
+                await self._log.install(copy.index, copy.generation, _chunks(copy))
+            except (Uncertain, FenceLost) as error:
+                if isinstance(error, FenceLost) or not await self._log.fate(copy.index):
+                    raise UnavailableError(f"the state was not put back: {error}") from error
+            await self._install_own()
+        except BaseException:
+            self._main.wake()
+            raise
+        self.applied(copy.index)
+
+    async def _install_own(self) -> None:
+        """What all others get by following. A state under another root key seals the node, as it does theirs."""
+        async for found in self._log.follow_groups(self._replica.index):
+            if isinstance(found, Snapshot):
+                await self._replica.install(found)
+                break
+        self._main.attempts.derived.drop()
+        reader = self._replica.open()
+        try:
+            self._keys.follow(reader)
+        except IntegrityError:
+            self._spawn(self._main.seal())
+            raise
+        finally:
+            reader.close()
+        if self._fence is not None:
+            await self._main.take_new_state(self._fence)
 
     # Raft
 
@@ -411,7 +445,7 @@ class Clustering:
 
     async def _contend(self) -> None:
         fence = await self._log.lock()
-        self._held_until = self._log.hold_until_boot_ms(fence)
+        self._fence, self._held_until = fence, self._log.hold_until_boot_ms(fence)
         self._step(saw.FenceHeld(fence=fence, index=self._log.durable_index, hold_until_boot_ms=self._held_until))
         losing = asyncio.ensure_future(self._log.lost(fence))
         try:
@@ -425,6 +459,7 @@ class Clustering:
         finally:
             losing.cancel()
         self._confirming.clear()
+        self._fence = None
         self._contending = None                          # the machine may ask for the next one in the same step
         self._step(saw.FenceGone(term=fence.term))
 
@@ -626,6 +661,11 @@ class Clustering:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             task.get_loop().call_exception_handler({"message": "work of the cluster failed", "exception": error})
+
+
+async def _chunks(copy: StateCopy) -> AsyncIterator[bytes]:
+    while chunk := await asyncio.to_thread(next, copy.chunks, b""):
+        yield chunk
 
 
 def _advertise(uuid_: str, advertisement: Advertisement, txn: Txn, attempt: Attempt) -> None:

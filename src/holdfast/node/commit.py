@@ -92,15 +92,15 @@ class Committer:
         self._watermark = Index(words.load(WATERMARK))
         self._durable = self._watermark              # the last index that is durable and applied
         self._held: list[tuple[Work, asyncio.Future[Served]]] = []           # while a fate is unknown, or the hold is not certain
-        self._settling = False
+        self._settling = self._resting = False
         self._stopped = False
         self._idle: asyncio.Future[None] | None = None       # somebody waits for it
         self._outside = OutsideCalls()
 
     @property
     def is_idle(self) -> bool:
-        """Everything that was taken is durable and answered, but for calls to the outside."""
-        return self._lane.is_idle() and self._appending is None and not self._held
+        """Everything that has run is durable and answered, but for calls to the outside."""
+        return self._lane.is_idle() and self._appending is None and (self._resting or not self._held)
 
     def submit(self, task: Task, memo: Memo = NOTHING_YET, origin: Origin | None = None) -> "asyncio.Future[Served]":
         """Runs a request, or work of the node's own, to its end, whether anybody waits for it or not."""
@@ -112,6 +112,24 @@ class Committer:
         """Again: what waited for it runs now."""
         if not self._settling:
             self._run_held()
+
+    async def rest(self) -> None:
+        """Runs nothing until `wake`; returns when all that was taken before is durable and answered, but for calls outside."""
+        self._resting = True
+        while not self.is_idle:
+            self._idle = asyncio.get_running_loop().create_future()
+            await self._idle
+
+    def wake(self) -> None:
+        """What came meanwhile runs now."""
+        self._resting = False
+        self._run_held()
+
+    def take_place_of(self, other: "Committer") -> None:
+        """What the other one, which rests, has not begun runs here."""
+        held, other._held = other._held, []
+        for work, answer in held:
+            self._run(work, answer)
 
     def pass_to(self, watermark: Index) -> None:
         """V has risen."""
@@ -150,7 +168,7 @@ class Committer:
         if self._stopped:
             self._orphaned(work, answer, FenceLost("this node is not active any more"))
             return
-        if self._settling or not may_read(self._words, self._clock.boot_ms()):
+        if self._settling or self._resting or not may_read(self._words, self._clock.boot_ms()):
             self._held.append((work, answer))
             return
         now_ms = self._time.now(wall_ms=self._clock.wall_ms(), boot_ms=self._clock.boot_ms())

@@ -37,6 +37,7 @@ from holdfast.ids import Millis
 from holdfast.node.join import Admitting, Joiner
 from holdfast.node.main import Main
 from holdfast.node.serving import Served
+from holdfast.node.snapshots import Snapshots
 from holdfast.storage.raft import RaftStatus
 from holdfast.system.status import leader_status, seal_status
 
@@ -60,7 +61,8 @@ class Effects:
     def __init__(self, main: Main, auto: Sealing | None, *, reload: Callable[[], Awaitable[None]], reopen_audit: Callable[[], None],
                  metrics: Callable[[bool], Awaitable[Reply]], monitor: Callable[[str, bool], AsyncIterator[bytes]]) -> None:
         self._main, self._auto = main, auto
-        self.joiner: Joiner | None = None                # these three: where the storage has members
+        self.joiner: Joiner | None = None                # these four: where the storage has members
+        self.snapshots: Snapshots | None = None
         self.raft_status: Callable[[], RaftStatus] | None = None
         self.admitting: Admitting | None = None
         self._reload, self._reopen_audit, self._metrics, self._monitor = reload, reopen_audit, metrics, monitor
@@ -95,7 +97,11 @@ class Effects:
             case Join() | ChallengeJoiner() | AdmitJoiner() | ShowMembers() | ChangeMembership():
                 return await self._membership(effect)
             case SaveSnapshot() | RestoreSnapshot():
-                raise BadRequest("raft storage is not in use")
+                if self.snapshots is None:
+                    raise BadRequest("raft storage is not in use")
+                if isinstance(effect, SaveSnapshot):
+                    return await self.snapshots.save()
+                return await self.snapshots.restore(effect.archive, force=effect.force)
             case other:
                 assert_never(other)
         return DONE

@@ -28,6 +28,7 @@ from holdfast.node.unsealing import seal_config
 from holdfast.storage.raft import Member, RaftLog
 from holdfast.telemetry.log import Logger
 
+TWIN_SILENT_MS = 5_000                               # a member that was heard of later than this is alive: heartbeats come every 50 ms
 CHALLENGE_PATH, ANSWER_PATH = "sys/storage/raft/bootstrap/challenge", "sys/storage/raft/bootstrap/answer"
 T = TypeVar("T")
 
@@ -209,8 +210,9 @@ class Admitting:
     """The active node's side."""
 
     def __init__(self, attempts: Attempts, log: RaftLog, auto: Seal | None, draw: Callable[[int], bytes], now: Callable[[], Millis],
-                 logger: Logger) -> None:
+                 boot_ms: Callable[[], Millis], logger: Logger) -> None:
         self._attempts, self._log, self._auto, self._draw, self._now, self._logger = attempts, log, auto, draw, now, logger
+        self._boot_ms = boot_ms
         self._promoting: set[asyncio.Task[None]] = set()
 
     def challenge(self, asked: ChallengeJoiner) -> Reply:
@@ -226,6 +228,7 @@ class Admitting:
         node = NodeId(asked.server_id)
         for known in self._log.status.members:
             if known.id == node and known.raft_id != asked.raft_id:
+                self._refuse_twin(known, asked)
                 await self._log.remove(node)             # the same name on an empty disk: what it had is gone
         member = Member(id=node, raft_id=asked.raft_id, address=asked.cluster_addr, voter=False)
         known_as = {known.raft_id: known for known in self._log.status.members}.get(asked.raft_id)
@@ -239,6 +242,18 @@ class Admitting:
         members = self._log.status.members
         peers = tuple(PeerOut(id=member.id, address=member.address, suffrage=0 if member.voter else 1) for member in members)
         return _json(Admitted(data=Admission(peers=peers, tls_keyring=base64.b64encode(handed).decode())))
+
+    def _refuse_twin(self, known: Member, asked: AdmitJoiner) -> None:
+        """Two nodes of one name: the second one would push the first one out. At the same address it is the first one, without its disk.
+        Raises BadRequest."""
+        if known.address == asked.cluster_addr:
+            return
+        status = self._log.status
+        heard_ms = {peer.raft_id: self._boot_ms() - peer.last_contact_boot_ms for peer in status.peers if peer.last_contact_boot_ms}
+        if known.id == status.leader or heard_ms.get(known.raft_id, TWIN_SILENT_MS) < TWIN_SILENT_MS:
+            self._logger.warn("raft.join_refused", node=known.id, address=asked.cluster_addr, why=f"it is a member at {known.address}")
+            raise BadRequest(f"a member with the id {known.id} is at {known.address} and answers: give this node another node_id, "
+                             "or remove that one first")
 
     async def change(self, asked: ChangeMembership) -> None:
         """Raises BadRequest, UnavailableError."""
@@ -254,7 +269,7 @@ class Admitting:
         """sys/storage/raft/configuration."""
         status = self._log.status
         servers = tuple(ServerOut(node_id=member.id, address=member.address, leader=member.id == status.leader, protocol_version="3",
-                                  voter=member.voter) for member in status.members)
+                                  voter=member.voter) for member in sorted(status.members, key=lambda member: member.id))
         return _json({"data": {"config": ConfigurationOut(servers=servers, index=0)}})
 
     async def _promote(self, node: NodeId) -> None:
@@ -262,6 +277,10 @@ class Admitting:
             await self._log.promote(node)
         except HoldfastError as error:
             self._logger.warn("raft.not_promoted", node=node, why=str(error))
+
+    def seal(self) -> Seal:
+        """The cluster's seal, as an unsealed node can use it. Raises UnavailableError."""
+        return self._secrets()[1]
 
     def _secrets(self) -> tuple[Identity, Seal, SealConfig]:
         identity = self._attempts.read(lambda txn: RAFT_IDENTITY.get(txn, ""))

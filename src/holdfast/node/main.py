@@ -347,6 +347,26 @@ class Main:
         self._timers.start()
         self._show_unsealed(is_active=True)
 
+    async def rest(self) -> None:
+        """The lane takes nothing more until `wake` or `take_new_state`. Raises UnavailableError: this node is not active."""
+        if self._committer is None:
+            raise UnavailableError("this node is not active")
+        await self._committer.rest()
+
+    def wake(self) -> None:
+        if self._committer is not None:
+            self._committer.wake()
+
+    async def take_new_state(self, fence: Fence) -> None:
+        """The replica holds another state than the lane knew: a new lane goes on from there, with what was asked for meanwhile."""
+        before, timers = self._committer, self._timers
+        if timers is not None:
+            await timers.stop()
+        if before is None or before is not self._committer:
+            return                                       # another node is active by now
+        self.go_active(fence)
+        self._committer.take_place_of(before)
+
     def step_down(self) -> None:
         """Another node is to be active. Without any, nothing happens, and the answer is the same, as in Vault."""
         if self.cluster is not None:

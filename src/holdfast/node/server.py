@@ -40,6 +40,7 @@ from holdfast.node.registry import ENGINES
 from holdfast.node.request_log import FailedHandshakes, RequestLog
 from holdfast.node.seals import configured_seal
 from holdfast.node.serving import Served
+from holdfast.node.snapshots import Snapshots
 from holdfast.node.spawn import Pool
 from holdfast.node.store import Store, open_store
 from holdfast.node.tending import audit_trouble, tend_devices
@@ -157,7 +158,10 @@ class Server:
             self.main, cluster, log, node=cluster.settings.node, cluster_address=cluster.settings.cluster_address, auto=auto,
             call=post, logger=logger)
         self._effects.raft_status = lambda: log.status
-        self._effects.admitting = Admitting(self.main.attempts, log, auto, RANDOM.draw, self.main.cluster_now, logger)
+        self._effects.admitting = admitting = Admitting(self.main.attempts, log, auto, RANDOM.draw, self.main.cluster_now,
+                                                                 self.main.clock.boot_ms, logger)
+        self._effects.snapshots = Snapshots(self.main, log, self._store.replica, self._store.replica_path.parent, admitting.seal,
+                                            cluster.put_back, self.main.clock, RANDOM.draw, logger)
 
     def _audit_broken(self, broken: bool) -> None:
         self.main.publish(audit_broken=broken)

@@ -7,9 +7,9 @@ import binascii
 from typing import Annotated
 
 from holdfast.crypto import Secret
-from holdfast.engine import Context, Input, Method, Natural, Perform, Response, Route, Txn, doc, on
-from holdfast.engine.effect import AdmitJoiner, ChallengeJoiner, ChangeMembership, Join, ShowMembers
-from holdfast.errors import BadRequest
+from holdfast.engine import Context, Input, Method, Natural, Output, Perform, Response, Route, Txn, doc, on
+from holdfast.engine.effect import AdmitJoiner, ChallengeJoiner, ChangeMembership, Join, RestoreSnapshot, SaveSnapshot
+from holdfast.errors import BadRequest, UnavailableError
 from holdfast.ids import NodeId
 from holdfast.limits import JOIN_ANSWER_MAX_BYTES, SERVER_ID_MAX
 from holdfast.replica import Place, Why
@@ -46,6 +46,23 @@ class AnswerInput(Input, frozen=True):
 class ServerInput(Input, frozen=True):
     server_id: Annotated[str, doc("Id of the node.")] = ""
     dr_operation_token: Annotated[str, doc("Kept for clients of Vault.")] = ""
+
+
+class ServerOut(Output, frozen=True):
+    node_id: str
+    address: str
+    leader: bool
+    voter: bool
+    protocol_version: str = "3"
+
+
+class Members(Output, frozen=True):
+    servers: tuple[ServerOut, ...]
+    index: int
+
+
+class ConfigurationOut(Output, frozen=True):
+    config: Members
 
 
 def refuse(txn: Txn, args: Anything, ctx: Context) -> Response:
@@ -89,10 +106,15 @@ def answer(txn: Txn, args: AnswerInput, ctx: Context) -> Perform:
                                non_voter=args.non_voter))
 
 
-def configuration(txn: Txn, args: Anything, ctx: Context) -> Perform:
-    """Show the members."""
+def configuration(txn: Txn, args: Anything, ctx: Context) -> Response:
+    """Show the members, as this node's own log has them."""
     require_raft(ctx)
-    return Perform(ShowMembers())
+    raft = ctx.facts.raft
+    if raft is None:
+        raise UnavailableError("this node's log is not running")
+    servers = tuple(ServerOut(node_id=member.id, address=member.address, leader=member.id == raft.leader, voter=member.voter)
+                    for member in raft.members)
+    return Response(data=ConfigurationOut(config=Members(index=raft.index, servers=servers)))
 
 
 def remove_peer(txn: Txn, args: ServerInput, ctx: Context) -> Response:
@@ -130,7 +152,29 @@ def _server(server_id: str) -> str:
     return server_id
 
 
-_read, _write = on(Anything, refuse), on(Anything, refuse, sudo=True)
+def save_snapshot(txn: Txn, args: Anything, ctx: Context) -> Perform:
+    """Give the state of the cluster as an archive."""
+    require_raft(ctx)
+    return Perform(SaveSnapshot())
+
+
+def restore_snapshot(txn: Txn, args: Anything, ctx: Context) -> Perform:
+    """Put the state of an archive of this cluster in the place of all that is there."""
+    return _restore(ctx, force=False)
+
+
+def force_snapshot(txn: Txn, args: Anything, ctx: Context) -> Perform:
+    """Put the state of any archive in the place of all that is there."""
+    return _restore(ctx, force=True)
+
+
+def _restore(ctx: Context, *, force: bool) -> Perform:
+    require_raft(ctx)
+    if not ctx.request.body:
+        raise BadRequest("no snapshot provided: the body is the archive")
+    return Perform(RestoreSnapshot(archive=ctx.request.body, force=force))
+
+
 ROUTES = (
     Route("storage/raft/join", "Joining a cluster.", {Method.POST: on(JoinInput, join, public=True, sealed=True, local=True)}),
     Route("storage/raft/bootstrap", "Beginning a cluster.", {Method.POST: on(Anything, refuse, public=True, sealed=True, local=True)}),
@@ -142,7 +186,11 @@ ROUTES = (
     Route("storage/raft/remove-peer", "Removing a node from the cluster.", {Method.POST: on(ServerInput, remove_peer)}),
     Route("storage/raft/promote", "Giving a node a vote.", {Method.POST: on(ServerInput, promote)}),
     Route("storage/raft/demote", "Taking a node's vote away.", {Method.POST: on(ServerInput, demote)}),
-    Route("storage/raft/snapshot", "The state of the cluster as a file.", {Method.GET: _read, Method.POST: _write}),
-    Route("storage/raft/snapshot-force", "The state of the cluster from any file.", {Method.POST: _write}),
+    Route("storage/raft/snapshot", "The state of the cluster as a file.", {
+        Method.GET: on(Anything, save_snapshot), Method.POST: on(Anything, restore_snapshot, any_body=True),
+    }),
+    Route("storage/raft/snapshot-force", "The state of the cluster from any file.", {
+        Method.POST: on(Anything, force_snapshot, any_body=True),
+    }),
     *autopilot.ROUTES,
 )

@@ -273,7 +273,7 @@ class Cluster(World):
         joiner = effects.joiner = main.joiner = Joiner(main, clustering, log, node=own.node, cluster_address=own.cluster_address, auto=SEAL,
                                                        call=partial(self._call, process), logger=logger)
         effects.raft_status = lambda: log.status
-        effects.admitting = Admitting(main.attempts, log, SEAL, draw, main.cluster_now, logger)
+        effects.admitting = Admitting(main.attempts, log, SEAL, draw, main.cluster_now, main.clock.boot_ms, logger)
         workers.submit = main.submit
         node = host.node = Node(host, process, main, clustering, log, words)
         main.begin()
@@ -352,6 +352,8 @@ def _ask(serve: Serve, request: Request, answered: Callable[[Served], None]) -> 
         answered(served)
         return
     task = asyncio.ensure_future(served)
+    if isinstance(task, asyncio.Task):
+        task.set_name(f"{task.get_name()} {request.id} {request.method.value} {request.path}")
     task.add_done_callback(lambda done: None if done.cancelled() else answered(done.result()))
 
 

@@ -1,0 +1,111 @@
+"""The state of a cluster as a file, out and in again, at the active node.
+
+Invariants: (1) what goes out is one state, read while others write; (2) nothing is changed by what comes in before all of it was checked;
+(3) while a state is put back, the lane takes nothing; what had been asked for before is durable first, and gone with the old state.
+"""
+import asyncio
+import shutil
+import tempfile
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from pathlib import Path
+
+from holdfast.crypto import Seal, Secret
+from holdfast.engine import Reply, Stream
+from holdfast.limits import RAFT_STATE_MAX_BYTES, SNAPSHOT_CHUNK_BYTES
+from holdfast.node.clock import Clock
+from holdfast.node.main import Main
+from holdfast.replica.lmdb import DATA_FILE, LmdbReplica
+from holdfast.replica.lmdb_restore import renumber
+from holdfast.storage import StateCopy
+from holdfast.storage.raft import RaftLog
+from holdfast.storage.raft.archive import Configuration, Meta, Server, pack, unpack
+from holdfast.telemetry.log import Logger
+
+CONTENT_TYPE = "application/gzip"
+SUMS = "snapshot-sums"                               # what the seal wraps them as
+PIECE_BYTES = 65_536                                 # of an archive, inflated at once
+
+
+class Snapshots:
+    """`folder`: on the disk of the storage, for files that are as large as the state. `seal`: the cluster's, as this node can use it."""
+
+    def __init__(self, main: Main, log: RaftLog, replica: LmdbReplica, folder: Path, seal: Callable[[], Seal],
+                 put_back: Callable[[StateCopy], Awaitable[None]], clock: Clock, draw: Callable[[int], bytes], logger: Logger) -> None:
+        self._main, self._log, self._replica, self._folder, self._seal = main, log, replica, folder, seal
+        self._put_back, self._clock, self._draw, self._logger = put_back, clock, draw, logger
+        self._one = asyncio.Lock()
+
+    async def save(self) -> Stream:
+        """The archive of the newest state. Raises UnavailableError, OSError."""
+        folder = Path(tempfile.mkdtemp(prefix="snapshot-", dir=self._folder))
+        try:
+            copy = self._replica.copy()
+            size = await asyncio.to_thread(_store, copy.chunks, folder / DATA_FILE)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        status = self._log.status
+        servers = tuple(Server(suffrage=0 if member.voter else 1, id=member.id, address=member.address) for member in status.members)
+        meta = Meta(id=str(uuid.UUID(bytes=self._draw(16), version=4)), index=status.applied, term=status.term,
+                    configuration=Configuration(servers=servers), size=size, wal_index=copy.index, generation=copy.generation,
+                    cluster=self._main.facts.cluster_id)
+        self._logger.info("snapshot.saved", index=copy.index, bytes=size)
+        return Stream(status=200, content_type=CONTENT_TYPE, chunks=self._pack(meta, folder))
+
+    async def _pack(self, meta: Meta, folder: Path) -> AsyncIterator[bytes]:
+        seal = self._seal()
+
+        def sealed(sums: bytes) -> bytes:
+            return seal.wrap(Secret(sums), name=SUMS, draw=self._draw)
+
+        try:
+            async for piece in pack(meta, _read(folder / DATA_FILE), sealed, time_s=self._clock.wall_ms() // 1000):
+                yield piece
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    async def restore(self, archive: bytes, *, force: bool) -> Reply:
+        """Raises BadRequest: it is damaged, or of another cluster; UnavailableError: not enough members took it, or another is active."""
+        async with self._one:
+            folder = Path(tempfile.mkdtemp(prefix="restore-", dir=self._folder))
+            try:
+                await self._unpack(archive, folder, force=force)
+                copy = await asyncio.to_thread(renumber, folder, above=self._replica.state)
+                await self._put_back(copy)
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+            self._logger.warn("snapshot.restored", index=copy.index)
+            return Reply(status=204)
+
+    async def _unpack(self, archive: bytes, folder: Path, *, force: bool) -> None:
+        seal = self._seal()
+
+        def opened(sealed: bytes) -> bytes:
+            return seal.unwrap(sealed, name=SUMS).value
+
+        with (folder / DATA_FILE).open("xb") as file:
+
+            async def take(piece: bytes) -> None:
+                file.write(piece)
+
+            await unpack(_pieces(archive), take, None if force else opened, size_max=RAFT_STATE_MAX_BYTES)
+
+
+def _store(chunks: Iterable[bytes], path: Path) -> int:
+    """Gives the number of bytes."""
+    with path.open("xb") as file:
+        for chunk in chunks:
+            file.write(chunk)
+        return file.tell()
+
+
+async def _read(path: Path) -> AsyncIterator[bytes]:
+    with path.open("rb") as file:
+        while piece := await asyncio.to_thread(file.read, SNAPSHOT_CHUNK_BYTES):
+            yield piece
+
+
+async def _pieces(archive: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(archive), PIECE_BYTES):
+        yield archive[start:start + PIECE_BYTES]
