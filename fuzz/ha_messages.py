@@ -1,9 +1,11 @@
 """Fuzz target: what another node says, as one frame's kind and body: `python -m fuzz.ha_messages`.
 
-Whatever the bytes: a message that can be written again and comes back the same, or IntegrityError; and the active node's machine, and a
-standby's, take what was said without falling over.
+An input is spliced into a frame as version 1 writes it, for a decoder in C tells a fuzzer nothing. Whatever comes of it: a message that can
+be written again and comes back the same, or IntegrityError; and the machines of an active node and of a standby go on.
 """
+import json
 import sys
+from pathlib import Path
 
 import atheris
 
@@ -12,7 +14,7 @@ with atheris.instrument_imports():
     from holdfast.ha import event as saw
     from holdfast.ha.event import Channel
     from holdfast.ha.machine import Machine
-    from holdfast.ha.message import Message, Peer, decode, encode
+    from holdfast.ha.message import Kind, Message, Peer, decode, encode
     from holdfast.ha.settings import Settings
     from holdfast.ids import Index, Millis, NodeId, Term
     from holdfast.storage import Fence
@@ -20,12 +22,18 @@ with atheris.instrument_imports():
 NOW, PEER = Millis(1_000), Peer(NodeId("b"), 1)
 
 
+FRAMES = [(Kind[name], bytes.fromhex(body)) for name, body in json.loads(
+    (Path(__file__).parent.parent / "tests" / "fixtures" / "frames" / "ha-v1.json").read_text()).items()]
+
+
 def check(data: bytes) -> None:
-    """One input: a byte for the kind, the rest is the body."""
-    if not data:
+    """One input: a frame's number, where in its body something is replaced and how much of it, and by what."""
+    if len(data) < 4:
         return
+    kind, body = FRAMES[data[0] % len(FRAMES)]
+    at = int.from_bytes(data[1:3]) % (len(body) + 1)
     try:
-        message = decode(data[0], data[1:])
+        message = decode(kind, body[:at] + data[4:] + body[at + data[3]:])
     except IntegrityError:
         return
     assert decode(*encode(message)) == message
