@@ -165,13 +165,14 @@ class Cluster:
         self.shares, self.threshold, self._proxied, self._data = shares, threshold, proxied, data or {}
         self.authority = Authority(folder)
         self.members: list[Member] = []
+        self._made = 0                               # members ever: a name is not given twice
         self.root_token = ""
         for _ in range(size):
             self.new_member()
 
     def new_member(self, **options: Any) -> Member:
         """One more, configured to join those that there are; not started."""
-        number = len(self.members)
+        number, self._made = self._made, self._made + 1
         if self.networks is not None:
             options = {"host": self.networks.hosts[number], "command": self.networks.command(number), **options}
         member = Member(self.folder / f"n{number}", f"n{number}", self.authority, static=self.static, data=self._data.get(number),

@@ -20,12 +20,13 @@ _networks = itertools.count(1)
 
 class Proxy:
     """Listens on a port of its own in front of another one, in a thread of its own. All settings can be changed while connections live.
+    With several targets, each connection goes to the next one, as with a load balancer.
 
     `delay_s`: added to each chunk, in both directions. `bytes_s`: rate, 0: as fast as it goes.
     """
 
-    def __init__(self, port: int, target: tuple[str, int], host: str = "127.0.0.1") -> None:
-        self.port, self.host, self.target = port, host, target
+    def __init__(self, port: int, *targets: tuple[str, int], host: str = "127.0.0.1") -> None:
+        self.port, self.host, self._targets = port, host, itertools.cycle(targets)
         self.delay_s, self.bytes_s = 0.0, 0.0
         self.passed_bytes = 0
         self._loop = asyncio.new_event_loop()
@@ -77,7 +78,7 @@ class Proxy:
         self._tasks.add(task)
         self._writers.add(writer)
         try:
-            there, back = await asyncio.open_connection(*self.target)
+            there, back = await asyncio.open_connection(*next(self._targets))
             self._writers.add(back)
             try:
                 await asyncio.gather(self._pass(reader, back), self._pass(there, writer))
