@@ -33,7 +33,7 @@ class Signer(msgspec.Struct, frozen=True, eq=False):
 
     def show(self, index: Index) -> str:
         text = f"v1:{self.cluster_id}:{index}:0"
-        return base64.b64encode(f"{text}:{self.mac.hex(text.encode())}".encode()).decode()
+        return base64.b64encode(f"{text}:{self.mac.hex(text)}".encode()).decode()
 
     def read(self, state: str) -> Index:
         try:

@@ -9,12 +9,13 @@
 import hashlib
 import hmac
 from collections.abc import Callable
+from functools import partial
 
+from holdfast import _native
 from holdfast.crypto.secret import Secret
 from holdfast.errors import InvariantError
 
 HASH_KEY_BYTES = 32
-SHA256_BLOCK_BYTES = 64
 
 
 class KeyedHash:
@@ -41,42 +42,22 @@ class KeyedHash:
 
 
 class HmacSha256:
-    """HMAC-SHA-256 (RFC 2104) under one key, its two padded blocks hashed once: 0.6 µs, where `hmac.digest` takes 1.5."""
+    """HMAC-SHA-256 (RFC 2104) under one key, made ready once."""
 
-    __slots__ = ("_inner", "_outer")
+    __slots__ = ("_labelled", "of")
 
     def __init__(self, key: Secret) -> None:
-        secret = key.value if len(key.value) <= SHA256_BLOCK_BYTES else hashlib.sha256(key.value).digest()
-        block = secret.ljust(SHA256_BLOCK_BYTES, b"\0")
-        self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in block)).copy
-        self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in block)).copy
+        mac = _native.HmacSha256(key.value)
+        self.of: Callable[[bytes], bytes] = mac.of           # 32 bytes
+        self._labelled = mac.labelled
 
-    def of(self, value: bytes) -> bytes:
-        inner, outer = self._inner(), self._outer()
-        inner.update(value)
-        outer.update(inner.digest())
-        return outer.digest()
-
-    def hex(self, value: bytes) -> str:
-        inner, outer = self._inner(), self._outer()
-        inner.update(value)
-        outer.update(inner.digest())
-        return outer.hexdigest()
+    def hex(self, text: str) -> str:
+        """Of a text's UTF-8, as 64 hex digits."""
+        return self._labelled("", text)
 
     def labelled(self, label: str) -> Callable[[str], str]:
-        """`label` and the hex digest of a text's UTF-8, as one plain function: for a path on which a method call is felt."""
-        copy_inner, copy_outer = self._inner, self._outer
-        of_nothing = label + self.hex(b"")               # fills many answers, so it stands ready
-
-        def hashed(text: str) -> str:
-            if not text:
-                return of_nothing
-            inner, outer = copy_inner(), copy_outer()
-            inner.update(text.encode())
-            outer.update(inner.digest())
-            return label + outer.hexdigest()
-
-        return hashed
+        """`label` and the hex digest of a text's UTF-8, as one call: for a path on which a second one is felt."""
+        return partial(self._labelled, label)
 
     def proves(self, value: bytes, tag: bytes) -> bool:
         """Whether `tag` is this value's, in constant time."""
