@@ -44,8 +44,9 @@ Trouble: TypeAlias = Callable[[str, OSError | None], None]
 class AuditDevices:
     """All devices of this process, each opened when its first line comes or when `keep` names it."""
 
-    def __init__(self, open_sink: OpenSink, trouble: Trouble) -> None:
-        self._open_sink, self._trouble = open_sink, trouble
+    def __init__(self, open_sink: OpenSink, trouble: Trouble, failed: Callable[[Sequence[bytes]], None] = lambda lines: None) -> None:
+        """`failed` is told of lines that no device took."""
+        self._open_sink, self._trouble, self._failed = open_sink, trouble, failed
         self._sinks: dict[str, Sink] = {}                # by uuid: a device's options never change
         self._paths: dict[str, str] = {}                 # uuid to path, of the devices that there are
         self._failing: set[str] = set()
@@ -73,6 +74,7 @@ class AuditDevices:
                 if self._failing:
                     self._works(uuid)
         if not taken:
+            self._failed([line for _, line in lines])
             raise AuditError(NO_DEVICE)
 
     def keep(self, devices: Sequence[Device]) -> None:

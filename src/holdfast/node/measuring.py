@@ -1,9 +1,12 @@
 """What a process counts of its requests, and what main tells of its node. Source of the names: Vault, "Telemetry"."""
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from holdfast.engine import NodeFacts
+from holdfast.core.lease_store import IRREVOCABLE
+from holdfast.core.mounts import load_mounts
+from holdfast.engine import NodeFacts, Txn
+from holdfast.limits import LEASES_COUNTED_MAX
 from holdfast.telemetry.metrics import Metrics
 from holdfast.telemetry.runtime import add_runtime
 
@@ -24,6 +27,30 @@ class RequestMetrics:
         self.now_ns = time.perf_counter_ns
         self.in_flight = 0                           # of requests that were not answered at once
         metrics.gauge("core.in_flight_requests").read_from(lambda: float(self.in_flight))
+
+
+def count_audit_failures(metrics: Metrics) -> Callable[[Sequence[bytes]], None]:
+    """To be told of the lines that no device took: an alert on either name means that the node serves nothing."""
+    failures = {b'","type":"request",': metrics.counter("audit.log_request_failure"),
+                b'","type":"response",': metrics.counter("audit.log_response_failure")}
+
+    def failed(lines: Sequence[bytes]) -> None:
+        for mark, counter in failures.items():
+            if any(mark in line for line in lines):
+                counter.add()
+
+    return failed
+
+
+def set_state_gauges(metrics: Metrics, txn: Txn) -> None:
+    """What the newest state says, now and then: how many mounts of each kind, and leases that no engine could revoke (of more than
+    LEASES_COUNTED_MAX not how many)."""
+    entries = txn.derive(load_mounts).by_path.values()
+    for is_auth, kind in ((False, "logical"), (True, "auth")):
+        for is_local in (False, True):
+            count = sum(entry.is_auth is is_auth and entry.local is is_local for entry in entries)
+            metrics.gauge("core.mount_table.num_entries", type=kind, local=str(is_local).lower()).set(float(count))
+    metrics.gauge("expire.num_irrevocable_leases").set(float(len(txn.names(IRREVOCABLE, limit=LEASES_COUNTED_MAX))))
 
 
 def add_node_gauges(metrics: Metrics, facts: Callable[[], NodeFacts], index: Callable[[], int]) -> None:

@@ -1,5 +1,6 @@
 """`holdfast server`: one node from its configuration to its end. The only place that knows every room."""
 import asyncio
+import contextlib
 import os
 import socket
 import time
@@ -32,8 +33,9 @@ from holdfast.node.devices import AuditDevices, open_sink, try_device
 from holdfast.node.effects import Effects
 from holdfast.node.join import Admitting, Joiner, leaders
 from holdfast.node.listeners import hold_ports, read_tls, read_tls_anew, tls_config
+from holdfast.node.logins import Logins
 from holdfast.node.main import Main
-from holdfast.node.measuring import RequestMetrics, add_node_gauges, new_metrics
+from holdfast.node.measuring import RequestMetrics, add_node_gauges, count_audit_failures, new_metrics, set_state_gauges
 from holdfast.node.message import Reload, Start, TlsFiles
 from holdfast.node.process import RANDOM, settle_memory
 from holdfast.node.registry import ENGINES
@@ -45,7 +47,7 @@ from holdfast.node.spawn import Pool
 from holdfast.node.store import Store, open_store
 from holdfast.node.tending import audit_trouble, tend_devices
 from holdfast.node.unsealing import Unsealing
-from holdfast.replica import Why
+from holdfast.replica import Abandoned, Why
 from holdfast.storage.raft import RaftLog
 from holdfast.system import build
 from holdfast.telemetry.collect import INTERVAL_S, Collector
@@ -101,7 +103,7 @@ class Server:
         if not settings.disable_mlock:
             harden.lock_memory([str(store.replica_path / "data.mdb")])
         auto = configured_seal(settings, os.environ)
-        self._devices = AuditDevices(open_sink, audit_trouble(self.logger))
+        self._devices = AuditDevices(open_sink, audit_trouble(self.logger), count_audit_failures(self.metrics))
         defaults = Defaults(default_s=settings.default_lease_ttl_s, max_s=settings.max_lease_ttl_s, lockouts=lockouts_of(settings))
         access = Access(ENGINES, build, defaults, try_device)
         tcp = tcp_listeners(settings)
@@ -119,7 +121,7 @@ class Server:
                          Unsealing(auto, lambda: str(uuid.uuid4())), facts, RANDOM.draw, self._perform, RequestMetrics(self.metrics),
                          self.logger)
         add_node_gauges(self.metrics, lambda: self.main.facts, lambda: words.load(Word.WATERMARK))
-        self._requests = RequestLog(self.main.serve, self.logger)
+        self._requests = RequestLog(Logins(self.metrics, self.main.serve).serve, self.logger)
         self._effects = Effects(self.main, auto, reload=self.reload, reopen_audit=self._devices.reopen, metrics=self._metrics,
                                 monitor=self._monitor)
         if isinstance(store.log, RaftLog):
@@ -282,7 +284,15 @@ class Server:
             measured_s += TEND_EVERY_S
             if measured_s >= INTERVAL_S:
                 measured_s = 0.0
+                self._measure_state()
                 self._collector.tick(await self._snapshots(), now_s=time.time())
+
+    def _measure_state(self) -> None:
+        """The gauges that cost a look at the store. While another node is active they are its."""
+        attempts = self.main.attempts
+        if attempts.has_keys and self.main.facts.is_active:
+            with contextlib.suppress(Abandoned):         # under a key that is on its way: the next interval has it
+                attempts.read(lambda txn: set_state_gauges(self.metrics, txn))
 
     async def _tend_store(self) -> bool:
         """False: there was no room for a checkpoint, say. The old one is still there, and reads need none."""

@@ -24,7 +24,8 @@ from holdfast.node.attempts import Attempts
 from holdfast.node.clock import SystemClock
 from holdfast.node.devices import AuditDevices, open_sink, try_device
 from holdfast.node.listeners import tls_config
-from holdfast.node.measuring import RequestMetrics, new_metrics
+from holdfast.node.logins import Logins
+from holdfast.node.measuring import RequestMetrics, count_audit_failures, new_metrics
 from holdfast.node.message import (
     AuditBroken,
     Begin,
@@ -148,9 +149,9 @@ class WorkerProcess:
         access = Access(ENGINES, build, start.defaults, try_device)
         self._attempts = attempts = Attempts(access, replica, Words.open(start.words_fd), SystemClock(), Place.WORKER, RANDOM.seed)
         attempts.facts = start.facts
-        self._devices = AuditDevices(open_sink, audit_trouble(logger))
+        self._devices = AuditDevices(open_sink, audit_trouble(logger), count_audit_failures(self._metrics))
         worker = Worker(attempts, self._devices, RequestMetrics(self._metrics), self.channel.send)
-        self._log = RequestLog(worker.serve, self._logs.logger("core"))
+        self._log = RequestLog(Logins(self._metrics, worker.serve).serve, self._logs.logger("core"))
         failed = FailedHandshakes(self._logs.logger("http"), asyncio.get_running_loop().time)
         for settings, files in zip(start.listeners, start.tls, strict=True):
             tls = tls_config(settings, files, start.ticket_key) if files is not None else None

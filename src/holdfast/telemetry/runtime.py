@@ -1,9 +1,8 @@
-"""What Vault tells of its Go runtime, told of our processes: memory, threads, collections."""
+"""What Vault tells of its Go runtime, as far as our processes have the like: memory, collections."""
 from __future__ import annotations
 
 import gc
 import os
-import threading
 from pathlib import Path
 
 from holdfast.telemetry.metrics import Metrics
@@ -16,7 +15,6 @@ def add_runtime(metrics: Metrics) -> None:
     """Gauges that are read with each snapshot; summed over the processes of a node."""
     metrics.gauge("runtime.alloc_bytes").read_from(lambda: _pages(1) - _pages(2))
     metrics.gauge("runtime.sys_bytes").read_from(lambda: _pages(1))
-    metrics.gauge("runtime.num_goroutines").read_from(lambda: float(threading.active_count()))
     metrics.gauge("runtime.total_gc_runs").read_from(lambda: float(sum(generation["collections"] for generation in gc.get_stats())))
 
 

@@ -138,5 +138,5 @@ def test_a_process_tells_of_its_memory() -> None:
     add_runtime(metrics)
     found = {each.series.name: each.value for each in metrics.snapshot().gauges}
     assert 1 << 20 < found["runtime.alloc_bytes"] < found["runtime.sys_bytes"]
-    assert found["runtime.num_goroutines"] >= 1
+    assert "runtime.num_goroutines" not in found, "there are none"
     assert found["runtime.total_gc_runs"] >= 0
