@@ -81,7 +81,7 @@ class AppliedHere(_Event, frozen=True, kw_only=True):
 
 
 class ActiveSeen(_Event, frozen=True, kw_only=True):
-    """The newest advertisement in the replica; also when it is this node's own. None: there is none."""
+    """The newest advertisement in the replica; also when it is this node's own. None, there is none, changes nothing."""
 
     advertisement: Advertisement | None
 

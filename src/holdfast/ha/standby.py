@@ -1,6 +1,6 @@
 """The standby's part: who is active, the two connections to it, the lease, and what is asked of it.
 
-Invariants: (1) only the newest advertisement counts, by its term; (2) what is sent to the active node names its term; (3) the workers'
+Invariants: (1) the newest advertisement counts, by its term; (2) what is sent to the active node names its term; (3) the workers'
 lease word is zero before a release is sent; (4) V never falls.
 """
 from collections import deque
@@ -61,11 +61,15 @@ class Standby:
         return self._active
 
     def seen(self, found: Advertisement | None, now: Millis) -> None:
-        """The newest advertisement."""
-        if found is not None and self._active is not None and found.term <= self._active.term:
+        """The newest advertisement of the replica. An older one than is known comes with a state that was put back: who is connected knows
+        better, until the active node writes its own again."""
+        known = self._active
+        if found is None or (known is not None and (found.term < known.term and self._is_connected)):
+            return
+        if known is not None and (found.term, found.node) == (known.term, known.node):
             return
         self.leave(now)
-        if found is not None and found.node != self._settings.node:
+        if found.node != self._settings.node:
             self._active, self._redial_ms = found, REDIAL_MS[0]
             self._dial(now)
 

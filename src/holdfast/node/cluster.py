@@ -245,6 +245,8 @@ class Clustering:
             self._main.wake()
             raise
         self.applied(copy.index)
+        if self._seen is not None:                       # the state that was put back names an active node of its own time
+            self._main.submit_own(Internal(partial(_advertise, self._uuid(), self._seen)))
 
     async def _install_own(self) -> None:
         """What all others get by following. A state under another root key seals the node, as it does theirs."""

@@ -181,8 +181,15 @@ def test_a_newer_advertisement_takes_the_place_of_the_old(node: Node) -> None:
     assert [effect.node for effect in of(effects, do.HangUp)] == [A, A]
     assert of(effects, do.Dial)[0].node == C
     assert node.state is State.STANDBY
-    assert node.step(saw.ActiveSeen(advertisement=advertisement(3, A))) == (), "an older one changes nothing"
     assert node.step(saw.ActiveSeen(advertisement=advertisement(5, C))) == ()
+
+
+def test_an_advertisement_that_a_state_put_back_brings_cuts_nobody_off(node: Node) -> None:
+    node.unseal().read()
+    assert node.step(saw.ActiveSeen(advertisement=advertisement(2, C))) == (), "older than what it is connected by"
+    assert node.step(saw.ActiveSeen(advertisement=None)) == ()
+    assert of(node.step(saw.ActiveSeen(advertisement=advertisement(99, C))), do.Dial)[0].node == C, "of another cluster, perhaps"
+    assert of(node.step(saw.ActiveSeen(advertisement=advertisement(3, A))), do.Dial)[0].node == A, "and the active node's again"
 
 
 def test_its_own_advertisement_is_nobody_to_dial(node: Node) -> None:
