@@ -1,14 +1,17 @@
 """Keeps one outgoing link to each of some addresses: for those who send often, need no answer on the same link, and can lose a message.
 
+Messages go in two lanes. What is *in order* (the entries of a log) waits in one that keeps its order however long its bodies are; when it
+is full, what comes is lost. All else passes it, and when its own lane is full, the oldest is lost.
+
 Invariants:
 1. At most one link to an address, or one try; between tries it waits ever longer, unless `poke` says that now is a good time.
-2. What waits for a link that is not up, or that does not keep up, is bounded, the oldest goes first; and nobody hears what is long out of
-   date.
+2. What waits for a link that is not up, or that does not keep up, is bounded; and nobody hears what is long out of date.
 3. `on_reset` is called when an established link has ended without a word, at once: a hint that the other side died.
 """
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import suppress
 from typing import Final
 
 from holdfast.cluster.frame import Bounds
@@ -17,11 +20,13 @@ from holdfast.cluster.port import Alpn, Link, LinkError, Port, Receiver
 from holdfast.cluster.stream import Streams
 from holdfast.limits import (
     CLUSTER_DIAL_S,
+    CLUSTER_IN_ORDER_MAX_BYTES,
     CLUSTER_PENDING_HIGH_BYTES,
     CLUSTER_QUEUE_MAX,
     CLUSTER_QUEUE_MAX_BYTES,
     CLUSTER_QUEUE_S,
     CLUSTER_REDIAL_S,
+    CLUSTER_WHOLE_BYTES,
 )
 from holdfast.telemetry.log import Logger
 
@@ -29,12 +34,15 @@ _STEADY_S: Final = 1.0                               # a link that lived shorter
 
 
 class Mesh:
-    """`credentials` is asked at each try, so that new ones count at once. `receiver`: who takes what comes back from an address."""
+    """`credentials` is asked at each try, so that new ones count at once. `receiver`: who takes what comes back from an address.
+
+    `in_order`: the kinds whose messages keep their order.
+    """
 
     def __init__(self, port: Port, alpn: Alpn, credentials: Callable[[], Credentials], *, bounds: Bounds, log: Logger,
-                 receiver: Callable[[str], Receiver], on_reset: Callable[[str], None]) -> None:
+                 receiver: Callable[[str], Receiver], on_reset: Callable[[str], None], in_order: Collection[int] = ()) -> None:
         self.port, self.alpn, self.credentials, self.bounds, self.log = port, alpn, credentials, bounds, log
-        self.receiver, self.on_reset = receiver, on_reset
+        self.receiver, self.on_reset, self.in_order = receiver, on_reset, frozenset(in_order)
         self._peers: dict[str, _Peer] = {}
 
     def keep(self, addresses: Collection[str]) -> None:
@@ -73,6 +81,55 @@ class Mesh:
         return peer
 
 
+class _Lane:
+    """What waits for one link. It is bounded; the longest message fits if it is alone."""
+
+    def __init__(self, max_bytes: int, *, in_order: bool) -> None:
+        self._max_bytes, self._in_order = max_bytes, in_order
+        self._waiting: deque[tuple[float, int, bytes]] = deque()     # since when, kind, body
+        self._bytes = 0
+        self._added = asyncio.Event()
+        self._is_sending = False
+
+    @property
+    def is_idle(self) -> bool:
+        return not self._waiting and not self._is_sending
+
+    def put(self, kind: int, body: bytes) -> None:
+        self._waiting.append((asyncio.get_running_loop().time(), kind, body))
+        self._bytes += len(body)
+        self._added.set()
+        while len(self._waiting) > CLUSTER_QUEUE_MAX or (self._bytes > self._max_bytes and len(self._waiting) > 1):
+            _, _, lost = self._waiting.pop() if self._in_order else self._waiting.popleft()
+            self._bytes -= len(lost)
+
+    def clear(self) -> None:
+        self._waiting.clear()
+        self._bytes = 0
+
+    async def drain(self, link: Link, streams: Streams) -> None:
+        """Sends until the link ends."""
+        up_since = asyncio.get_running_loop().time()
+        with suppress(LinkError):
+            while True:
+                while not self._waiting:
+                    self._added.clear()
+                    await self._added.wait()
+                await link.drained()
+                since, kind, body = self._waiting.popleft()
+                self._bytes -= len(body)
+                if since + CLUSTER_QUEUE_S < up_since:
+                    continue
+                if not self._in_order:
+                    streams.send(kind, body)
+                    continue
+                self._is_sending = True
+                try:
+                    await streams.send_whole(kind, body)
+                finally:
+                    self._is_sending = False
+
+
 class _Peer:
     """One address. It is the receiver of its link."""
 
@@ -81,8 +138,8 @@ class _Peer:
         self._inner = mesh.receiver(address)
         self._streams: Streams | None = None         # there while the link is up
         self._link: Link | None = None
-        self._queue: deque[tuple[float, int, bytes]] = deque()   # since when, kind, body
-        self._queued_bytes = 0
+        self._in_order = _Lane(CLUSTER_IN_ORDER_MAX_BYTES, in_order=True)
+        self._others = _Lane(CLUSTER_QUEUE_MAX_BYTES, in_order=False)
         self._wake = asyncio.Event()                 # poked, or the link has ended
         self._poked = self._is_stopped = False
         self._said: str | None = None                # the last reason in the log
@@ -93,16 +150,13 @@ class _Peer:
         return self._streams is not None
 
     def send(self, kind: int, body: bytes) -> None:
+        lane = self._in_order if kind in self._mesh.in_order else self._others
         streams, link = self._streams, self._link
-        if streams is not None and link is not None and not self._queue and link.pending_bytes < CLUSTER_PENDING_HIGH_BYTES:
+        if (streams is not None and link is not None and len(body) <= CLUSTER_WHOLE_BYTES and lane.is_idle
+                and link.pending_bytes < CLUSTER_PENDING_HIGH_BYTES):
             streams.send(kind, body)
-            return
-        self._queue.append((asyncio.get_running_loop().time(), kind, body))
-        self._queued_bytes += len(body)
-        while len(self._queue) > CLUSTER_QUEUE_MAX or (self._queued_bytes > CLUSTER_QUEUE_MAX_BYTES and len(self._queue) > 1):
-            self._queued_bytes -= len(self._queue.popleft()[2])
-        if streams is not None and len(self._queue) == 1:
-            self._wake.set()                         # the task sends the rest once the link has drained
+        else:
+            lane.put(kind, body)
 
     async def send_stream(self, kind: int, header: bytes, chunks: AsyncIterator[bytes]) -> None:
         if self._streams is None:
@@ -127,6 +181,7 @@ class _Peer:
     def closed(self, why: str) -> None:
         was_reset = self._link is not None and self._link.was_reset
         self._streams = self._link = None
+        self._in_order.clear()                       # with a gap before it, the rest is worth nothing
         self._wake.set()
         if not self._is_stopped:
             self._say("cluster.peer_lost", why)
@@ -164,31 +219,25 @@ class _Peer:
 
     async def _serve(self) -> None:
         """Until the link has ended: sends what was not sent at once."""
-        loop = asyncio.get_running_loop()
-        while (streams := self._streams) is not None and (link := self._link) is not None:
-            self._wake.clear()
-            try:
-                while self._queue and self._streams is streams:
-                    await link.drained()
-                    since, kind, body = self._queue.popleft()
-                    self._queued_bytes -= len(body)
-                    if loop.time() - since < CLUSTER_QUEUE_S:
-                        streams.send(kind, body)
-            except LinkError:
-                self._queue.clear()                  # `closed` comes and says why; what waited is late by then
-                self._queued_bytes = 0
-            if self._streams is streams:
+        link, streams = self._link, self._streams
+        if link is None or streams is None:
+            return
+        draining = [asyncio.get_running_loop().create_task(lane.drain(link, streams)) for lane in (self._in_order, self._others)]
+        try:
+            while self._link is link:
+                self._wake.clear()
                 await self._wake.wait()
+        finally:
+            for task in draining:
+                task.cancel()
 
     async def _pause(self, delay_s: float) -> None:
         if self._poked:
             return
         self._wake.clear()
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(delay_s):
                 await self._wake.wait()
-        except TimeoutError:
-            return
 
     def _say(self, event: str, why: str) -> None:
         """One line for each change: a node that is down for hours says so once."""

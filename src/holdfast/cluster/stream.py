@@ -179,7 +179,7 @@ class Streams:
         elif len(body) > min(self._bounds.get(kind, -1), CLUSTER_WHOLE_MAX_BYTES):
             raise InvariantError(f"a body of kind {kind:#06x} with {len(body)} bytes: the limit is {self._bounds.get(kind)}")
         elif self._closed is None:
-            task = asyncio.get_running_loop().create_task(self._send_whole(kind, body))
+            task = asyncio.get_running_loop().create_task(self._send_alone(kind, body))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
@@ -189,12 +189,20 @@ class Streams:
             raise InvariantError(f"a stream's header of {len(header)} bytes: the limit is {CLUSTER_STREAM_HEADER_MAX_BYTES}")
         await self._send(kind, _Shape.STREAM, 0, header, chunks)
 
-    async def _send_whole(self, kind: int, body: bytes) -> None:
+    async def send_whole(self, kind: int, body: bytes) -> None:
+        """As `send`; for a long body it returns once the other side has all of it: whoever waits for that keeps the order. LinkError."""
+        if len(body) <= CLUSTER_WHOLE_BYTES:
+            self.link.send(kind, body)
+            return
+
         async def whole() -> AsyncIterator[bytes]:
             yield body
 
+        await self._send(kind, _Shape.WHOLE, len(body), b"", whole())
+
+    async def _send_alone(self, kind: int, body: bytes) -> None:
         with suppress(LinkError):                    # the link has ended, and with it what was sent
-            await self._send(kind, _Shape.WHOLE, len(body), b"", whole())
+            await self.send_whole(kind, body)
 
     async def _send(self, kind: int, shape: _Shape, size: int, header: bytes, chunks: AsyncIterator[bytes]) -> None:
         async with self._slots:

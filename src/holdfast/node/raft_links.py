@@ -10,13 +10,13 @@ from holdfast.cluster import Alpn, Bounds, Credentials, Identity, Incoming, Link
 from holdfast.engine import Table
 from holdfast.errors import HoldfastError
 from holdfast.limits import FRAME_MAX_BYTES
-from holdfast.storage.raft import RaftLog
+from holdfast.storage.raft import RaftLog, is_append
 from holdfast.telemetry.log import Logger
 
 RAFT_IDENTITY = Table("core/raft/tls", Identity)
 """Made at init, handed to whoever joins: all members show it and take it."""
-RAFT_MESSAGE, RAFT_SNAPSHOT = 0x0100, 0x0101
-RAFT_BOUNDS: Bounds = {RAFT_MESSAGE: FRAME_MAX_BYTES, RAFT_SNAPSHOT: 0}
+RAFT_MESSAGE, RAFT_SNAPSHOT, RAFT_APPEND = 0x0100, 0x0101, 0x0102
+RAFT_BOUNDS: Bounds = {RAFT_MESSAGE: FRAME_MAX_BYTES, RAFT_SNAPSHOT: 0, RAFT_APPEND: FRAME_MAX_BYTES}
 
 
 class _Silent:
@@ -36,7 +36,7 @@ class _FromMember:
         self._receive = receive
 
     def received(self, kind: int, body: bytes) -> None:
-        if kind == RAFT_MESSAGE:
+        if kind in (RAFT_MESSAGE, RAFT_APPEND):
             self._receive(body)
 
     def closed(self, why: str) -> None:
@@ -50,7 +50,7 @@ class RaftLinks:
         self._port, self._log, self._logger = port, log, logger
         self._credentials = Credentials(own=identity, accepts=(identity.certificate,))
         self._mesh = Mesh(port, Alpn.RAFT, lambda: self._credentials, bounds=RAFT_BOUNDS, log=logger, receiver=lambda _: _Silent(),
-                          on_reset=self._reset)
+                          on_reset=self._reset, in_order=(RAFT_APPEND,))
         self._links: list[Link] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -73,7 +73,8 @@ class RaftLinks:
 
     def send(self, to: int, address: str, data: bytes) -> None:
         """One message to the member `to`; lost if there is no link to it and none comes soon."""
-        self._mesh.send(address, RAFT_MESSAGE, data)
+        if address:
+            self._mesh.send(address, RAFT_APPEND if is_append(data) else RAFT_MESSAGE, data)
 
     def send_snapshot(self, to: int, address: str, header: bytes, chunks: AsyncIterator[bytes], done: Callable[[bool], None]) -> None:
         self._spawn(self._send_snapshot(address, header, chunks, done))

@@ -12,7 +12,7 @@ from holdfast.ids import Millis, NodeId
 
 NOW_MS = Millis(1_700_000_000_000)
 KIND, LARGE = 7, 8
-BOUNDS = {KIND: 200_000, LARGE: 64 << 20}
+BOUNDS = {KIND: 200_000, LARGE: 64 << 20, 9: 64 << 20}
 WITHIN_S = 5.0
 
 

@@ -10,6 +10,8 @@ from holdfast.cluster import Alpn, Credentials, Incoming, Link, LinkError, Mesh,
 from holdfast.cluster.link import TlsLink
 from holdfast.limits import CLUSTER_QUEUE_MAX, CLUSTER_QUEUE_MAX_BYTES
 
+ENTRIES = 9
+
 
 class Replies(Inbox):
     """Of an address: its links may end many times."""
@@ -28,7 +30,7 @@ class Meshed(Node):
         self.came: list[Incoming] = []
         self.credentials = credentials
         self.mesh = Mesh(self.port, Alpn.RAFT, lambda: self.credentials, bounds=BOUNDS, log=self.heard.log, receiver=lambda _: self.replies,
-                         on_reset=self.resets.append)
+                         on_reset=self.resets.append, in_order=(ENTRIES,))
 
     def accept(self, link: Link) -> Streams:  # type: ignore[override]  # with streams in between
         streams = Streams(super().accept(link), bounds=BOUNDS, opened=self.came.append)
@@ -133,6 +135,58 @@ def test_what_waits_for_a_link_is_bounded_and_the_oldest_goes_first() -> None:
     run(main)
 
 
+def test_entries_keep_their_order_however_long_they_are_and_all_else_passes_them() -> None:
+    async def main() -> None:
+        a, b = Meshed("a"), Meshed("b")
+        b.mesh.keep([await a.listen()])
+        await until(lambda: b.mesh.is_up(a.address))
+        sizes = (100, 5_000_000, 100, 200_000, 0, 1_000_000, 100)
+        for n, size in enumerate(sizes):
+            b.mesh.send(a.address, ENTRIES, bytes([n]) * size)
+            b.mesh.send(a.address, KIND, bytes([n]))
+        _, arrived = await a.wait_for_link()
+        frames = await arrived.wait_for(2 * len(sizes))
+        assert [body for kind, body in frames if kind == ENTRIES] == [bytes([n]) * size for n, size in enumerate(sizes)]
+        assert [kind for kind, _ in frames].index(ENTRIES, 1) > len(sizes)   # all of the others came before the second one
+        b.mesh.close()
+    run(main)
+
+
+def test_of_entries_that_find_no_room_the_newest_are_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those behind a gap are worth nothing to a log."""
+    monkeypatch.setattr("holdfast.cluster.mesh.CLUSTER_IN_ORDER_MAX_BYTES", 1_000_000)
+
+    async def main() -> None:
+        a, b = Meshed("a"), Meshed("b")
+        address = await a.listen()
+        for n in range(10):
+            b.mesh.send(address, ENTRIES, bytes([n]) * 300_000)
+        _, arrived = await a.wait_for_link()
+        frames = await arrived.wait_for(3)
+        await until(lambda: b.mesh._peers[address]._in_order.is_idle)
+        b.mesh.send(address, ENTRIES, bytes([9]) * 2_000_000)        # longer than the bound, alone
+        frames = await arrived.wait_for(4)
+        assert [body[0] for _, body in frames] == [0, 1, 2, 9]
+        b.mesh.close()
+    run(main)
+
+
+def test_entries_are_forgotten_with_their_link() -> None:
+    async def main() -> None:
+        a, b = Meshed("a"), Meshed("b")
+        b.mesh.keep([await a.listen()])
+        await until(lambda: b.mesh.is_up(a.address))
+        for _ in range(5):
+            b.mesh.send(a.address, ENTRIES, bytes(5_000_000))
+        a.last._transport.abort()
+        await a.wait_for_link(2)
+        await until(lambda: b.mesh.is_up(a.address))
+        b.mesh.send(a.address, ENTRIES, b"new")
+        assert await a.inboxes[1].wait_for(1) == [(ENTRIES, b"new")]
+        b.mesh.close()
+    run(main)
+
+
 def test_what_has_waited_too_long_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("holdfast.cluster.mesh.CLUSTER_QUEUE_S", 0.0)
 
@@ -141,7 +195,7 @@ def test_what_has_waited_too_long_is_not_sent(monkeypatch: pytest.MonkeyPatch) -
         b.mesh.send(await a.listen(), KIND, b"out of date")
         await until(lambda: b.mesh.is_up(a.address))
         _, arrived = await a.wait_for_link()
-        await until(lambda: not b.mesh._peers[a.address]._queue)
+        await until(lambda: b.mesh._peers[a.address]._others.is_idle)
         b.mesh.send(a.address, KIND, b"news")
         assert await arrived.wait_for(1) == [(KIND, b"news")]
         b.mesh.close()

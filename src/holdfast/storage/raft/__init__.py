@@ -2,6 +2,6 @@
 from holdfast.storage.raft.form import Member
 from holdfast.storage.raft.log import SIZES, Peer, RaftLog, RaftStatus, Sizes
 from holdfast.storage.raft.timing import TIMING, Timing
-from holdfast.storage.raft.transport import Transport
+from holdfast.storage.raft.transport import Transport, is_append
 
-__all__ = ["SIZES", "TIMING", "Member", "Peer", "RaftLog", "RaftStatus", "Sizes", "Timing", "Transport"]
+__all__ = ["SIZES", "TIMING", "Member", "Peer", "RaftLog", "RaftStatus", "Sizes", "Timing", "Transport", "is_append"]

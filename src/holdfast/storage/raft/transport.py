@@ -11,6 +11,7 @@ import msgspec
 from holdfast.ids import Index
 
 OURS = 0xFF
+_APPEND = b"\x08\x03"                               # how raft's message with entries begins: field 1, its kind, is 3
 
 
 class Transport(Protocol):
@@ -73,6 +74,14 @@ def read(data: bytes) -> NotAMember | FromMember | WantState | None:
         return _ours(data[1:])
     except msgspec.MsgspecError:
         return None
+
+
+def is_append(data: bytes) -> bool:
+    """Is it entries for a follower? Those are of use only in order, and can be long; all else is short, and late if it waits for them."""
+    if data[:1] == bytes((OURS,)):
+        message = read(data)
+        return isinstance(message, FromMember) and message.message.startswith(_APPEND)
+    return data.startswith(_APPEND)
 
 
 def write_header(header: StateHeader) -> bytes:
