@@ -12,6 +12,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import BinaryIO
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 from holdfast.cli import json_text
@@ -19,7 +20,7 @@ from holdfast.cli.errors import ApiError, ExchangeError, Instead
 from holdfast.cli.json_text import Json
 from holdfast.cli.secret import Secret, mapping, parse_secret, strings
 from holdfast.cli.settings import Settings
-from holdfast.cli.transport import CannotConnect, HttpRequest, HttpResponse, Transport
+from holdfast.cli.transport import CannotConnect, HttpRequest, HttpResponse, Sink, Transport
 from holdfast.limits import CLI_RETRY_WAIT_MS
 
 Query = Sequence[tuple[str, str]]
@@ -98,6 +99,14 @@ class Client:
         """As `call`, the answer read as a secret."""
         return parse_secret(self.call(method, path, data).body)
 
+    def download(self, path: str, sink: Sink) -> None:
+        """An answer of any size."""
+        self.exchange("GET", path, sink=sink)
+
+    def upload(self, path: str, file: BinaryIO) -> None:
+        """A file of any size."""
+        self.exchange("POST", path, upload=file)
+
     def _secret(
         self, method: str, path: str, *, query: Query = (), body: bytes | None = None, content_type: str = "", missing_is_none: bool = False
     ) -> Secret | None:
@@ -112,9 +121,13 @@ class Client:
             raise
         return parse_secret(response.body)
 
-    def exchange(self, method: str, path: str, *, query: Query = (), body: bytes | None = None, content_type: str = "") -> HttpResponse:
+    def exchange(
+        self, method: str, path: str, *, query: Query = (), body: bytes | None = None, content_type: str = "",
+        upload: BinaryIO | None = None, sink: Sink | None = None
+    ) -> HttpResponse:  # fmt: skip
         """One request and its answer, whatever is in it. Raises ApiError for an error status."""
-        request = HttpRequest(method=method, url=self._url(path, query), headers=self._headers(method, path, content_type), body=body)
+        headers = self._headers(method, path, content_type)
+        request = HttpRequest(method=method, url=self._url(path, query), headers=headers, body=body, upload=upload, sink=sink)
         if not self.token.isprintable():
             raise ExchangeError("configured Vault token contains non-printable characters and cannot be used")
         if self._settings.show_curl:

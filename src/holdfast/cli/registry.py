@@ -18,7 +18,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "lease": ("lease",),
     "list": ("logical",),
     "login": ("login",),
-    "operator": ("operator", "operator_init"),
+    "operator": ("operator", "operator_init", "operator_raft", "operator_autopilot", "operator_snapshot"),
     "patch": ("logical",),
     "path-help": ("info",),
     "policy": ("policy",),
@@ -36,11 +36,9 @@ MODULES: Mapping[str, tuple[str, ...]] = {
 MISSING = frozenset((
     "agent", "agent generate-config", "debug", "events", "events subscribe", "hcp", "monitor",
     "namespace", "namespace create", "namespace delete", "namespace list", "namespace lock", "namespace lookup", "namespace patch",
-    "namespace unlock", "operator diagnose", "operator generate-root", "operator migrate", "operator raft", "operator raft autopilot",
-    "operator raft autopilot get-config", "operator raft autopilot set-config", "operator raft autopilot state", "operator raft join",
-    "operator raft list-peers", "operator raft remove-peer", "operator raft snapshot", "operator raft snapshot restore",
-    "operator raft snapshot save", "operator rekey", "operator usage", "operator utilization", "pki", "pki health-check", "pki issue",
-    "pki list-intermediates", "pki reissue", "pki verify-sign", "plugin", "plugin deregister", "plugin info", "plugin list",
+    "namespace unlock", "operator diagnose", "operator generate-root", "operator migrate", "operator rekey", "operator usage",
+    "operator utilization", "pki", "pki health-check", "pki issue", "pki list-intermediates", "pki reissue",
+    "pki verify-sign", "plugin", "plugin deregister", "plugin info", "plugin list",
     "plugin register", "plugin reload", "plugin reload-status", "plugin runtime", "proxy", "ssh", "transform", "transform import",
     "transform import-version", "transit", "transit import", "transit import-version", "version-history",
 ))  # fmt: skip

@@ -10,12 +10,13 @@ import socket
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from io import SEEK_END
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 from urllib.parse import SplitResult, urlsplit
 
 from holdfast.cli.errors import API, ExchangeError, Failure
 from holdfast.cli.settings import Settings, TlsSettings
-from holdfast.limits import CLI_RESPONSE_MAX_BYTES
+from holdfast.limits import CLI_RESPONSE_MAX_BYTES, STREAM_CHUNK_BYTES
 
 if TYPE_CHECKING:
     import ssl
@@ -24,14 +25,26 @@ _UNIX = "unix://"
 _LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
+class Sink(Protocol):
+    """Takes an answer that is too large to be held."""
+
+    def begin(self) -> None:
+        """A whole answer follows; what came before, of one that broke off, does not count."""
+
+    def write(self, piece: bytes) -> None: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpRequest:
-    """`url` is absolute and encoded; of a unix socket its host stands for the socket."""
+    """`url` is absolute and encoded; of a unix socket its host stands for the socket. `upload`: a file, from its beginning, in place of the
+    body. `sink`: takes the body of an answer with status 200."""
 
     method: str
     url: str
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes | None = None
+    upload: BinaryIO | None = None
+    sink: Sink | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +83,8 @@ class HttpTransport:
             with closing(connection):
                 _write(connection, request, target)
                 answer = connection.getresponse()
+                if request.sink is not None and answer.status == 200:
+                    _pour(answer, request.sink)
                 body = answer.read(CLI_RESPONSE_MAX_BYTES + 1)
         except (OSError, http.client.HTTPException) as error:
             raise _explain(request, parts, error, self._settings) from error
@@ -105,10 +120,21 @@ class HttpTransport:
         return self._context
 
 
+def _pour(answer: http.client.HTTPResponse, sink: Sink) -> None:
+    sink.begin()
+    while piece := answer.read(STREAM_CHUNK_BYTES):
+        sink.write(piece)
+
+
 def _write(connection: http.client.HTTPConnection, request: HttpRequest, target: str) -> None:
     connection.putrequest(request.method, target, skip_accept_encoding=True)
     for name, value in request.headers:
         connection.putheader(name, value)
+    if request.upload is not None:
+        connection.putheader("Content-Length", str(request.upload.seek(0, SEEK_END)))
+        request.upload.seek(0)
+        connection.endheaders(request.upload)
+        return
     if request.body is not None or request.method in ("PUT", "POST", "PATCH"):
         connection.putheader("Content-Length", str(len(request.body or b"")))
     connection.endheaders(request.body)

@@ -62,6 +62,7 @@ class FakeServer:
     answers: dict[str, list[HttpResponse]] = field(default_factory=dict)
     requests: list[HttpRequest] = field(default_factory=list)
     settings: list[Settings] = field(default_factory=list)
+    uploads: list[bytes] = field(default_factory=list)
     is_down: bool = False
 
     def on(self, target: str, body: object = None, *, status: int = 200, headers: Mapping[str, str] | None = None) -> None:
@@ -79,7 +80,15 @@ class FakeServer:
         answers = self.answers.get(f"{request.method} {parts.path.removeprefix('/v1/')}{query}")
         if not answers:
             return HttpResponse(status=404, body=b'{"errors":["no handler for route"]}')
-        return answers.pop(0) if len(answers) > 1 else answers[0]
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        if request.upload is not None:
+            request.upload.seek(0)
+            self.uploads.append(request.upload.read())
+        if request.sink is not None and answer.status == 200:
+            request.sink.begin()
+            for at in range(0, len(answer.body), 1_000):
+                request.sink.write(answer.body[at : at + 1_000])
+        return answer
 
     def sent(self, at: int = -1) -> tuple[str, str, object]:
         """Method, target and JSON body of a request."""
