@@ -341,7 +341,7 @@ impl RaftNode {
 
     fn is_acceptable(&self, message: &Message, gated: bool, is_snapshot: bool) -> bool {
         let raft = &self.raw.raft;
-        if message.to != raft.id || message.from == raft.id || message.from == 0 {
+        if message.to != raft.id || message.from == raft.id || message.from == 0 || message.term == 0 {
             return false;
         }
         match message.get_msg_type() {
@@ -349,11 +349,23 @@ impl RaftNode {
             // Also from who is no member here: this node may lack the change that made it one.
             MessageType::MsgRequestVote | MessageType::MsgRequestPreVote => !gated || message.context == CAMPAIGN_TRANSFER,
             MessageType::MsgSnapshot => is_snapshot,
-            // A leader never tells of more than the follower has: raft would end the process.
+            // What no leader says ends the process in raft: here it is a message lost.
             MessageType::MsgHeartbeat => message.commit <= raft.raft_log.last_index(),
-            MessageType::MsgAppend => message.entries.iter().zip(message.index + 1..).all(|(entry, index)| entry.index == index),
+            MessageType::MsgAppend => {
+                (message.index == 0) == (message.log_term == 0)
+                    && message.entries.iter().zip(message.index + 1..).all(|(entry, index)| {
+                        entry.index == index && entry.term != 0 && entry.term <= message.term && !self.contradicts(index, entry.term)
+                    })
+            }
+            MessageType::MsgAppendResponse => message.index <= raft.raft_log.last_index(),
             _ => true,
         }
+    }
+
+    /// Is another entry committed there?
+    fn contradicts(&self, index: u64, term: u64) -> bool {
+        let log = &self.raw.raft.raft_log;
+        index <= log.committed && log.term(index).is_ok_and(|known| known != 0 && known != term)
     }
 
     fn apply(&mut self, py: Python<'_>, found: &mut Ready, committed: &[Entry]) -> PyResult<()> {

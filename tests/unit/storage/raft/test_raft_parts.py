@@ -1,0 +1,141 @@
+"""The parts beside raft: times, the gate and the hold, who the members are, which record holds which entries, and what is written."""
+import pytest
+
+from holdfast.errors import IntegrityError, InvariantError
+from holdfast.ids import Index, Millis, NodeId
+from holdfast.storage import WriteBatch
+from holdfast.storage.raft import form
+from holdfast.storage.raft.extents import Extents
+from holdfast.storage.raft.form import Base, Change, HardState, Install, Member
+from holdfast.storage.raft.gate import Gate, Hold
+from holdfast.storage.raft.members import Members
+from holdfast.storage.raft.timing import TIMING, Timing
+
+
+def test_times_that_break_the_rules_are_refused() -> None:
+    for wrong in ({"hold": 195}, {"lease": 190}, {"suspicion_min": 250}, {"suspicion_max": 500}):
+        with pytest.raises(InvariantError):
+            Timing(**wrong)
+
+
+def test_performance_multiplier_stretches_suspicion_alone() -> None:
+    slow = Timing(multiplier=5)
+    assert (TIMING.election_ticks, slow.election_ticks) == (16, 112)
+    assert max(slow.patience(draw) for draw in range(1_000)) == 120
+    assert slow.vote_gate == TIMING.vote_gate
+
+
+def test_rule_7_a_hold_counts_from_before_the_round_that_confirmed_it() -> None:
+    gate = Gate(TIMING, Millis(0))
+    hold = Hold(TIMING, gate)
+    first, second = hold.begin_round(3, Millis(1_000)), hold.begin_round(3, Millis(1_050))
+    assert first
+    assert second
+    hold.confirmed(second)
+    assert hold.until(3) == 1_050 + TIMING.hold
+    hold.confirmed(first)
+    assert hold.until(3) == 1_050 + TIMING.hold, "an older round says nothing new"
+    assert hold.until(4) == 0
+    assert gate.opens_at == 1_050 + TIMING.vote_gate, "rule 8: a leader gates itself too"
+
+
+def test_rule_7_what_changes_the_members_or_the_leader_voids_rounds_under_way() -> None:
+    hold = Hold(TIMING, Gate(TIMING, Millis(0)))
+    context = hold.begin_round(3, Millis(1_000))
+    assert context
+    hold.void()
+    hold.confirmed(context)
+    assert hold.until(3) == 0
+    hold.confirmed(b"never begun")
+
+
+def test_rule_10_a_hold_given_up_does_not_come_back_in_its_term() -> None:
+    hold = Hold(TIMING, Gate(TIMING, Millis(0)))
+    context = hold.begin_round(3, Millis(1_000))
+    assert context
+    hold.confirmed(context)
+    assert hold.give_up(3) == 1_180
+    assert hold.until(3) == 0
+    assert hold.begin_round(3, Millis(1_100)) is None
+    assert hold.begin_round(4, Millis(1_200)) is not None
+
+
+def test_rule_8_the_gate_is_shut_from_the_start_and_after_a_leader_spoke() -> None:
+    gate = Gate(TIMING, Millis(500))
+    assert gate.is_shut(Millis(699))
+    assert not gate.is_shut(Millis(700))
+    gate.heard_leader(Millis(650))
+    gate.heard_leader(Millis(600))
+    assert gate.is_shut(Millis(849))
+    assert not gate.is_shut(Millis(850))
+
+
+def member(number: int, *, voter: bool = True) -> Member:
+    return Member(id=NodeId(f"n{number}"), raft_id=number, address=f"a{number}:1", voter=voter)
+
+
+def test_members_are_those_of_the_base_and_every_change_since() -> None:
+    members = Members(4, [member(1), member(2)], 2)
+    members.apply(7, Change(member=member(3, voter=False)))
+    members.apply(9, Change(member=member(3)))
+    members.apply(12, Change(member=member(2), remove=True))
+    assert [one.raft_id for one in members.at(4)] == [1, 2]
+    assert [one.voter for one in members.at(8)] == [True, True, False]
+    assert members.at(11) == (member(1), member(2), member(3))
+    assert members.sorted() == (member(1), member(3))
+    assert members.is_removed
+    assert members.changed_at == 12
+    members.trim(9)
+    assert members.at(10) == (member(1), member(2), member(3))
+    members.apply(15, Change(member=member(2)))
+    assert not members.is_removed
+    assert not members.is_alone
+
+
+def test_later_records_replace_what_earlier_ones_held() -> None:
+    extents = Extents(0)
+    extents.add(Index(1), 1, 5, 1)
+    extents.add(Index(2), 6, 9, 4)
+    extents.add(Index(3), 4, 4, 0)
+    assert extents.last == 4
+    assert extents.of(3) == (1, 1, 3, 1)
+    assert extents.of(4) == (3, 4, 4, 1)
+    assert extents.of(5) is None
+    assert extents.of_wal(9) == (3, 4, 4, 1)
+    with pytest.raises(IntegrityError):
+        extents.add(Index(4), 6, 6, 0)
+    extents.trim(2)
+    assert extents.of(2) is None
+    assert extents.of(3) == (1, 3, 3, 1)
+    assert extents.next_after(Index(1)) == (3, 4, 4, 1)
+    extents.add(Index(5), 1, 2, 0)
+    assert extents.last == 2, "also what lies behind the base replaces what came after it"
+    extents.reset(20)
+    assert extents.last == 20
+    assert extents.next_after(Index(0)) is None
+
+
+def test_what_is_written_is_read_back() -> None:
+    group = [WriteBatch(index=Index(5 + at), time_ms=Millis(1), changes={"k": b"v", "gone": None}) for at in range(3)]
+    data = form.write_group(group)
+    assert form.read_group(data) == group
+    assert (form.kind_of(data), form.first_index(data), form.last_index(data[:16])) == (form.BATCHES, 5, 7)
+    install = Install(index=Index(9), generation=2, size=10, digest="ab")
+    data = form.write_install(install)
+    assert (form.kind_of(data), form.last_index(data), form.read_install(data)) == (form.INSTALL, 9, install)
+    state = HardState(3, 1 << 62, 9)
+    assert form.read_record(form.write_record(7, state, b"entries")) == (7, state, b"entries")
+    change, base = Change(member=member(1), remove=True), Base(index=3, term=2, record=9, void=1, members=(member(1),))
+    assert form.read_change(form.write_change(change)) == change
+    assert form.read_base(form.write_base(base)) == base
+
+
+@pytest.mark.parametrize("read", [form.read_group, form.read_install, form.read_record, form.read_change, form.last_index])
+@pytest.mark.parametrize("data", [b"", b"\x00" * 40, b"\xff" * 40, b"\x01" + bytes(9), b"\x09" + bytes(60)])
+def test_what_cannot_be_read_is_refused(read: object, data: bytes) -> None:
+    assert callable(read)
+    try:
+        found = read(data)
+    except IntegrityError:
+        return
+    assert read in (form.last_index, form.read_group), found
