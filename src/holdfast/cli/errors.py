@@ -6,19 +6,15 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import TYPE_CHECKING
 
+from holdfast.cli.exchange import ExchangeError
+from holdfast.cli.secret import Secret
 from holdfast.errors import HoldfastError
 
-if TYPE_CHECKING:
-    from holdfast.cli.secret import Secret
+__all__ = ["API", "USAGE", "ApiError", "ExchangeError", "Explained", "Failure", "Instead"]
 
 USAGE = 1
 API = 2
-
-
-class ExchangeError(HoldfastError):
-    """No usable answer came back: the network, TLS, or a body that is not what it should be."""
 
 
 class ApiError(ExchangeError):

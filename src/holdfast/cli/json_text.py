@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from holdfast.cli.errors import ExchangeError
+from holdfast.cli.exchange import ExchangeError
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from holdfast.cli.errors import ExchangeError
+from holdfast.cli.exchange import ExchangeError
 from holdfast.cli.json_text import Json, Number, Record, parse
 
 Object = Mapping[str, Json]
