@@ -164,6 +164,12 @@ class Committer:
             await asyncio.wait({self._appending})
         self._abandon(FenceLost("another node is active"))
 
+    def refuse_rest(self, error: Exception) -> None:
+        """Nobody tells V here any more: whoever still waits for it learns no more than that."""
+        answers, self._answers = self._answers, {}
+        for answer in answers.values():
+            _refuse(answer, error)
+
     def _run(self, work: Work, answer: "asyncio.Future[Served]") -> None:
         if self._stopped:
             self._orphaned(work, answer, FenceLost("this node is not active any more"))
@@ -309,15 +315,25 @@ class Committer:
             answer.set_result(reply)
 
     async def _effects(self, commit: Commit, answer: "asyncio.Future[Served]") -> None:
-        for effect in commit.effects:
-            await self._perform(effect)
-        self._answer(answer, commit.reply, responses_of(commit.audit))
+        reply: Served = commit.reply
+        try:
+            for effect in commit.effects:
+                await self._perform(effect)
+        except HoldfastError as error:                   # what was committed stays so
+            reply = envelope.failed(error)
+        except Exception as error:
+            self._answer(answer, envelope.failed(HandlerError(f"{type(error).__name__} in an effect")), responses_of(commit.audit))
+            raise
+        self._answer(answer, reply, responses_of(commit.audit))
 
     async def _do(self, effect: Effect, audit: Sequence[AuditEntry], answer: "asyncio.Future[Served]") -> None:
         try:
             reply = await self._perform(effect)
         except HoldfastError as error:
             reply = envelope.failed(error)
+        except Exception as error:                       # whoever waits for the answer must not wait for ever
+            self._answer(answer, envelope.failed(HandlerError(f"{type(error).__name__} in an effect")), responses_of(audit))
+            raise
         self._answer(answer, reply, responses_of(audit))
 
     async def _call(self, ready: Ready, outside: Outside, answer: "asyncio.Future[Served]") -> None:

@@ -452,6 +452,8 @@ class Main:
             if committer is not None:
                 await committer.stop()
                 await self.log.unlock(committer.fence, None)
+            if self._ended is not None:
+                self._ended.refuse_rest(UnavailableError("Vault is sealed"))
             self._opened = self._ended = None
             self.workers.give_keys(None)
             self.attempts.use_keys(None)

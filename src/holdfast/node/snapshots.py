@@ -24,6 +24,7 @@ from holdfast.telemetry.log import Logger
 
 CONTENT_TYPE = "application/gzip"
 SUMS = "snapshot-sums"                               # what the seal wraps them as
+TRANSFER = "transfer-"                               # folders for files on their way out or in
 PIECE_BYTES = 65_536                                 # of an archive, inflated at once
 
 
@@ -35,10 +36,12 @@ class Snapshots:
         self._main, self._log, self._replica, self._folder, self._seal = main, log, replica, folder, seal
         self._put_back, self._clock, self._draw, self._logger = put_back, clock, draw, logger
         self._one = asyncio.Lock()
+        for left in folder.glob(f"{TRANSFER}*"):         # by a process that was killed
+            shutil.rmtree(left, ignore_errors=True)
 
     async def save(self) -> Stream:
         """The archive of the newest state. Raises UnavailableError, OSError."""
-        folder = Path(tempfile.mkdtemp(prefix="snapshot-", dir=self._folder))
+        folder = Path(tempfile.mkdtemp(prefix=TRANSFER, dir=self._folder))
         try:
             copy = self._replica.copy()
             size = await asyncio.to_thread(_store, copy.chunks, folder / DATA_FILE)
@@ -68,7 +71,7 @@ class Snapshots:
     async def restore(self, archive: bytes, *, force: bool) -> Reply:
         """Raises BadRequest: it is damaged, or of another cluster; UnavailableError: not enough members took it, or another is active."""
         async with self._one:
-            folder = Path(tempfile.mkdtemp(prefix="restore-", dir=self._folder))
+            folder = Path(tempfile.mkdtemp(prefix=TRANSFER, dir=self._folder))
             try:
                 await self._unpack(archive, folder, force=force)
                 copy = await asyncio.to_thread(renumber, folder, above=self._replica.state)

@@ -123,6 +123,7 @@ class RaftLog:
         self._transport: Transport
         self._on_change: Callable[[], None] = _nothing
         self._fence: Fence | None = None
+        self._given_up = Term(0)                         # the newest term whose fence was: it is not given out again (rule 10)
         self._pending: Pending | None = None
         self._contacts: dict[int, Millis] = {}
         self._addresses: dict[int, str] = {}             # of who spoke to this node before it knew the members
@@ -321,7 +322,8 @@ class RaftLog:
         """When this node leads, and has applied all that was committed before its term."""
         while True:
             driver = self.driver
-            if driver is not None and self._fence is None and driver.role is Role.LEADER and driver.led_term == driver.term:
+            leads = driver is not None and driver.role is Role.LEADER and driver.led_term == driver.term != self._given_up
+            if driver is not None and self._fence is None and leads:
                 if self._applied >= self.durable_index:
                     self._fence = Fence(term=Term(driver.term), holder=self._node)
                     return self._fence
@@ -341,6 +343,7 @@ class RaftLog:
         if fence != self._fence or driver is None:
             return
         driver.hold.give_up(fence.term)
+        self._given_up = fence.term
         self._lose("the fence is given up")
         await self._hand_over(driver, fence.term, to)
 

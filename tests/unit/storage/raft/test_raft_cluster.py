@@ -73,3 +73,20 @@ def test_another_node_follows_a_leader_that_was_killed_and_has_all_that_was_ackn
         await end(nodes)
 
     asyncio.run(run())
+
+
+def test_rule_10_a_fence_that_was_given_up_is_not_given_out_again_in_its_term() -> None:
+    async def run() -> None:
+        nodes = await grow(Network(), 3)
+        fence = await nodes[0].log.lock()
+        await nodes[0].write(fence)
+        given = asyncio.ensure_future(nodes[0].log.unlock(fence, None))
+        again = [asyncio.ensure_future(node.log.lock()) for node in nodes]
+        done, _ = await asyncio.wait(again, timeout=3, return_when=asyncio.FIRST_COMPLETED)
+        await given
+        assert [task.result().term > fence.term for task in done] == [True]
+        for task in again:
+            task.cancel()
+        await end(nodes)
+
+    asyncio.run(run())
