@@ -7,51 +7,21 @@ from holdfast.cli.durations import ttl_to_api
 from holdfast.cli.errors import API, USAGE, Explained, Failure
 from holdfast.cli.flags import Flag, Flags, Kind
 from holdfast.cli.json_text import Json
-from holdfast.cli.layout import table
 from holdfast.cli.login_methods import METHODS
-from holdfast.cli.output import output_data
 from holdfast.cli.paths import sanitize, with_slash
 from holdfast.cli.secret import mapping, text
 
 
 def _enable(session: Session) -> int:
-    flags = session.flags
-    type = session.arguments(1, 1)[0].strip()
-    if type == "plugin":
-        type = flags.string("plugin-name")
-    path = with_slash(flags.string("path") or type)
-    client = session.client()
-    with Explained(f"Error enabling {type} auth"):
-        client.call("POST", f"sys/auth/{path}", mount_flags.enable_body(flags, type))
-    version = f" version {flags.string('plugin-version')}" if flags.string("plugin-version") else ""
-    session.ui.output(f"Success! Enabled {type} auth method{version} at: {path}")
-    return 0
+    return mounts.enable(session, mounts.AUTH)
 
 
 def _disable(session: Session) -> int:
-    path = with_slash(sanitize(session.arguments(1, 1)[0]))
-    client = session.client()
-    with Explained(f"Error disabling auth method at {path}"):
-        client.call("DELETE", f"sys/auth/{path}")
-    session.ui.output(f"Success! Disabled the auth method (if it existed) at: {path}")
-    return 0
+    return mounts.disable(session, mounts.AUTH)
 
 
 def _list(session: Session) -> int:
-    session.arguments(0, 0)
-    client = session.client()
-    with Explained("Error listing enabled authentications"):
-        found = mounts.mounts_of(client.call("GET", "sys/auth").body)
-    if not session.ui.is_table:
-        return output_data(session.ui, mounts.mounts_json(found))
-    if session.flags.switch("detailed"):
-        rows = mount_flags.detailed_rows(found, fourth="token_type")
-        session.ui.output(table(mount_flags.detailed_header("Token Type"), rows))
-        return 0
-    simple = [(path, mapping(found[path]) or {}) for path in sorted(found)]
-    rows = [[path, *(text(mount.get(name)) for name in ("type", "accessor", "description", "plugin_version"))] for path, mount in simple]
-    session.ui.output(table(("Path", "Type", "Accessor", "Description", "Version"), rows))
-    return 0
+    return mounts.list_all(session, mounts.AUTH)
 
 
 def _lockout(flags: Flags) -> dict[str, Json]:
@@ -68,21 +38,14 @@ def _lockout(flags: Flags) -> dict[str, Json]:
 
 
 def _tune(session: Session) -> int:
-    path = with_slash(sanitize(session.arguments(1, 1)[0]))
     if session.flags.integer("user-lockout-threshold") < 0:
         raise Failure("-user-lockout-threshold cannot be negative", USAGE)
-    body = mount_flags.tune_body(session.flags)
-    if lockout := _lockout(session.flags):
-        body["user_lockout_config"] = lockout
-    client = session.client()
-    with Explained(f"Error tuning auth method {path}"):
-        client.call("POST", f"sys/mounts/auth/{path}tune", body)
-    session.ui.output(f"Success! Tuned the auth method at: {path}")
-    return 0
+    lockout = _lockout(session.flags)
+    return mounts.tune(session, mounts.AUTH, **({"user_lockout_config": lockout} if lockout else {}))
 
 
 def _move(session: Session) -> int:
-    return mounts.move(session, "auth method")
+    return mounts.move(session, mounts.AUTH)
 
 
 def _help(session: Session) -> int:

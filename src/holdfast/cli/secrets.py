@@ -3,65 +3,27 @@ from __future__ import annotations
 
 from holdfast.cli import mount_flags, mounts
 from holdfast.cli.command import Command, Session, options
-from holdfast.cli.errors import Explained
 from holdfast.cli.flags import Flag, Kind
-from holdfast.cli.layout import table
-from holdfast.cli.output import output_data
-from holdfast.cli.paths import sanitize, with_slash
-from holdfast.cli.secret import mapping, text
 
 
 def _enable(session: Session) -> int:
-    flags = session.flags
-    type = session.arguments(1, 1)[0].strip()
-    if type == "plugin":
-        type = flags.string("plugin-name")
-    path = with_slash(flags.string("path") or type)
-    client = session.client()
-    with Explained("Error enabling"):
-        client.call("POST", f"sys/mounts/{path}", mount_flags.enable_body(flags, type))
-    version = f" version {flags.string('plugin-version')}" if flags.string("plugin-version") else ""
-    session.ui.output(f"Success! Enabled the {type} secrets engine{version} at: {path}")
-    return 0
+    return mounts.enable(session, mounts.SECRETS)
 
 
 def _disable(session: Session) -> int:
-    path = with_slash(sanitize(session.arguments(1, 1)[0]))
-    client = session.client()
-    with Explained(f"Error disabling secrets engine at {path}"):
-        client.call("DELETE", f"sys/mounts/{path}")
-    session.ui.output(f"Success! Disabled the secrets engine (if it existed) at: {path}")
-    return 0
+    return mounts.disable(session, mounts.SECRETS)
 
 
 def _list(session: Session) -> int:
-    session.arguments(0, 0)
-    client = session.client()
-    with Explained("Error listing secrets engines"):
-        found = mounts.mounts_of(client.call("GET", "sys/mounts").body)
-    if not session.ui.is_table:
-        return output_data(session.ui, mounts.mounts_json(found))
-    if session.flags.switch("detailed"):
-        rows = mount_flags.detailed_rows(found, fourth="force_no_cache")
-        session.ui.output(table(mount_flags.detailed_header("Force No Cache"), rows))
-        return 0
-    simple = [(path, mapping(found[path]) or {}) for path in sorted(found)]
-    rows = [[path, *(text(mount.get(name)) for name in ("type", "accessor", "description"))] for path, mount in simple]
-    session.ui.output(table(("Path", "Type", "Accessor", "Description"), rows))
-    return 0
+    return mounts.list_all(session, mounts.SECRETS)
 
 
 def _tune(session: Session) -> int:
-    path = with_slash(sanitize(session.arguments(1, 1)[0]))
-    client = session.client()
-    with Explained(f"Error tuning secrets engine {path}"):
-        client.call("POST", f"sys/mounts/{path}tune", mount_flags.tune_body(session.flags))
-    session.ui.output(f"Success! Tuned the secrets engine at: {path}")
-    return 0
+    return mounts.tune(session, mounts.SECRETS)
 
 
 def _move(session: Session) -> int:
-    return mounts.move(session, "secrets engine")
+    return mounts.move(session, mounts.SECRETS)
 
 
 _LIST_DETAILED = Flag(name="detailed", kind=Kind.SWITCH, text="Print TTLs, options and all else that is known of each mount.")
