@@ -113,7 +113,7 @@ def configuration(txn: Txn, args: Anything, ctx: Context) -> Response:
     if raft is None:
         raise UnavailableError("this node's log is not running")
     servers = tuple(ServerOut(node_id=member.id, address=member.address, leader=member.id == raft.leader, voter=member.voter)
-                    for member in raft.members)
+                    for member in sorted(raft.members, key=lambda member: member.id))
     return Response(data=ConfigurationOut(config=Members(index=raft.index, servers=servers)))
 
 

@@ -209,7 +209,7 @@ def leader_status(facts: NodeFacts, listener: Listener, *, index: Index, raft_co
     since = facts.active_since_ms
     return Leader(
         ha_enabled=facts.ha_enabled, is_self=facts.ha_enabled and facts.is_active,
-        active_time=NO_TIME if since is None or not facts.ha_enabled else rfc3339(since),
+        active_time=rfc3339(since) if since is not None and facts.ha_enabled and facts.is_active else NO_TIME,
         leader_address="" if hidden else facts.active_api_address, leader_cluster_address="" if hidden else facts.active_cluster_address,
         performance_standby=facts.performance_standby, performance_standby_last_remote_wal=index if facts.performance_standby else 0,
         last_wal=index if not facts.sealed and facts.is_active and index else msgspec.UNSET,

@@ -160,6 +160,7 @@ def test_leader_of_an_active_node() -> None:
 def test_leader_of_a_performance_standby_and_of_one_that_knows_no_leader() -> None:
     seen = leader(PERFORMANCE, raft_committed=20, raft_applied=19)
     assert (seen["is_self"], seen["performance_standby"], seen["performance_standby_last_remote_wal"]) == (False, True, 9)
+    assert seen["active_time"] == "0001-01-01T00:00:00Z", "as in Vault: when this node became active, and nobody else"
     assert "last_wal" not in seen
     lost = leader(replace(STANDBY, active_api_address="", active_cluster_address="", active_since_ms=None))
     assert lost == {"ha_enabled": True, "is_self": False, "active_time": "0001-01-01T00:00:00Z", "leader_address": "",
