@@ -123,8 +123,9 @@ class SimLoop(asyncio.BaseEventLoop):
 
     def create_task(self, coro: Generator[Any, None, T] | Coroutine[Any, Any, T], *, name: str | None = None,  # type: ignore[override]
                     context: Context | None = None) -> asyncio.Task[T]:
-        task: asyncio.Task[T] = asyncio.Task(cast("Coroutine[Any, Any, T]", coro), loop=self, name=name or "task", context=context)
         owner = OWNER.get() if context is None else context.get(OWNER)
+        task: asyncio.Task[T] = asyncio.Task(cast("Coroutine[Any, Any, T]", coro), loop=self, context=context,
+                                             name=name or (owner.name if owner is not None else "simulation"))
         if owner is not None:
             tasks = owner.tasks
             tasks.append(cast("Any", ref(task)))
@@ -156,7 +157,8 @@ class SimLoop(asyncio.BaseEventLoop):
         if self._closed:
             return                                   # coroutines that are cleared away
         owner = OWNER.get()
-        error = SimulationError(f"{owner.name if owner else 'simulation'} at {self._now:.6f} s: {context.get('message')}")
+        what = f"{context.get('message')} {context.get('task', '')}".rstrip()
+        error = SimulationError(f"{owner.name if owner else 'simulation'} at {self._now:.6f} s: {what}")
         error.__cause__ = context.get("exception")
         self.failures.append(error)
 

@@ -19,8 +19,12 @@ from holdfast.storage.raft.timing import Timing
 class NoGate(Gate):
     """Whoever asks gets a vote, if raft itself has nothing against it."""
 
-    def is_shut(self, now: Millis) -> bool:
-        return False
+    def __init__(self, timing: Timing, now: Millis) -> None:
+        super().__init__(timing, now)
+        self.opens_at = Millis(0)
+
+    def heard_leader(self, at: Millis) -> None:
+        """So what?"""
 
 
 class NoGateAtStart(Gate):

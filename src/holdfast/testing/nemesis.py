@@ -15,23 +15,28 @@ DRIFT_MAX = 0.02                                     # of each clock, against th
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """How often, in seconds between two faults on average; and how likely each is, by its name."""
+    """How often, in seconds between two faults on average; and how likely each is, by its name. `bursts`: how many of them come in company,
+    within a moment in which leases and holds still last. `at_leader`: how many befall whoever leads."""
 
     every_s: float = 1.5
+    bursts: float = 0.3
+    at_leader: float = 0.4
     weights: Mapping[str, float] = msgspec.field(default_factory=lambda: dict(WEIGHTS))
 
 
 WEIGHTS: Mapping[str, float] = {
     "kill": 4, "kill main": 2, "lose power": 2, "stop": 4, "cut one way": 3, "cut off": 3, "cut pair": 2, "slow": 2, "lossy": 2, "reset": 2,
-    "disk hangs": 2, "disk slow": 1, "drift": 1, "wall clock": 1,
+    "disk hangs": 2, "disk slow": 1, "drift": 1, "wall clock": 1, "split": 3, "stall link": 3, "restart": 3,
 }
+BURST_S = 0.12                                       # within which the faults of a burst come
 
 
 class Nemesis:
     """`more`: further faults, each told the host that it is to befall."""
 
-    def __init__(self, world: World, plan: Plan, more: Mapping[str, Callable[[Host], None]] = {}) -> None:
-        self._world, self._plan, self._more = world, plan, dict(more)
+    def __init__(self, world: World, plan: Plan, more: Mapping[str, Callable[[Host], None]] = {},
+                 leader: Callable[[], Host | None] = lambda: None) -> None:
+        self._world, self._plan, self._more, self._leader = world, plan, dict(more), leader
         self._dice = Random(world.loop.random.getrandbits(64))
         self._names = sorted(plan.weights)
         self._weights = [plan.weights[name] for name in self._names]
@@ -39,7 +44,8 @@ class Nemesis:
             "kill": self._kill, "kill main": self._kill_main, "lose power": self._lose_power, "stop": self._stop,
             "cut one way": self._cut_one_way, "cut off": self._cut_off, "cut pair": self._cut_pair, "slow": self._slow,
             "lossy": self._lossy, "reset": self._reset, "disk hangs": self._disk_hangs, "disk slow": self._disk_slow, "drift": self._drift,
-            "wall clock": self._wall_clock, **self._more,
+            "wall clock": self._wall_clock,
+            "split": self._split, "stall link": self._stall_link, "restart": self._restart, **self._more,
         }
         self.is_over = False
 
@@ -50,6 +56,10 @@ class Nemesis:
         while (wait_s := self._dice.expovariate(1 / self._plan.every_s)) < until - loop.time():
             await asyncio.sleep(wait_s)
             self.strike()
+            if self._dice.random() < self._plan.bursts:
+                for _ in range(self._dice.randrange(1, 4)):
+                    await asyncio.sleep(self._dice.random() * BURST_S)
+                    self.strike()
         await asyncio.sleep(max(0.0, until - loop.time()))
         self.is_over = True
 
@@ -58,6 +68,8 @@ class Nemesis:
         world = self._world
         name = self._dice.choices(self._names, self._weights)[0]
         host = world.hosts[self._dice.choice(tuple(world.hosts))]
+        if self._dice.random() < self._plan.at_leader:
+            host = self._leader() or host
         world.faults[name] += 1
         world.note(f"{name}: {host.name}")
         self._do[name](host)
@@ -82,6 +94,11 @@ class Nemesis:
     def _kill(self, host: Host) -> None:
         self._world.kill(host)
         self._later(self._span(0.02, 5.0), lambda: self._world.start(host))
+
+    def _restart(self, host: Host) -> None:
+        """At once: what it promised before, it has forgotten."""
+        self._world.kill(host)
+        self._later(self._span(0.001, 0.05), lambda: self._world.start(host))
 
     def _kill_main(self, host: Host) -> None:
         """Its workers live on for a moment, until they notice."""
@@ -114,6 +131,21 @@ class Nemesis:
         others = [name for name in self._world.hosts if name != host.name]
         out, back = [(host.name, other) for other in others], [(other, host.name) for other in others]
         self._cut(self._dice.choice((out, back, out + back, out + back)))
+
+    def _split(self, host: Host) -> None:
+        """In two, with `host` on one side; half of the time both sides learn at once that their links are no more."""
+        others = [name for name in self._world.hosts if name != host.name]
+        with_it = [host.name, *self._dice.sample(others, self._dice.randrange(0, len(others) // 2 + 1))]
+        without = [name for name in others if name not in with_it]
+        if self._dice.random() < 0.5:
+            for one in with_it:
+                for other in without:
+                    self._world.network.reset(one, other)
+        self._cut([way for one in with_it for other in without for way in ((one, other), (other, one))])
+
+    def _stall_link(self, host: Host) -> None:
+        """One connection alone, one way: a segment is lost again and again."""
+        self._world.network.stall_one(host.name, self._span(0.02, 2.0))
 
     def _cut(self, ways: list[tuple[str, str]]) -> None:
         network = self._world.network

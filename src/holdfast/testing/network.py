@@ -102,6 +102,13 @@ class Network:
                 for end in ends:
                     end.vanish(self._delay(end.other.host, end.host), "reset on the way")
 
+    def stall_one(self, source: str, seconds: float) -> None:
+        """One of this machine's links sends nothing for as long; what it has to send goes out afterwards."""
+        ends = [end for pair in self._links.values() for end in pair if end.host == source and not end.has_ended]
+        if ends:
+            end = self.dice.choice(ends)
+            end.stalled_until = max(end.stalled_until, self.loop.now + seconds)
+
     # Datagrams
 
     def mailbox(self, process: Process, address: str, receive: Callable[[bytes], None]) -> None:
@@ -193,6 +200,7 @@ class SimLink:
         self._stalled: list[tuple[int, list[tuple[int, bytes]]]] = []    # with their numbers
         self._count = 0                              # batches so far
         self._last = 0.0                             # when the last batch arrives
+        self.stalled_until = 0.0
         self._why: str | None = None                 # closed by this side, or told so
         self._goodbye: str | None = None
         self._drained: list[asyncio.Future[None]] = []
@@ -269,7 +277,7 @@ class SimLink:
         delay_s = way.draw_delay(network.dice)
         if way.loss and network.dice.random() < way.loss:
             delay_s += network.dice.uniform(0.2, 0.4)    # TCP sends it again
-        self._last = max(self._last + 1e-9, network.loop.now + delay_s)
+        self._last = max(self._last + 1e-9, network.loop.now + delay_s, self.stalled_until)
         network.loop.at(self._last, self._arrive, number, batch, context=EVERYBODY)
 
     def _arrive(self, number: int, batch: list[tuple[int, bytes]]) -> None:

@@ -24,7 +24,7 @@ from holdfast.testing.world import Host
 
 FORMED_WITHIN_S = 20.0
 CALM_S = 20.0                                        # until everybody must serve again: raft's back-off, links, leases
-MORE_WEIGHTS: Mapping[str, float] = {"step down": 3, "seal": 2}
+MORE_WEIGHTS: Mapping[str, float] = {"step down": 4, "seal": 2, "audit": 2}
 
 
 class Scenario(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,7 +60,8 @@ class Runner:
         self.cluster = Cluster(loop, scenario.options, trace, log_of=log_of)
         self.watch = Watch(self.cluster)
         self.clients = Clients(self.cluster, scenario.load)
-        self.nemesis = Nemesis(self.cluster, scenario.plan, {"step down": self._step_down, "seal": self._seal})
+        self.nemesis = Nemesis(self.cluster, scenario.plan,
+                               {"step down": self._step_down, "seal": self._seal, "audit": self._audit}, self._leader)
 
     def run(self) -> None:
         """Raises SimulationError."""
@@ -68,6 +69,9 @@ class Runner:
         self.clients.start()
         self.loop.run_until_complete(self.nemesis.run(self.scenario.seconds))
         self.cluster.calm()
+        for after_s in (1.0, 5.0):
+            for host in self.cluster.hosts.values():
+                self.loop.at(self.loop.now + after_s, self._unseal, host)
         self.loop.run_for(CALM_S)
         self.clients.is_over = True
         self.loop.run_for(2.0)
@@ -120,8 +124,8 @@ class Runner:
         """After a calm every node reads and writes."""
         for host in self.cluster.hosts.values():
             if not self._serves(host):
-                state = host.node.clustering._machine if host.node is not None else None
-                raise SimulationError(f"{host.name} has no lease after a calm: {state.state.value if state else 'it is not there'}")
+                machine = host.node.clustering._machine if host.node is not None else None
+                raise SimulationError(f"{host.name} has no lease after a calm: {machine.state.value if machine else 'it is not unsealed'}")
             reply = self.ask(host, Method.POST, "secret/data/after", {"data": {"v": "calm"}})
             if reply.status != 200:
                 raise SimulationError(f"{host.name} cannot write after a calm: {reply.status} {reply.body!r}")
@@ -139,13 +143,26 @@ class Runner:
     def _seal(self, host: Host) -> None:
         """Sealed by an operator, and unsealed some time later."""
         self._send(host, "sys/seal")
+        self.loop.at(self.loop.now + self.cluster.dice.uniform(0.2, 4.0), self._unseal, host)
+
+    def _unseal(self, host: Host) -> None:
+        """If it is there, and sealed."""
         node = host.node if isinstance(host, NodeHost) else None
+        if node is not None and node.process.is_alive and node.main.facts.initialized:
+            self.loop.call_soon(lambda: self.loop.create_task(node.main.unseal_itself()), context=node.process.enter())
 
-        def unseal() -> None:
-            if node is not None and node.process.is_alive:
-                self.loop.call_soon(lambda: self.loop.create_task(node.main.unseal_itself()), context=node.process.enter())
+    def _audit(self, host: Host) -> None:
+        """For a moment none of its audit devices works."""
+        node = host.node if isinstance(host, NodeHost) else None
+        if node is None or not node.process.is_alive:
+            return
+        scope = node.process.enter()
+        self.loop.call_soon(node.clustering.audit_is_broken, True, context=scope)
+        self.loop.at(self.loop.now + self.cluster.dice.uniform(0.000_1, 0.02), node.clustering.audit_is_broken, False, context=scope)
 
-        self.loop.at(self.loop.now + self.cluster.dice.uniform(0.2, 4.0), unseal)
+    def _leader(self) -> Host | None:
+        active = self.cluster.active
+        return active.host if active is not None else None
 
     def _send(self, host: Host, path: str) -> None:
         assert isinstance(host, NodeHost)

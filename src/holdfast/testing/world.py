@@ -2,6 +2,7 @@
 
 Whoever uses it says how a node's processes begin (`launch`) and what of its memory outlives a process but not the machine (`lose_power`).
 """
+import asyncio
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Coroutine
@@ -66,8 +67,15 @@ class World(ABC):
     def begin(self, host: Host, name: str, first: Callable[[Process], Coroutine[object, object, None]]) -> Process:
         """A process of the node, and the task that it begins with."""
         process = host.processes[name] = self.loop.process(host.machine, f"{host.name}/{name}")
-        self.loop.call_soon(lambda: self.loop.create_task(first(process)), context=process.enter())
+        self.loop.call_soon(self._first, first, process, context=process.enter())
         return process
+
+    def _first(self, first: Callable[[Process], Coroutine[object, object, None]], process: Process) -> None:
+        self.loop.create_task(first(process)).add_done_callback(self._ended)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.loop.call_exception_handler({"message": "a process has ended", "exception": error})
 
     def start(self, host: Host) -> None:
         """The node's processes begin, if they are not there."""
