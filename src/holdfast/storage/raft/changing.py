@@ -60,14 +60,13 @@ class Changing:
             known = now.get(member.raft_id)
             if known is None or (known.address != member.address and not known.voter):
                 await self._make(Step.LEARNER, _as(member, voter=False))
-            if voter and not (known is not None and known.voter and known.address == member.address):
-                await self._promote(_as(member, voter=True))
+        if voter and not (known is not None and known.voter and known.address == member.address):
+            await self._promote(_as(member, voter=True))
 
     async def promote(self, node: NodeId) -> None:
-        async with self._one:
-            member = self._member(node)
-            if not member.voter:
-                await self._promote(_as(member, voter=True))
+        member = self._member(node)
+        if not member.voter:
+            await self._promote(_as(member, voter=True))
 
     async def demote(self, node: NodeId) -> None:
         async with self._one:
@@ -84,14 +83,30 @@ class Changing:
             await self._make(Step.REMOVE, member)
 
     async def _promote(self, member: Member) -> None:
-        driver = self._leader()
-        while not _has_caught_up(driver, member.raft_id):
-            await asyncio.sleep(self._timing.renew / 1000)
+        await self._caught_up(member)
+        async with self._one:
+            if member.raft_id not in self._home.members.now:
+                raise UnavailableError(f"{member.id} was removed while it caught up")
+            await self._make(Step.VOTER, member)
+
+    async def _caught_up(self, member: Member) -> None:
+        """Waits as long as it comes nearer, or a state is on its way to it; other changes may be made meanwhile."""
+        driver, before, since = self._leader(), -1, self._boot_ms()
+        while True:
+            last = driver.node.status[6]
+            matched, has_state_coming = next(
+                ((matched, coming) for raft_id, matched, coming in driver.node.progress if raft_id == member.raft_id), (0, False))
+            if matched and matched + CAUGHT_UP_ENTRIES >= last:
+                return
+            if matched > before or has_state_coming:
+                before, since = matched, self._boot_ms()
+            if self._boot_ms() > since + self._timing.settle:
+                raise UnavailableError(f"{member.id} does not catch up: it stays a learner")
+            await asyncio.sleep(self._timing.tick / 1000)
             if self._home.driver is not driver or driver.role is not Role.LEADER:
                 raise UnavailableError("this node leads no more")
             if member.raft_id not in self._home.members.now:
                 raise UnavailableError(f"{member.id} was removed while it caught up")
-        await self._make(Step.VOTER, member)
 
     async def _make(self, step: Step, member: Member) -> None:
         known = self._home.members.now.get(member.raft_id)
@@ -133,8 +148,3 @@ class Changing:
 
 def _as(member: Member, *, voter: bool) -> Member:
     return Member(id=member.id, raft_id=member.raft_id, address=member.address, voter=voter)
-
-
-def _has_caught_up(driver: Driver, raft_id: int) -> bool:
-    last = driver.node.status[6]
-    return any(matched and matched + CAUGHT_UP_ENTRIES >= last for of, matched, _ in driver.node.progress if of == raft_id)

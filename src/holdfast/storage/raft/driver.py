@@ -21,7 +21,7 @@ from holdfast.storage.raft.gate import Gate, Hold
 from holdfast.storage.raft.timing import Timing
 
 T = TypeVar("T")
-AGAIN_S = 0.5                                            # after a write that failed
+AGAIN_S = 0.1                                            # after a write that failed
 
 
 class Role(IntEnum):
@@ -62,7 +62,7 @@ class Driver:
     """One run of raft, from start to stop."""
 
     def __init__(self, node: RaftNode, disk: RaftDisk, appender: Executor, maker: Executor, events: Events, *, timing: Timing,
-                 boot_ms: Callable[[], Millis], rank: Callable[[], int], draw: Callable[[], int]) -> None:
+                 boot_ms: Callable[[], Millis], rank: Callable[[int], int], draw: Callable[[], int]) -> None:
         self.node, self._disk, self._appender, self._maker, self._events = node, disk, appender, maker, events
         self._timing, self._boot_ms, self._rank, self._draw = timing, boot_ms, rank, draw
         self._loop = asyncio.get_running_loop()
@@ -79,6 +79,7 @@ class Driver:
         self._beats = 0
         self._patience = self._skips = timing.patience(draw())   # ticks that raft is not told of before it campaigns
         self._suspects = self._hanging = self._wants_snapshot = False
+        self._suspected = 0                              # who led then
         self._untold = False                             # committed, and the followers do not know it yet
         self.led_term = 0                                # the term whose own empty entry is committed and durable here
         self.installing: set[int] = set()                # indexes of snapshots that raft has taken and that are not installed yet
@@ -147,7 +148,7 @@ class Driver:
     def suspect(self) -> None:
         """The leader may be gone: campaigns as soon as the gate opens, each member a little later than the one before it."""
         if not self._suspects and self.role is not Role.LEADER and not self._stopped:
-            self._suspects = True
+            self._suspects, self._suspected = True, self.leader
             self._plan_campaign(self._wait_for_gate())
 
     def renew(self) -> None:
@@ -343,7 +344,7 @@ class Driver:
             return
         self.node.forget_leader()                        # so that it can vote for another member that comes first
         self.pump()
-        self._plan_again(self._rank() * self._timing.rank)
+        self._plan_again(self._rank(self._suspected) * self._timing.rank)
 
     def _plan_again(self, after_ms: int) -> None:
         self._campaign_timer = self._loop.call_later(after_ms / 1000, self._campaign_on_suspicion)
@@ -357,7 +358,7 @@ class Driver:
         if self.role is not Role.CANDIDATE and self.leader == 0:
             self.node.campaign()
             self.pump()
-        self._plan_again(self._timing.retry + self._rank() * self._timing.rank)
+        self._plan_again(self._timing.retry + self._rank(self._suspected) * self._timing.rank)
 
     def _may_campaign(self) -> bool:
         return self._suspects and not self._stopped and not self._hanging and self.role is not Role.LEADER

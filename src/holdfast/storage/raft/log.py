@@ -329,7 +329,8 @@ class RaftLog:
                     return self._fence
             elif driver is not None and driver.role is Role.FOLLOWER and self.members.is_alone:
                 driver.campaign()
-                continue
+                if driver.leads(driver.term):
+                    continue
             await self.change()
 
     async def lost(self, fence: Fence) -> None:
@@ -589,9 +590,9 @@ class RaftLog:
         others.sort(key=lambda member: (member.id != to, -matched.get(member.raft_id, 0), member.raft_id))
         return others[0].raft_id if others else 0
 
-    def _rank(self) -> int:
-        """This node's place among the voters that may follow the leader."""
-        return sum(1 for raft_id in voters(self.members.sorted()) if raft_id < self.raft_id)
+    def _rank(self, leader: int) -> int:
+        """This node's place among the voters that may follow that leader."""
+        return sum(1 for raft_id in voters(self.members.sorted()) if raft_id < self.raft_id and raft_id != leader)
 
     async def _adopt(self, row: Row) -> None:
         """The state that an entry installs becomes the checkpoint. Where it is missing, raft has to send the whole of a later one."""

@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar
 
 from holdfast.errors import IntegrityError, UnavailableError
 from holdfast.ids import Index
+from holdfast.limits import RAFT_STATE_MAX_BYTES
 from holdfast.storage import checkpoint
 from holdfast.storage.checkpoint import Checkpoint
 from holdfast.storage.raft import form
@@ -92,6 +93,8 @@ class Shipping:
         header = read_header(data)
         if header is None:
             raise IntegrityError("the header of a state cannot be read")
+        if header.size > RAFT_STATE_MAX_BYTES:
+            raise IntegrityError(f"a state of {header.size} bytes: the limit is {RAFT_STATE_MAX_BYTES}")
         if self._coming.locked():
             raise UnavailableError("another state is coming in")
         async with self._coming:

@@ -38,14 +38,7 @@ class FromMember(msgspec.Struct, frozen=True, kw_only=True, tag="from"):
     message: bytes
 
 
-class WantState(msgspec.Struct, frozen=True, kw_only=True, tag="want_state"):
-    """To the leader: a state that the log installs is not here."""
-
-    raft_id: int
-    generation: int
-
-
-Ours = NotAMember | FromMember | WantState
+Ours = NotAMember | FromMember
 
 
 class StateHeader(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,7 +61,7 @@ def write(message: Ours) -> bytes:
     return bytes((OURS,)) + _encode(message)
 
 
-def read(data: bytes) -> NotAMember | FromMember | WantState | None:
+def read(data: bytes) -> NotAMember | FromMember | None:
     """None: it cannot be read."""
     try:
         return _ours(data[1:])

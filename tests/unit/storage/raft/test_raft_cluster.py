@@ -1,9 +1,14 @@
 """Integrated storage, three nodes: election, appends, the leader's death, restarts."""
 import asyncio
+import errno
 
-from tests.unit.storage.raft.cluster import Network, Node, end, grow, leader_of, until
+import pytest
+from tests.unit.storage.raft.cluster import SMALL, Network, Node, end, grow, leader_of, until
 
-from holdfast.storage import Fence
+from holdfast.errors import UnavailableError
+from holdfast.ids import Index, NodeId
+from holdfast.storage import Fence, Full
+from holdfast.storage.raft import Member, Timing
 
 
 def test_one_node_elects_itself_at_once_and_appends() -> None:
@@ -87,6 +92,96 @@ def test_rule_10_a_fence_that_was_given_up_is_not_given_out_again_in_its_term() 
         assert [task.result().term > fence.term for task in done] == [True]
         for task in again:
             task.cancel()
+        await end(nodes)
+
+    asyncio.run(run())
+
+
+def test_a_node_that_was_sealed_and_unsealed_goes_on_where_the_others_are() -> None:
+    async def run() -> None:
+        nodes = await grow(Network(), 3)
+        fence = await nodes[0].log.lock()
+        await nodes[0].write(fence, 5)
+        for node in (nodes[2], nodes[1], nodes[2]):
+            await until(lambda node=node: node.index == nodes[0].log.durable_index)  # type: ignore[misc]
+            await node.stop()
+            assert node.log.durable_index == node.index
+            await nodes[0].write(fence, 3)
+            await node.start()
+        await until(lambda: all(node.index == 14 for node in nodes))
+        await nodes[0].stop()
+        assert nodes[0].log.hold_until_boot_ms(fence) == 0
+        await nodes[0].start()
+        await until(lambda: leader_of(nodes) is not None)
+        leader = leader_of(nodes)
+        assert leader is not None
+        second = await leader.log.lock()
+        await leader.write(second)
+        await until(lambda: all(node.index == 15 for node in nodes))
+        await end(nodes)
+
+    asyncio.run(run())
+
+
+def test_a_full_disk_takes_nothing_and_takes_again_once_there_is_room() -> None:
+    async def run() -> None:
+        nodes = await grow(Network(), 3)
+        fence = await nodes[0].log.lock()
+        await nodes[0].write(fence)
+        nodes[0].disk.free = SMALL.reserve - 1
+        with pytest.raises(Full):
+            await nodes[0].write(fence)
+        assert not await nodes[0].log.fate(Index(2)), "nothing was appended"
+        nodes[0].disk.free = 1 << 40
+        await nodes[0].write(fence)
+        await until(lambda: all(node.index == 2 for node in nodes))
+        await end(nodes)
+
+    asyncio.run(run())
+
+
+def test_a_follower_whose_disk_fails_tries_again_until_it_takes_what_it_was_sent() -> None:
+    async def run() -> None:
+        nodes = await grow(Network(), 3)
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)     # the node logs it
+        fence = await nodes[0].log.lock()
+        await nodes[0].write(fence)
+        nodes[1].disk.fail_syncs = [errno.EIO]
+        for _ in range(5):
+            await nodes[0].write(fence)
+        await until(lambda: nodes[1].index == 6)
+        nodes[2].disk.fail_writes = [errno.ENOSPC]
+        for _ in range(5):
+            await nodes[0].write(fence)
+        await until(lambda: all(node.index == 11 for node in nodes))
+        for node in nodes:
+            node.disk.lose_power()
+            await node.close()
+            node.reset()
+            node.open()
+            await node.start()
+        await until(lambda: all(node.index == 11 for node in nodes))
+        await end(nodes)
+
+    asyncio.run(run())
+
+
+def test_a_new_member_that_nobody_reaches_stays_a_learner_and_can_be_removed_meanwhile() -> None:
+    async def run() -> None:
+        timing = Timing(settle=200)
+        nodes = await grow(Network(), 1, timing=timing)
+        lost = Member(id=NodeId("lost"), raft_id=99, address="x:1", voter=True)
+        adding = asyncio.ensure_future(nodes[0].log.add(lost, voter=True))
+        await until(lambda: len(nodes[0].log.status.members) == 2)
+        with pytest.raises(UnavailableError, match="stays a learner"):
+            await adding
+        adding = asyncio.ensure_future(nodes[0].log.promote(lost.id))
+        await asyncio.sleep(0.02)
+        await nodes[0].log.remove(lost.id)
+        with pytest.raises(UnavailableError, match="was removed"):
+            await adding
+        fence = await nodes[0].log.lock()
+        await nodes[0].write(fence)
         await end(nodes)
 
     asyncio.run(run())
