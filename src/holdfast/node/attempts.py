@@ -62,10 +62,11 @@ class Attempts:
         """This process can read what is stored: its own knowledge, which may be older or newer than `facts`."""
         return not isinstance(self._barrier, NoKeys)
 
-    def attempt(self, request: Request, memo: Memo, rng: Rng) -> tuple[Outcome, Verdict]:
-        """One attempt on one state. The lease is asked before the state is opened, the gate before it is closed."""
+    def attempt(self, request: Request, memo: Memo, rng: Rng, *, confirmed: bool = False) -> tuple[Outcome, Verdict]:
+        """One attempt on one state. The lease is asked before the state is opened, the gate before it is closed. `confirmed`: a round
+        stands in for the lease."""
         words, boot_ms = self.words, self._boot_ms()
-        has_lease = may_read(words, boot_ms) and self.may_answer
+        has_lease = (confirmed or may_read(words, boot_ms)) and self.may_answer
         reader = self.replica.open()
         try:
             self.derived.catch_up(reader)

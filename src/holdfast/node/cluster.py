@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from functools import partial
 from typing import assert_never
 
+from msgspec.structs import replace
+
 from holdfast.cluster import Alpn, Credentials, Hello, Identity, Incoming, Link, LinkError, Port, Streams, new_identity
 from holdfast.core.lane import Internal
 from holdfast.crypto import KEYRING, Opened, Secret
@@ -25,6 +27,7 @@ from holdfast.ha.gate import CLUSTER_TIME_OFFSET_MS, LEASE_UNTIL_BOOT_MS
 from holdfast.ha.machine import Machine
 from holdfast.ha.message import BOUNDS, Echo, EchoReply, ForwardStream, Kind, Message, Peer, decode, encode
 from holdfast.ha.watermark import NEVER
+from holdfast.http.reply import RAFT_NODE_ID
 from holdfast.ids import Index, Millis, NodeId
 from holdfast.limits import CLUSTER_DIAL_S
 from holdfast.node.follow import Follower, Keys, Replica
@@ -47,6 +50,7 @@ class ClusterSettings(Named, frozen=True, kw_only=True):
     """What this node is called, and where it is found: as others reach it, and where it listens (`host:port`)."""
 
     listen_address: str
+    is_strict: bool = False                          # consistency = "strict": a round for every read
 
 
 class HaLink:
@@ -166,17 +170,32 @@ class Clustering:
         self._contending, self._seen = None, None
         await self._leave()
 
+    @property
+    def confirms_reads(self) -> bool:
+        return self.settings.is_strict
+
+    def read_may_begin(self) -> "asyncio.Future[Served]":
+        answer, ticket = self._new_ticket()
+        if not answer.done():
+            self._step(saw.ReadAsked(ticket=ticket))
+        return answer
+
     def forward(self, request: Request, why: Why) -> "asyncio.Future[Served]":
+        answer, ticket = self._new_ticket()
+        if not answer.done():
+            self._step(saw.Submitted(ticket=ticket, request=request, why=why, reply_key=Secret(self._draw(32))))
+        return answer
+
+    def _new_ticket(self) -> "tuple[asyncio.Future[Served], int]":
+        """What is answered under it; at once, if this node is sealed."""
         answer: asyncio.Future[Served] = asyncio.get_running_loop().create_future()
         if self._machine is None:
             answer.set_exception(UnavailableError("Vault is sealed"))
-            return answer
+            return answer, 0
         self._next_ticket += 1
-        ticket = self._next_ticket
-        self._tickets[ticket] = answer
-        answer.add_done_callback(partial(self._no_longer_waits, ticket))
-        self._step(saw.Submitted(ticket=ticket, request=request, why=why, reply_key=Secret(self._draw(32))))
-        return answer
+        self._tickets[self._next_ticket] = answer
+        answer.add_done_callback(partial(self._no_longer_waits, self._next_ticket))
+        return answer, self._next_ticket
 
     def applied(self, index: Index) -> None:
         self._log.note_applied(index)
@@ -617,6 +636,8 @@ class Clustering:
             return
         except HoldfastError as error:
             served = self._main.failed(error)
+        if self._main.facts.shows_node_id:
+            served = replace(served, headers=(*served.headers, (RAFT_NODE_ID, self.settings.node)))
         if isinstance(served, Stream):
             self._spawn(self._send_stream(id, served))
             self._step(saw.Ran(id=id, reply=None))

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
-from holdfast.core import bootstrap, envelope
+from holdfast.core import bootstrap, envelope, redirect
 from holdfast.core.access import Access
 from holdfast.core.audit_device import Device
 from holdfast.core.cluster import CLUSTER, INFO
@@ -64,6 +64,13 @@ class Cluster(Protocol):
 
     def forward(self, request: Request, why: Why) -> "asyncio.Future[Served]":
         """To the active node, whichever that is in the end. The result raises UnavailableError."""
+
+    @property
+    def confirms_reads(self) -> bool:
+        """`consistency = "strict"`: no read without a round."""
+
+    def read_may_begin(self) -> "asyncio.Future[Served]":
+        """Done when a round that began after this call has confirmed what is newest, and this node has it. Raises UnavailableError."""
 
     def applied(self, index: Index) -> None:
         """The active node's replica has everything up to `index`, durably."""
@@ -194,8 +201,16 @@ class Main:
         if self._committer is not None:
             return self._committer.submit(request, memo)
         if self.cluster is not None and not self._facts.sealed:
-            return self.cluster.forward(request, why)
+            if why is Why.NO_LEASE and self.cluster.confirms_reads:
+                return asyncio.get_running_loop().create_task(self._after_round(self.cluster, request, memo))
+            elsewhere = redirect.instead(request, self._facts)
+            return self.cluster.forward(request, why) if elsewhere is None else _done(elsewhere)
         return _failed(UnavailableError("Vault is sealed"))
+
+    async def _after_round(self, cluster: Cluster, request: Request, memo: Memo) -> Served:
+        """`consistency = "strict"`: a read that wants no lease but a round. Raises UnavailableError: there is no active node."""
+        await cluster.read_may_begin()
+        return await self.serving.resume(request, memo, confirmed=True)
 
     def _orphaned(self, work: Work, answer: "asyncio.Future[Served]", error: Exception) -> None:
         """Work that did not happen here. A client's own goes to the active node, with nothing of what was computed for it here."""
@@ -459,6 +474,12 @@ class Main:
             self.attempts.use_keys(None)
             self.publish(sealed=True, is_active=False, performance_standby=False, active_since_ms=None, cluster_id="")
             self._logger.info("core.sealed")
+
+
+def _done(reply: Reply) -> "asyncio.Future[Served]":
+    answer: asyncio.Future[Served] = asyncio.get_running_loop().create_future()
+    answer.set_result(reply)
+    return answer
 
 
 def _failed(error: Exception) -> "asyncio.Future[Served]":

@@ -24,6 +24,7 @@ from holdfast.ha.machine import Machine
 from holdfast.ha.settings import Consistency
 from holdfast.ha.settings import Settings as HaSettings
 from holdfast.http import Listening, TlsConfig, listen
+from holdfast.http.reply import HOSTNAME, RAFT_NODE_ID
 from holdfast.limits import DRAIN_WITHIN_S, MEASURE_WITHIN_S, TICKET_KEY_S
 from holdfast.node import harden
 from holdfast.node.api_client import post
@@ -112,10 +113,10 @@ class Server:
         self.logger.info("core.starting", version=VERSION, storage=settings.storage.type, read_workers=self.workers)
         facts = replace(self._facts(auto), node_id=store.node if isinstance(store.log, RaftLog) else "",
                         removed=store.log.is_removed if isinstance(store.log, RaftLog) else None)
-        self._hostname = socket.gethostname() if settings.enable_response_header_hostname else ""
+        self._own_headers = own_headers(settings, facts.node_id)
         first = Start(number=0, replica_path=str(store.replica_path), words_fd=words.fd, listeners=tcp, tls=tls,
                       ticket_key=self._ticket_key, defaults=defaults, facts=facts, logs=_of_workers(self._log_options),
-                      lock_memory=not settings.disable_mlock, hostname=self._hostname,
+                      lock_memory=not settings.disable_mlock, own_headers=self._own_headers,
                       max_duration_s=settings.default_max_request_duration_s, requests_level=settings.log_requests_level)
         self.main = Main(access, store.log, store.replica, words, clock, self._devices, self._pool,
                          Unsealing(auto, lambda: str(uuid.uuid4())), facts, RANDOM.draw, self._perform, RequestMetrics(self.metrics),
@@ -146,7 +147,8 @@ class Server:
         listener = next(each for each in settings.listeners if isinstance(each, TcpListener))
         own = ClusterSettings(
             node=store.node, hostname=socket.gethostname(), api_address=settings.api_addr,
-            cluster_address=urlsplit(settings.cluster_addr).netloc, listen_address=listener.cluster_address)
+            cluster_address=urlsplit(settings.cluster_addr).netloc, listen_address=listener.cluster_address,
+            is_strict=settings.consistency.value == Consistency.STRICT.value)
         logger = self.logs.logger("cluster")
         ha = HaSettings(node=store.node, incarnation=time.time_ns(), consistency=Consistency(settings.consistency.value),
                         disable_performance_standby=settings.disable_performance_standby)
@@ -182,7 +184,7 @@ class Server:
     async def _listen_on(self, settings: TcpListener | UnixListener, tls: TlsConfig | None) -> None:
         self.listening.append(await listen(
             settings, self._requests.handler(self.settings.log_requests_level), tls=tls,
-            reuse_port=isinstance(settings, TcpListener), new_request_id=RANDOM.request_id, hostname=self._hostname,
+            reuse_port=isinstance(settings, TcpListener), new_request_id=RANDOM.request_id, own_headers=self._own_headers,
             default_duration_s=self.settings.default_max_request_duration_s, cross_origin=self.main.attempts.cross_origin,
             handshake_failed=FailedHandshakes(self.logs.logger("http"), asyncio.get_running_loop().time)))
 
@@ -218,14 +220,14 @@ class Server:
             return
         self._tls, self._ticket_key = tls, Secret(RANDOM.draw(32))       # a session of before may be one that nobody would begin now
         self._use_tls()
-        handler, headers = self._requests.handler(settings.log_requests_level), custom_headers(self.settings, settings)
+        handler = self._requests.handler(settings.log_requests_level)
         for listening in self.listening:
             listening.use_handler(handler)
-            listening.use_headers(headers[listening.settings.address])
+            listening.use_headers(custom_headers(listening.settings, settings))
         self.logs.set_level(level_named(settings.log_level))
         self._devices.reopen()
         self._pool.reload(Reload(
-            tls=tls, ticket_key=self._ticket_key, headers=tuple(headers[each.address] for each in tcp_listeners(self.settings)),
+            tls=tls, ticket_key=self._ticket_key, headers=tuple(custom_headers(each, settings) for each in tcp_listeners(self.settings)),
             log_level=settings.log_level, requests_level=settings.log_requests_level))
         self.logger.info("core.reloaded", log_level=settings.log_level)
 
@@ -244,7 +246,8 @@ class Server:
         return NodeFacts(
             hostname=socket.gethostname(), ha_enabled=settings.storage.type == "raft", active_api_address=settings.api_addr,
             active_cluster_address=settings.cluster_addr,
-            cluster_name=settings.cluster_name, seal_type=auto.type.value if auto else "shamir", recovery_seal=auto is not None,
+            cluster_name=settings.cluster_name, shows_node_id=settings.enable_response_header_raft_node_id,
+            seal_type=auto.type.value if auto else "shamir", recovery_seal=auto is not None,
             storage_type=settings.storage.type, allow_forwarding_via_header=settings.replication.allow_forwarding_via_header,
             default_ttl_s=settings.default_lease_ttl_s, max_ttl_s=settings.max_lease_ttl_s)
 
@@ -314,14 +317,20 @@ class Server:
             self.ended.set_exception(error)              # a node that cannot tend itself must not go on
 
 
+def own_headers(settings: Settings, node_id: str) -> tuple[tuple[str, str], ...]:
+    """Of every answer: which node has made it."""
+    hostname = ((HOSTNAME, socket.gethostname()),) if settings.enable_response_header_hostname else ()
+    node = ((RAFT_NODE_ID, node_id),) if settings.enable_response_header_raft_node_id and node_id else ()
+    return (*hostname, *node)
+
+
 def tcp_listeners(settings: Settings) -> tuple[TcpListener, ...]:
     return tuple(each for each in settings.listeners if isinstance(each, TcpListener))
 
 
-def custom_headers(running: Settings, named: Settings) -> Mapping[str, Mapping[str, Mapping[str, str]]]:
-    """Of each listener that runs, by its address: its headers as its stanza has them now. One whose stanza has gone keeps what it had."""
-    now = {each.address: each for each in named.listeners}
-    return {each.address: now.get(each.address, each).custom_response_headers for each in running.listeners}
+def custom_headers(running: TcpListener | UnixListener, settings: Settings) -> Mapping[str, Mapping[str, str]]:
+    """Of a listener that runs: the headers as its stanza has them now. One whose stanza has gone keeps what it had."""
+    return next((each for each in settings.listeners if each.address == running.address), running).custom_response_headers
 
 
 def _of_workers(logs: LogOptions) -> LogOptions:

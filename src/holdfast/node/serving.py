@@ -50,10 +50,11 @@ class Serving:
             self._metrics.in_flight -= 1
             self._handled(self._now_ns() - began_ns)
 
-    async def resume(self, request: Request, memo: Memo, forward: ForwardTo | None = None) -> Served:
-        """A request that another process or node began; `forward`: where it goes from here, if not where all others do."""
+    async def resume(self, request: Request, memo: Memo, forward: ForwardTo | None = None, *, confirmed: bool = False) -> Served:
+        """A request that another process or node began; `forward`: where it goes from here, if not where all others do. `confirmed`: a
+        round has shown that it may be read here now, without a lease."""
         rng = Rng(self._attempts.draw_seed)
-        outcome, verdict = self._attempts.attempt(request, memo, rng)
+        outcome, verdict = self._attempts.attempt(request, memo, rng, confirmed=confirmed)
         return await self._go_on(request, outcome, verdict, memo, rng, forward or self._forward)
 
     async def _go_on(self, request: Request, outcome: Outcome, verdict: Verdict, memo: Memo, rng: Rng, forward: ForwardTo) -> Served:
