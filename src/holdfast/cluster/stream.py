@@ -14,7 +14,7 @@ A Streams stands between a link and its receiver: frames that are not of streams
 """
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import suppress
 from enum import IntEnum
 from struct import Struct
@@ -184,7 +184,10 @@ class Streams:
             task.add_done_callback(self._tasks.discard)
 
     async def send_stream(self, kind: int, header: bytes, chunks: AsyncIterator[bytes]) -> None:
-        """Returns once the other side has taken all of it. Raises LinkError; what `chunks` raises ends the stream and is raised too."""
+        """Returns once the other side has taken all of it. Raises LinkError; what `chunks` raises ends the stream and is raised too.
+
+        A generator is closed in any case.
+        """
         if len(header) > CLUSTER_STREAM_HEADER_MAX_BYTES:
             raise InvariantError(f"a stream's header of {len(header)} bytes: the limit is {CLUSTER_STREAM_HEADER_MAX_BYTES}")
         await self._send(kind, _Shape.STREAM, 0, header, chunks)
@@ -225,6 +228,8 @@ class Streams:
                 raise
             finally:
                 del self._sending[number]
+                if isinstance(chunks, AsyncGenerator):
+                    await chunks.aclose()            # what it holds open is let go now, not when somebody finds it
 
     async def _send_piece(self, number: int, sending: _Outgoing, piece: bytes) -> None:
         await self._room(sending, CLUSTER_STREAM_AHEAD)

@@ -188,6 +188,33 @@ def test_a_cancelled_sender_and_a_receiver_that_wants_no_more() -> None:
     run(main)
 
 
+def test_what_was_being_sent_is_closed_however_it_ends() -> None:
+    async def main() -> None:
+        a, b = sides()
+        closed: list[int] = []
+
+        async def held(number: int) -> AsyncIterator[bytes]:
+            try:
+                while True:
+                    yield bytes(CHUNK)
+            finally:
+                closed.append(number)
+
+        tasks = [asyncio.create_task(a.streams.send_stream(KIND, b"", held(number))) for number in range(3)]
+        await settle(lambda: len(b.came) == 3)
+        b.came[0].cancel("enough")
+        await settle(lambda: closed == [0])
+        tasks[1].cancel()
+        await settle(lambda: closed == [0, 1])
+        a.link.close("gone")
+        await settle(lambda: closed == [0, 1, 2])
+        assert [type(each) for each in await asyncio.gather(*tasks, return_exceptions=True)] == [
+            LinkError, asyncio.CancelledError, LinkError]
+        with pytest.raises(LinkError):
+            await a.streams.send_stream(KIND, b"", held(3))
+    run(main)
+
+
 def test_a_receiver_may_cancel_what_has_come_whole() -> None:
     async def main() -> None:
         a, b = sides()
