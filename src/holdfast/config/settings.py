@@ -273,7 +273,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     disable_clustering: Annotated[bool, Use.CHECKED] = False
     disable_performance_standby: bool = False
     enable_response_header_hostname: bool = False
-    enable_response_header_raft_node_id: Annotated[bool, Use.CHECKED] = False
+    enable_response_header_raft_node_id: bool = False
 
     default_lease_ttl_s: WholeSeconds = field(default=2_764_800, name="default_lease_ttl")
     max_lease_ttl_s: WholeSeconds = field(default=2_764_800, name="max_lease_ttl")

@@ -13,6 +13,7 @@ from holdfast.config.settings import TcpListener, UnixListener
 from holdfast.http.connection import Connection
 from holdfast.http.cross_origin import RulesNow
 from holdfast.http.place import Handler, HandshakeFailed, Place
+from holdfast.http.reply import OwnHeaders
 from holdfast.ids import RequestId
 from holdfast.limits import HTTP_BACKLOG
 
@@ -57,13 +58,13 @@ class Listening:
 
 
 async def listen(settings: TcpListener | UnixListener, serve: Handler, *, tls: TlsConfig | None, reuse_port: bool,
-                 new_request_id: Callable[[], RequestId], sock: socket.socket | None = None, hostname: str = "",
+                 new_request_id: Callable[[], RequestId], sock: socket.socket | None = None, own_headers: OwnHeaders = (),
                  default_duration_s: float = 90.0, cross_origin: RulesNow = lambda: None,
                  handshake_failed: HandshakeFailed = lambda client, why: None) -> Listening:
     """Takes connections from now on. `sock`: already bound, instead of the address of `settings`. Raises OSError."""
     bound = sock if sock is not None else _bind(settings, reuse_port=reuse_port)
-    place = Place(settings, serve, tls=tls, new_request_id=new_request_id, hostname=hostname, default_duration_s=default_duration_s,
-                  cross_origin=cross_origin, handshake_failed=handshake_failed)
+    place = Place(settings, serve, tls=tls, new_request_id=new_request_id, own_headers=own_headers,
+                  default_duration_s=default_duration_s, cross_origin=cross_origin, handshake_failed=handshake_failed)
     loop = asyncio.get_running_loop()
 
     def connect() -> Connection:

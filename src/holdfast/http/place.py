@@ -14,7 +14,7 @@ from holdfast.config.settings import ProxyProtocol, TcpListener
 from holdfast.engine import Client, Reply, Request, Stream
 from holdfast.http.cross_origin import RulesNow
 from holdfast.http.proxy_protocol import ProxyRules
-from holdfast.http.reply import Replies, errors
+from holdfast.http.reply import OwnHeaders, Replies, errors
 from holdfast.http.request import Requests
 from holdfast.ids import RequestId
 from holdfast.limits import HTTP_BODY_MAX_BYTES, HTTP_CONNECTIONS_MAX, HTTP_STALL_S, HTTP_TICK_S
@@ -66,16 +66,16 @@ def times_of(settings: Settings, default_duration_s: float) -> Times:
 
 
 class Place:
-    """One listener's share in every connection. `hostname`: shown in X-Vault-Hostname; empty: not shown."""
+    """One listener's share in every connection. `own_headers`: of every answer, unless it brings one of the same name."""
 
     def __init__(self, settings: Settings, serve: Handler, *, tls: TlsConfig | None, new_request_id: Callable[[], RequestId],
-                 hostname: str = "", default_duration_s: float = 90.0, cross_origin: RulesNow = lambda: None,
+                 own_headers: OwnHeaders = (), default_duration_s: float = 90.0, cross_origin: RulesNow = lambda: None,
                  handshake_failed: HandshakeFailed = lambda client, why: None) -> None:
         self.serve, self.tls, self.cross_origin, self.handshake_failed = serve, tls, cross_origin, handshake_failed
         self.times = times_of(settings, default_duration_s)
         self.requests = Requests(settings, new_request_id)
-        self._fixed = (("X-Vault-Hostname", hostname),) if hostname else ()
-        self.replies = Replies(settings.custom_response_headers, self._fixed)
+        self._own_headers = own_headers
+        self.replies = Replies(settings.custom_response_headers, own_headers)
         self.proxy = _proxy_rules(settings)
         self.draining = False
         self.unfinished_bytes = 0                    # of requests that are not whole yet, as the connections count them
@@ -91,7 +91,7 @@ class Place:
 
     def use_headers(self, custom: Mapping[str, Mapping[str, str]]) -> None:
         """For answers from now on, by "default", "2xx" or "200"."""
-        self.replies = Replies(custom, self._fixed)
+        self.replies = Replies(custom, self._own_headers)
 
     def admits(self, connection: Waiting, peer: str) -> bool:
         """Takes it in, unless its peer may not come or there are too many."""

@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Mapping
 from email.utils import formatdate
+from typing import TypeAlias
 
 import msgspec
 
@@ -24,6 +25,8 @@ _REASONS = {
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 JSON = "application/json"
+HOSTNAME, RAFT_NODE_ID = "X-Vault-Hostname", "X-Vault-Raft-Node-ID"
+OwnHeaders: TypeAlias = tuple[tuple[str, str], ...]
 
 
 class _Errors(msgspec.Struct, frozen=True):
@@ -47,13 +50,14 @@ def _canonical(name: str) -> str:
 
 
 class Replies:
-    """Writes the replies of one listener. `custom`: headers by "default", "2xx" or "200"; `fixed`: headers of every answer."""
+    """Writes the replies of one listener. `custom`: headers by "default", "2xx" or "200"; `own`: headers of every answer, but for one that
+    brings its own of that name: another node has made it."""
 
-    def __init__(self, custom: Mapping[str, Mapping[str, str]], fixed: tuple[tuple[str, str], ...] = ()) -> None:
+    def __init__(self, custom: Mapping[str, Mapping[str, str]], own: OwnHeaders = ()) -> None:
         self._custom = {key: {_canonical(name): value for name, value in headers.items()} for key, headers in custom.items()}
-        self._fixed = fixed
+        self._own = dict(own)
         self._json: dict[int, bytes] = {}            # up to the length's value
-        self._others: dict[tuple[int, str], bytes] = {}
+        self._others: dict[tuple[int, str, OwnHeaders], bytes] = {}
         self._date = ""
         self.tick()
 
@@ -78,7 +82,7 @@ class Replies:
     def any_bytes_of(self, reply: Reply, *, head_only: bool = False, connection: str = "") -> bytes:
         """Any answer. `connection`: what the header of that name says; empty: none."""
         status, body = reply.status, reply.body
-        parts = [self._start(status, reply.content_type), *(header_line(name, value) for name, value in reply.headers)]
+        parts = [self._start(status, reply.content_type, reply.headers)]
         if connection:
             parts.append(header_line("Connection", connection))
         if status == 204 or status == 304:
@@ -92,22 +96,26 @@ class Replies:
 
     def start_of(self, stream: Stream, *, chunked: bool, connection: str) -> bytes:
         """The head of a stream."""
-        parts = [self._start(stream.status, stream.content_type), *(header_line(name, value) for name, value in stream.headers)]
+        parts = [self._start(stream.status, stream.content_type, stream.headers)]
         if connection:
             parts.append(header_line("Connection", connection))
         if chunked:
             parts.append(b"Transfer-Encoding: chunked\r\n")
         return b"".join((*parts, b"\r\n"))
 
-    def _start(self, status: int, content_type: str) -> bytes:
-        key = (status, content_type)
+    def _start(self, status: int, content_type: str, headers: OwnHeaders) -> bytes:
+        """Status line and headers; those of the answer itself last."""
+        brought = tuple(header for header in headers if header[0] in self._own) if self._own else ()
+        key = (status, content_type, brought)
         found = self._others.get(key)
         if found is None:
-            found = self._others[key] = self._prefix(status, content_type)
-        return found
+            found = self._others[key] = self._prefix(status, content_type, brought)
+        lines = (header_line(name, value) for name, value in headers if (name, value) not in brought)
+        return b"".join((found, *lines))
 
-    def _prefix(self, status: int, content_type: str) -> bytes:
-        headers = {"Cache-Control": "no-store", "Content-Type": content_type, **dict(self._fixed), **dict((NO_TRANSPORT_DOWNGRADE,))}
+    def _prefix(self, status: int, content_type: str, brought: OwnHeaders = ()) -> bytes:
+        headers = {"Cache-Control": "no-store", "Content-Type": content_type, **self._own, **dict((NO_TRANSPORT_DOWNGRADE,)),
+                   **dict(brought)}
         for key in ("default", f"{status // 100}xx", str(status)):
             headers.update(self._custom.get(key, {}))
         if not content_type:

@@ -83,7 +83,7 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, tag=9):
     defaults: Defaults
     facts: NodeFacts
     logs: LogOptions
-    hostname: str                                    # for X-Vault-Hostname; "": no such header
+    own_headers: tuple[tuple[str, str], ...]         # of every answer: X-Vault-Hostname, X-Vault-Raft-Node-ID
     max_duration_s: float                            # of a request, where the listener names none
     lock_memory: bool
     requests_level: str                              # log_requests_level: "off", or that at which requests are logged

@@ -157,7 +157,7 @@ class WorkerProcess:
             tls = tls_config(settings, files, start.ticket_key) if files is not None else None
             self._listening.append(await listen(
                 settings, self._log.handler(start.requests_level), tls=tls, reuse_port=True, new_request_id=RANDOM.request_id,
-                hostname=start.hostname, default_duration_s=start.max_duration_s, cross_origin=attempts.cross_origin,
+                own_headers=start.own_headers, default_duration_s=start.max_duration_s, cross_origin=attempts.cross_origin,
                 handshake_failed=failed))
         settle_memory()
         self._hear(start.heard_level)

@@ -104,3 +104,22 @@ def test_a_stream_has_no_length() -> None:
 def test_errors_have_vault_s_body() -> None:
     assert errors(400, 'no "x"').body == b'{"errors":["no \\"x\\""]}\n'
     assert errors(405).body == b'{"errors":[]}\n'
+
+
+def test_own_headers_are_in_every_answer_unless_it_brings_one_of_the_name() -> None:
+    replies = Replies({}, (("X-Vault-Hostname", "here"), ("X-Vault-Raft-Node-ID", "n1")))
+    own = b"X-Vault-Hostname: here\r\nX-Vault-Raft-Node-ID: n1\r\n"
+    assert own in replies.bytes_of(Reply(status=200, body=b"{}"))
+    assert own in replies.bytes_of(Reply(status=204))
+    made_elsewhere = Reply(status=200, body=b"{}", headers=(("X-Vault-Raft-Node-ID", "n2"), ("X-Vault-Index", "abc")))
+    for data in (replies.bytes_of(made_elsewhere), replies.start_of(Stream(
+            status=200, content_type="", chunks=_nothing(), headers=made_elsewhere.headers), chunked=True, connection="")):
+        assert data.count(b"X-Vault-Raft-Node-ID: ") == 1
+        assert b"X-Vault-Hostname: here\r\n" in data
+        assert b"X-Vault-Raft-Node-ID: n2\r\n" in data
+        assert b"X-Vault-Index: abc\r\n" in data
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    return
+    yield b""
