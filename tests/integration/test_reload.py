@@ -212,3 +212,13 @@ def test_audit_files_are_opened_anew_in_every_process(make_node: MakeNode) -> No
     main.get("sys/mounts").ok()
     assert old.read_bytes() == after, "and nobody writes to the old one any more"
     assert after.startswith(before)
+
+
+def test_a_node_whose_port_was_given_to_it_can_be_reloaded(make_node: MakeNode) -> None:
+    """A listener on port 0 answers at another address than its stanza says."""
+    node = make_node(workers=0)
+    node.config.write_text(node.config.read_text().replace(f":{node.port}\"", ":0\"", 1))
+    node.launch()
+    wait_until(lambda: "server started" in node.log_text, "it has started")
+    _hang_up(node, "core.reloaded")
+    assert node.main("").get("sys/health").status == 501
