@@ -106,10 +106,8 @@ class WrapOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Tail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What the `request` block ends with: another one at each request."""
+    """What the `request` block ends with, behind path and data."""
 
-    path: str
-    data: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     remote_address: str = ""
     remote_port: int = 0
     wrap_ttl: int = 0
@@ -122,10 +120,11 @@ def entries(standing: Standing, exchange: Exchange) -> tuple[AuditEntry, ...]:
         return ()
     request = exchange.request
     if not (standing.parts and standing.token is exchange.token and standing.mount is exchange.mount
-            and standing.permitted is exchange.permitted and standing.granting is exchange.granting):
+            and standing.permitted is exchange.permitted and standing.granting is exchange.granting
+            and standing.creates is exchange.creates):
         standing.parts = tuple([(device, _parts(device, exchange)) for device in standing.devices])
         standing.token, standing.mount, standing.permitted = exchange.token, exchange.mount, exchange.permitted
-        standing.granting = exchange.granting
+        standing.granting, standing.creates = exchange.granting, exchange.creates
     asked = _asked(request) if request.body or request.query else None
     shown = _shown(exchange)
     headers = standing.headers if request.headers else None
@@ -142,11 +141,14 @@ def _entry(device: Device, ready: Parts, exchange: Exchange, asked: Mapping[str,
            headers: Mapping[str, HeaderSettings] | None) -> AuditEntry:
     request, client = exchange.request, exchange.request.client
     config = exchange.entry.config if exchange.entry is not None else PLAIN_CONFIG
-    data = msgspec.Raw(_data(device, asked, config.audit_non_hmac_request_keys)) if asked else msgspec.UNSET
-    tail = Tail(path=_path(request), data=data, remote_address=client.address, remote_port=client.port, wrap_ttl=request.wrap_ttl_s or 0,
-                headers=_headers(device, request, headers) if headers else None)
+    data = b',"data":' + _data(device, asked, config.audit_non_hmac_request_keys) if asked else b""
+    if headers or request.wrap_ttl_s:
+        tail = _tail(Tail(remote_address=client.address, remote_port=client.port, wrap_ttl=request.wrap_ttl_s or 0,
+                          headers=_headers(device, request, headers) if headers else None))
+    else:
+        tail = _tail_of(client.address, client.port)
     time = _time(exchange.now_ms)
-    body = b"".join((ready.auth, b',"request":{"id":"', request.id.encode(), ready.request, _encode(tail)[1:]))
+    body = b"".join((ready.auth, b',"request":{"id":"', request.id.encode(), ready.request, data, tail))
     response = _response(device, ready, exchange, shown, config)
     refused, failed, origin = b"", b"", client.forwarded_from
     if exchange.errors:
@@ -233,7 +235,7 @@ def _parts(device: Device, exchange: Exchange) -> Parts:
         client_token=client_token, client_token_accessor=accessor, namespace=Namespace())
     return Parts(
         auth=_encode(_auth_block(token, client_token, accessor, results)),
-        request=b'",' + _encode(head)[1:-1] + b",",
+        request=b'",' + _encode(head)[1:-1] + b',"path":' + _encode(_path(request)),
         response=_encode(where)[1:-1])
 
 
@@ -295,6 +297,18 @@ def _path(request: Request) -> str:
 def _error(errors: tuple[str, ...]) -> bytes:
     only = errors[0] if len(errors) == 1 else ""
     return b',"error":' + _encode(only if only in SHOWN_ERRORS else listed("invalid request"))
+
+
+def _tail(tail: Tail) -> bytes:
+    """The end of a `request` block, from the comma on that goes before it, where there is anything."""
+    text = _encode(tail)
+    return b"," + text[1:] if len(text) > len(b"{}") else b"}"
+
+
+@lru_cache(maxsize=1024)
+def _tail_of(address: str, port: int) -> bytes:
+    """Of a connection, and so of many requests."""
+    return _tail(Tail(remote_address=address, remote_port=port))
 
 
 def _time(now_ms: Millis) -> bytes:

@@ -79,8 +79,8 @@ def line_head(options: FileOptions) -> bytes:
 
 
 class Parts(msgspec.Struct, frozen=True, eq=False):
-    """What one device shows of one token at one mount, encoded: the `auth` object, the fields of `request` between its id and its path,
-    and the first fields of `response`."""
+    """What one device shows of one token at one path, encoded: the `auth` object, the fields of `request` from behind its id up to its
+    path, and the first fields of `response`."""
 
     auth: bytes
     request: bytes
@@ -98,6 +98,7 @@ class Standing(msgspec.Struct, eq=False):
     mount: Mount | None = None
     permitted: bool = False
     granting: tuple[str, ...] = ()
+    creates: bool = False
 
 
 def standing(txn: Txn) -> Standing:

@@ -29,7 +29,7 @@ NEVER: Final = float("inf")
 class Held(Reply, frozen=True, kw_only=True, eq=False):
     """A reply that may leave once something has been kept, for all of a turn at once: `settle` sees to that, and gives what is to leave."""
 
-    settle: Callable[[Reply], Reply]
+    settle: Callable[[Reply], Reply]                 # called once, at the end of the turn, with this reply
 
 
 class Waiting(Protocol):

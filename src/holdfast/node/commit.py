@@ -20,13 +20,14 @@ from holdfast.core.cluster_time import ClusterTime
 from holdfast.core.lane import Carried, Internal, Lane, Ready, Task, Work
 from holdfast.core.outcome import Answer, AuditEntry, Commit, Do, Heavy, Outside
 from holdfast.crypto import Opened
-from holdfast.engine import NOTHING_YET, Effect, Memo, NodeFacts, Origin, Rng
+from holdfast.engine import NOTHING_YET, Effect, Memo, NodeFacts, Origin, Reply, Rng
 from holdfast.engine.context import Failed
 from holdfast.errors import AuditError, HandlerError, HoldfastError, InvariantError, UnavailableError
 from holdfast.ha.gate import CLUSTER_TIME_OFFSET_MS, WATERMARK, Words, may_read
 from holdfast.ids import Index
 from holdfast.node import attempts
 from holdfast.node.attempts import Devices
+from holdfast.node.audit_batch import AuditBatch, Settle
 from holdfast.node.clock import Clock
 from holdfast.node.outside import OutsideCalls
 from holdfast.node.serving import Served
@@ -85,6 +86,7 @@ class Committer:
         self._clock, self._time, self._devices, self._facts, self._pool = clock, time, devices, facts, pool
         self._perform, self._keys_changed, self._draw_seed = perform, keys_changed, draw_seed
         self._applied, self._orphaned = applied, orphaned
+        self._batch = AuditBatch(devices)
         self._opened = lane.opened
         self._answers: dict[int, asyncio.Future[Served]] = {}            # by id of the work, which the lane holds on to
         self._tasks: set[asyncio.Task[None]] = set()
@@ -284,13 +286,17 @@ class Committer:
             self._run(work, answer)
 
     def _release(self) -> None:
+        ended: list[tuple[asyncio.Future[Served], Reply, Settle]] = []
         for ready in self._lane.release(self._watermark):
             answer = self._answers.pop(id(ready.work))
             match ready.outcome:
+                case Answer(reply=reply, audit=()) | Commit(reply=reply, effects=(), audit=()):
+                    self._resolve(answer, reply)
                 case Answer(reply=reply, audit=audit):
-                    self._answer(answer, reply, responses_of(audit) if ready.work.memo.audited else both_of(audit))
+                    lines = responses_of(audit) if ready.work.memo.audited else both_of(audit)
+                    ended.append((answer, reply, self._batch.add(lines)))
                 case Commit(reply=reply, effects=(), audit=audit):
-                    self._answer(answer, reply, responses_of(audit))
+                    ended.append((answer, reply, self._batch.add(responses_of(audit))))
                 case Commit() as commit:
                     self._spawn(self._effects(commit, answer))
                 case Do(effect=effect, audit=audit):
@@ -299,6 +305,8 @@ class Committer:
                     self._spawn(self._call(ready, outside, answer))
                 case other:
                     assert_never(other)
+        for answer, reply, settle in ended:
+            self._resolve(answer, settle(reply))         # a refusal is given of what is committed all the same, as in Vault
         self._tell_idle()
 
     def _tell_idle(self) -> None:
@@ -310,7 +318,10 @@ class Committer:
             try:
                 self._devices.write(lines)
             except AuditError as error:
-                reply = envelope.failed(error)           # committed all the same, as in Vault
+                reply = envelope.failed(error)           # as in `_release`
+        self._resolve(answer, reply)
+
+    def _resolve(self, answer: "asyncio.Future[Served]", reply: Served) -> None:
         if not answer.done():
             answer.set_result(reply)
 

@@ -1,10 +1,10 @@
 """The audit files of this process: every process of a node opens them for itself, and writes whole lines.
 
 Invariants: (1) what is handed to `write` has been given to the kernel, for at least one device, before it returns; else AuditError; (2) a
-line goes out in one write, at the end of the file, so that lines of several processes never mix; (3) a line that a full disk cut short is
-ended before the next one, so that only it is lost; (4) a device that fails is tried again at each entry, and both ends of its trouble
-are reported once. Left to others: what is in a line (`core/audit`), who hears of trouble, and that a node without a working device
-serves nothing. Nothing is synced: a power cut may take the last lines, as with Vault.
+line goes out in one write, to a file with those behind it, at its end, so that lines of several processes never mix; (3) a line that a
+full disk cut short is ended before the next one, so that only it is lost; (4) a device that fails is tried again at each entry, and both
+ends of its trouble are reported once. Left to others: what is in a line (`core/audit`), who hears of trouble, and that a node without a
+working device serves nothing. Nothing is synced: a power cut may take the last lines, as with Vault.
 """
 import os
 import stat
@@ -27,8 +27,8 @@ CLOSED = -1
 class Sink(Protocol):
     """Where one device's lines go. Every method raises OSError."""
 
-    def write(self, line: bytes) -> None:
-        """Takes the whole line, or raises."""
+    def write(self, lines: bytes) -> None:
+        """Takes all of them, or raises."""
 
     def reopen(self) -> None:
         """The file may have been moved away: starts a new one."""
@@ -57,7 +57,7 @@ class AuditDevices:
         return bool(self._paths) and self._failing.issuperset(self._paths)
 
     def write(self, lines: Sequence[tuple[Device, bytes]]) -> None:
-        """Each line to its device. Raises AuditError when none of them took its line."""
+        """Whole lines, one or several, each to its device. Raises AuditError when no device took what was for it."""
         taken = False
         for device, line in lines:
             uuid = device.record.uuid
@@ -139,11 +139,16 @@ class FileSink:
     def __init__(self, options: FileOptions) -> None:
         self._options = options
         self._torn = False                               # the file ends in the middle of a line
+        self._takes_many = True                          # in one write, whole; not so a pipe, where they would mix with those of others
         self._fd = self._open()
 
-    def write(self, line: bytes) -> None:
+    def write(self, lines: bytes) -> None:
         if self._fd == CLOSED:
             self._fd = self._open()
+        for line in (lines,) if self._takes_many else lines.splitlines(keepends=True):
+            self._write(line)
+
+    def _write(self, line: bytes) -> None:
         try:
             self._put(line)
         except OSError:
@@ -180,7 +185,8 @@ class FileSink:
         fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK | create, mode or 0o600)
         try:
             state = os.fstat(fd)
-            if stat.S_ISREG(state.st_mode):
+            self._takes_many = stat.S_ISREG(state.st_mode)
+            if self._takes_many:
                 if mode is not None and stat.S_IMODE(state.st_mode) != mode:
                     os.fchmod(fd, mode)
                 self._torn = is_torn(fd, path)
@@ -193,8 +199,9 @@ class FileSink:
 class StdoutSink:
     """The process's standard output."""
 
-    def write(self, line: bytes) -> None:
-        write_all(STDOUT_FD, line)
+    def write(self, lines: bytes) -> None:
+        for line in lines.splitlines(keepends=True):         # it may be a pipe
+            write_all(STDOUT_FD, line)
 
     def reopen(self) -> None:
         """Stays what it is."""
@@ -206,7 +213,7 @@ class StdoutSink:
 class DiscardSink:
     """Takes everything and keeps nothing: for measuring what auditing costs."""
 
-    def write(self, line: bytes) -> None:
+    def write(self, lines: bytes) -> None:
         """Gone."""
 
     def reopen(self) -> None:

@@ -11,9 +11,11 @@ from holdfast.core.outcome import Answer, Commit, Do, Forward, Heavy, Outcome, O
 from holdfast.engine import NOTHING_YET, Memo, Place, Reply, Request, Rng, Stream
 from holdfast.errors import AuditError
 from holdfast.ha.gate import GO, WATERMARK, Verdict
+from holdfast.http import Held
 from holdfast.ids import Index
 from holdfast.limits import WATERMARK_WAIT_MS
 from holdfast.node.attempts import Attempts, Devices
+from holdfast.node.audit_batch import AuditBatch
 from holdfast.node.measuring import RequestMetrics
 from holdfast.replica import Why
 
@@ -30,6 +32,7 @@ class Serving:
         self._attempts, self._devices, self._forward, self._carry_out = attempts, devices, forward, carry_out
         self._attempt, self._draw_seed = attempts.attempt, attempts.draw_seed
         self._metrics, self._now_ns, self._handled = metrics, metrics.now_ns, metrics.handled
+        self._batch = AuditBatch(devices)
 
     def serve(self, request: Request) -> Reply | Awaitable[Served]:
         """From bytes parsed to bytes to send. A read is answered at once, without a task."""
@@ -37,10 +40,15 @@ class Serving:
         rng = Rng(self._draw_seed)
         outcome, verdict = self._attempt(request, NOTHING_YET, rng)
         if type(outcome) is Answer and verdict is GO:
-            reply = self._audited(outcome) if outcome.audit else outcome.reply
+            reply = self._held(outcome) if outcome.audit else outcome.reply
             self._handled(self._now_ns() - began_ns)
             return reply
         return self._timed(began_ns, self._go_on(request, outcome, verdict, NOTHING_YET, rng, self._forward))
+
+    def _held(self, answer: Answer) -> Held:
+        """The answer, which leaves when the devices have both its entries, together with those of this turn's other requests."""
+        reply, settle = answer.reply, self._batch.add([(entry.device, entry.request + entry.response) for entry in answer.audit])
+        return Held(status=reply.status, body=reply.body, content_type=reply.content_type, headers=reply.headers, settle=settle)
 
     async def _timed(self, began_ns: int, going_on: Awaitable[Served]) -> Served:
         self._metrics.in_flight += 1

@@ -103,6 +103,14 @@ def test_operations_have_vaults_names(method: Method, operation: str, path: str)
     assert (asked["request"]["operation"], asked["request"]["path"]) == (operation, path)
 
 
+def test_a_write_is_a_creation_only_where_nothing_was_there() -> None:
+    """Two writes by one token to one path: what stands ready for the second is not that of the first."""
+    standing = Standing((device(),))
+    for creates, operation in ((True, "create"), (False, "update"), (True, "create")):
+        told = msgspec.structs.replace(exchange(request(Method.POST, body=b"{}")), creates=creates)
+        assert json.loads(entries(standing, told)[0].request)["request"]["operation"] == operation
+
+
 def test_the_query_of_a_read_is_its_data() -> None:
     asked, _ = lines(exchange(request(query={"version": "2", "list": "true"})))
     assert asked["request"]["data"] == {"version": hashed("2")}

@@ -12,7 +12,9 @@ import pytest
 
 from holdfast.core.audit_device import AuditDevice, Device, FileOptions, ready
 from holdfast.crypto import Secret
+from holdfast.engine import Reply
 from holdfast.errors import AuditError
+from holdfast.node.audit_batch import AuditBatch
 from holdfast.node.devices import AuditDevices, DiscardSink, FileSink, Sink, StdoutSink, open_sink, try_device
 
 LINE = b'{"a":1}\n'
@@ -31,10 +33,10 @@ class FakeSink:
         self.error: OSError | None = None
         self.open, self.reopened = True, 0
 
-    def write(self, line: bytes) -> None:
+    def write(self, lines: bytes) -> None:
         if self.error is not None:
             raise self.error
-        self.lines.append(line)
+        self.lines.append(lines)
 
     def reopen(self) -> None:
         if self.error is not None:
@@ -70,6 +72,67 @@ def test_each_line_goes_to_its_device() -> None:
     rig.devices.write([(A, b"3\n")])
     assert (rig.sinks["/a"].lines, rig.sinks["/b"].lines) == ([b"1\n", b"3\n"], [b"2\n"])
     assert rig.trouble == []
+
+
+def batch_of(rig: Rig) -> AuditBatch:
+    return AuditBatch(rig.devices)
+
+
+def test_the_lines_of_many_requests_are_one_write_and_stand_in_their_order() -> None:
+    rig = Rig()
+    batch = batch_of(rig)
+    answers = [(Reply(status=200), batch.add([(A, b"a%d\n" % number), (B, b"b%d\n" % number)])) for number in range(3)]
+    assert not rig.sinks
+    for reply, settle in answers:
+        assert settle(reply) is reply
+    assert (rig.sinks["/a"].lines, rig.sinks["/b"].lines) == ([b"a0\na1\na2\n"], [b"b0\nb1\nb2\n"])
+    reply = Reply(status=204)
+    assert batch.add([(A, b"a3\n"), (B, b"b3\n")])(reply) is reply
+    assert rig.sinks["/a"].lines[1:] == [b"a3\n"]
+
+
+def test_where_no_device_takes_the_lines_every_request_of_the_batch_is_refused() -> None:
+    rig = Rig()
+    rig.devices.keep([A])
+    rig.sinks["/a"].error = FULL
+    batch = batch_of(rig)
+    settled = [settle(Reply(status=200, body=b"secret")) for settle in [batch.add([(A, LINE)]), batch.add([(A, LINE)])]]
+    assert [(reply.status, b"no audit backend" in reply.body) for reply in settled] == [(500, True)] * 2
+    rig.sinks["/a"].error = None
+    assert batch.add([(A, LINE)])(Reply(status=200)).status == 200
+
+
+def test_requests_that_saw_other_devices_are_not_of_one_batch() -> None:
+    """A device is enabled or disabled between two requests of one turn: each is judged by its own."""
+    rig = Rig()
+    rig.devices.keep([A, B])
+    rig.sinks["/a"].error = FULL
+    batch = batch_of(rig)
+    first, second = batch.add([(A, LINE)]), batch.add([(A, LINE), (B, LINE)])
+    assert (first(Reply(status=200)).status, second(Reply(status=200)).status) == (500, 200)
+    assert rig.sinks["/b"].lines == [LINE]
+
+
+def test_a_pipe_gets_each_line_by_itself(tmp_path: Path) -> None:
+    """What several processes write at once to a pipe stays whole only up to 4 KiB."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reading = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        sink = FileSink(FileOptions(file_path=str(path), mode=None))
+        pieces: list[bytes] = []
+
+        def write(fd: int, data: bytes) -> int:
+            pieces.append(data)
+            return len(data)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("holdfast.node.devices.os.write", write)
+            sink.write(LINE * 3)
+        sink.close()
+        assert pieces == [LINE] * 3
+    finally:
+        os.close(reading)
 
 
 def test_one_working_device_is_enough() -> None:

@@ -1,0 +1,57 @@
+"""Audit entries of several requests, written with one write a device.
+
+Invariants: (1) a request's answer comes out of `settle` only when its lines have been written, or as the refusal where no device took them;
+(2) lines are written in the order in which they were added. Left to others: files, and how they fail (`node/devices`).
+"""
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+from holdfast.core import envelope
+from holdfast.core.audit_device import Device
+from holdfast.engine import Reply
+from holdfast.errors import AuditError
+from holdfast.node.attempts import Devices
+
+Settle: TypeAlias = Callable[[Reply], Reply]
+"""What is to leave in a reply's place: itself, once what belongs to it is written."""
+
+
+class AuditBatch:
+    """What was added since the last write. The first `settle` of a batch writes it."""
+
+    def __init__(self, devices: Devices) -> None:
+        self._devices = devices
+        self._open = _Lines(devices, ())
+
+    def add(self, lines: Sequence[tuple[Device, bytes]]) -> Settle:
+        """Lines of one request, each for its device."""
+        batch, of = self._open, tuple([device for device, _ in lines])
+        if batch.is_written or batch.of != of:
+            if not batch.is_written:
+                batch.write()                        # the device table has changed: each batch is one for the same devices
+            batch = self._open = _Lines(self._devices, of)
+        for kept, (_, line) in zip(batch.lines, lines, strict=True):
+            kept.append(line)
+        return batch.settle
+
+
+class _Lines:
+    """Lines of the requests that go to the same devices: they are taken, or refused, together."""
+
+    def __init__(self, devices: Devices, of: tuple[Device, ...]) -> None:
+        self._devices, self.of = devices, of
+        self.lines: tuple[list[bytes], ...] = tuple([[] for _ in of])
+        self.is_written = not of
+        self._refusal: Reply | None = None
+
+    def settle(self, reply: Reply) -> Reply:
+        if not self.is_written:
+            self.write()
+        return reply if self._refusal is None else self._refusal
+
+    def write(self) -> None:
+        self.is_written = True
+        try:
+            self._devices.write([(device, b"".join(lines)) for device, lines in zip(self.of, self.lines, strict=True)])
+        except AuditError as error:
+            self._refusal = envelope.failed(error)
