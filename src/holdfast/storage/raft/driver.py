@@ -71,7 +71,7 @@ class Driver:
         self.term, self.leader, self.role, self.committed = node.status[0], node.status[1], Role(node.status[2]), node.status[3]
         self._state = disk.state                         # as of the last ready that is durable, or on its way
         self._queue: list[Ready] = []                    # to be made durable, in order
-        self._is_writing = False
+        self._is_writing = self._fails = False
         self._watch: asyncio.TimerHandle                 # while it writes
         self._trying: asyncio.Task[None] | None = None   # the long way
         self._idle: asyncio.Future[None] | None = None   # for whoever waits until nothing is written
@@ -245,10 +245,12 @@ class Driver:
     def _written(self, group: Sequence[Ready], writing: "asyncio.Future[None]") -> None:
         error = None if writing.cancelled() else writing.exception()
         if isinstance(error, (Uncertain, OSError)) and not self._stopped:
-            self._events.disk_failed(error)
+            if not self._fails:
+                self._fails = True
+                self._events.disk_failed(error)
             self._try_again(group, after_s=AGAIN_S)
             return
-        self._is_writing = self._hanging = False
+        self._is_writing = self._hanging = self._fails = False
         self._watch.cancel()
         if error is not None and not self._stopped:
             self._fail(error)

@@ -454,6 +454,7 @@ class RaftLog:
             if before != voters(self.members.sorted()):
                 self.voters_changed_boot_ms = self._boot_ms()
             driver.hold.void()
+            asyncio.get_running_loop().call_soon(driver.renew)
             self._wake(self._waiters)
             self._changed_soon()
         if ready.mark is not None:
@@ -505,7 +506,9 @@ class RaftLog:
     def failed(self, error: BaseException) -> None:
         self.driver = None
         self._lose("raft has failed")
-        asyncio.get_running_loop().call_exception_handler({"message": "raft cannot go on", "exception": error})
+        torn = InvariantError("raft cannot go on: its state may be torn")
+        torn.__cause__ = error
+        asyncio.get_running_loop().call_exception_handler({"message": str(torn), "exception": torn})
 
     async def _hand_over(self, driver: Driver, term: int, to: NodeId | None, wait_ms: int = 0) -> None:
         """Gives leadership to another voter. If that fails, this node still does not lead in this term any more."""
