@@ -23,6 +23,7 @@ Emit: TypeAlias = Callable[[Effect], None]
 EVERYTHING = Index(1 << 62)
 """A watermark that holds nothing back."""
 CANDIDATE_AGAIN_MS = 1_000                           # an active node that does not answer a candidate has lost its words
+SELECTED_TRIES_MAX = 6                               # to open the second connection, before it asks to be selected anew
 
 
 class Standby:
@@ -37,6 +38,9 @@ class Standby:
         self._dial_at: Millis | None = None
         self._redial_ms = 0
         self._candidate_at: Millis | None = None
+        self._selected: Selected | None = None           # with what the second connection is opened
+        self._tries = 0
+        self._open_at: Millis | None = None
         self._applied = self._watermark = Index(0)
         self._may_read = True                            # False: no audit device works
         self._reads: deque[tuple[int, Millis]] = deque()         # tickets that wait for the next round
@@ -81,7 +85,7 @@ class Standby:
             self._drop_forwarding(now)
             self._emit(HangUp(node=active.node, channel=Channel.PERFORMANCE))
             self._emit(HangUp(node=active.node, channel=Channel.FORWARDING))
-        self._dial_at = self._candidate_at = None
+        self._dial_at = self._candidate_at = self._open_at = self._selected = None
 
     def release(self) -> None:
         """Reads nothing by itself from here on."""
@@ -107,10 +111,10 @@ class Standby:
             return
         if channel is Channel.FORWARDING:
             self._is_connected, self._dial_at, self._redial_ms = True, None, REDIAL_MS[0]
-            if not self._settings.disable_performance_standby:
+            if self._selected is None and not self._settings.disable_performance_standby:
                 self._candidate_at = now
         else:
-            self._is_performance, self._candidate_at = True, None
+            self._is_performance, self._candidate_at, self._open_at, self._tries = True, None, None, 0
             self._begin_reading(now)
         self.tick(now)
 
@@ -123,14 +127,17 @@ class Standby:
             self._redial_ms = min(2 * self._redial_ms, REDIAL_MS[1])
         else:
             self._drop_performance()
-            self._candidate_at = Millis(now + REDIAL_MS[0])
+            self._tries += 1
+            if self._tries < SELECTED_TRIES_MAX:         # a new identity would cost the active node more, and others their handshakes
+                self._open_at = Millis(now + REDIAL_MS[0] * self._tries)
+            else:
+                self._selected, self._candidate_at = None, Millis(now + CANDIDATE_AGAIN_MS)
 
     def selected(self, message: Selected) -> None:
         active = self._active
         if active is not None and message.term == active.term and message.incarnation == self._settings.incarnation:
-            self._candidate_at = None
-            self._emit(Dial(node=active.node, address=active.cluster_address, channel=Channel.PERFORMANCE, name=message.name,
-                            key=message.key, certificate=message.certificate, accepts=message.active_certificate))
+            self._selected, self._tries, self._candidate_at = message, 0, None
+            self._open()
 
     def refused(self, message: Refused, now: Millis) -> None:
         if self._active is not None and message.term == self._active.term:
@@ -184,6 +191,8 @@ class Standby:
         if self._dial_at is not None and now >= self._dial_at:
             self._dial(now)
         self.forward_held()
+        if self._open_at is not None and now >= self._open_at:
+            self._open()
         if self._is_connected and self._candidate_at is not None and now >= self._candidate_at:
             self._candidate_at = Millis(now + CANDIDATE_AGAIN_MS)
             self._tell(Channel.FORWARDING, Candidate(term=self._known().term, incarnation=self._settings.incarnation))
@@ -202,6 +211,8 @@ class Standby:
         due = self._lease.next_ask or NEVER
         if self._dial_at is not None:
             due = min(due, self._dial_at)
+        if self._open_at is not None:
+            due = min(due, self._open_at)
         if self._candidate_at is not None and self._is_connected:
             due = min(due, self._candidate_at)
         if self._reads:
@@ -222,6 +233,15 @@ class Standby:
         self._dial_at = None
         self._emit(Dial(node=active.node, address=active.cluster_address, channel=Channel.FORWARDING, name=active.name, key=active.key,
                         certificate=active.certificate, accepts=active.certificate))
+
+    def _open(self) -> None:
+        """The second connection."""
+        active, selected = self._known(), self._selected
+        self._open_at = None
+        if selected is None or self._is_performance:
+            return
+        self._emit(Dial(node=active.node, address=active.cluster_address, channel=Channel.PERFORMANCE, name=selected.name,
+                        key=selected.key, certificate=selected.certificate, accepts=selected.active_certificate))
 
     def _begin_reading(self, now: Millis) -> None:
         active = self._active

@@ -45,6 +45,7 @@ from holdfast.ha.message import (
 )
 from holdfast.ha.rules import TIMES
 from holdfast.ha.settings import Consistency
+from holdfast.ha.standby import SELECTED_TRIES_MAX
 from holdfast.ids import Index, Millis, Term
 from holdfast.limits import DRAIN_MAX_MS, FORWARD_HOLD_MAX_MS
 from holdfast.replica import Why
@@ -159,7 +160,28 @@ def test_the_lease_runs_out_by_itself_when_the_connection_breaks(node: Node) -> 
     effects = node.step(saw.Disconnected(node=A, channel=PERFORMANCE))
     assert of(effects, do.SetLease) == []
     assert node.state is State.STANDBY
-    assert sent(node.wait(200), Candidate), "and it asks to be selected anew"
+    assert of(node.wait(20), do.Dial)[0].channel is PERFORMANCE, "which it opens again"
+
+
+def test_a_forwarding_connection_that_comes_back_changes_nothing_in_the_second(node: Node) -> None:
+    node.unseal().perform()
+    node.step(saw.Disconnected(node=A, channel=FORWARDING))
+    assert sent(node.step(saw.Connected(peer=peer(A), channel=FORWARDING)), Candidate) == []
+    assert node.state is State.PERFORMANCE_STANDBY
+
+
+def test_only_when_the_second_connection_cannot_be_opened_it_asks_to_be_selected_anew(node: Node) -> None:
+    """A new identity costs the active node a new offer, which may break off another's handshake."""
+    node.unseal().perform()
+    for _ in range(SELECTED_TRIES_MAX - 1):
+        node.step(saw.Disconnected(node=A, channel=PERFORMANCE))
+        effects = node.wait(200)
+        assert len(of(effects, do.Dial)) == 1
+        assert sent(effects, Candidate) == []
+    node.step(saw.Disconnected(node=A, channel=PERFORMANCE))
+    effects = node.wait(1_500)
+    assert of(effects, do.Dial) == []
+    assert sent(effects, Candidate)
 
 
 def test_a_broken_forwarding_connection_is_dialled_again_and_again(node: Node) -> None:
