@@ -26,7 +26,6 @@ from holdfast.engine.effect import (
     SaveSnapshot,
     Seal,
     ShowLeader,
-    ShowMembers,
     ShowSealStatus,
     StepDown,
     Unseal,
@@ -94,7 +93,7 @@ class Effects:
                 return Stream(status=200, content_type="text/plain; charset=utf-8", chunks=self._monitor(level, as_json))
             case AwaitRevoked():
                 await self._revoked(effect)
-            case Join() | ChallengeJoiner() | AdmitJoiner() | ShowMembers() | ChangeMembership():
+            case Join() | ChallengeJoiner() | AdmitJoiner() | ChangeMembership():
                 return await self._membership(effect)
             case SaveSnapshot() | RestoreSnapshot():
                 if self.snapshots is None:
@@ -106,7 +105,7 @@ class Effects:
                 assert_never(other)
         return DONE
 
-    async def _membership(self, effect: Join | ChallengeJoiner | AdmitJoiner | ShowMembers | ChangeMembership) -> Reply:
+    async def _membership(self, effect: Join | ChallengeJoiner | AdmitJoiner | ChangeMembership) -> Reply:
         if self.joiner is None or self.admitting is None:
             raise BadRequest("raft storage is not in use")
         match effect:
@@ -116,8 +115,6 @@ class Effects:
                 return self.admitting.challenge(effect)
             case AdmitJoiner():
                 return await self.admitting.admit(effect)
-            case ShowMembers():
-                return self.admitting.show()
             case ChangeMembership():
                 await self.admitting.change(effect)
                 return DONE

@@ -63,19 +63,6 @@ class JoinOut(msgspec.Struct, frozen=True):
     joined: bool
 
 
-class ServerOut(msgspec.Struct, frozen=True, kw_only=True):
-    node_id: str
-    address: str
-    leader: bool
-    protocol_version: str
-    voter: bool
-
-
-class ConfigurationOut(msgspec.Struct, frozen=True, kw_only=True):
-    servers: tuple[ServerOut, ...]
-    index: int
-
-
 class Pending(msgspec.Struct, frozen=True, kw_only=True):
     """A challenge that is not answered yet."""
 
@@ -264,13 +251,6 @@ class Admitting:
                 await self._log.promote(asked.node)
             case _:
                 await self._log.demote(asked.node)
-
-    def show(self) -> Reply:
-        """sys/storage/raft/configuration."""
-        status = self._log.status
-        servers = tuple(ServerOut(node_id=member.id, address=member.address, leader=member.id == status.leader, protocol_version="3",
-                                  voter=member.voter) for member in sorted(status.members, key=lambda member: member.id))
-        return _json({"data": {"config": ConfigurationOut(servers=servers, index=0)}})
 
     async def _promote(self, node: NodeId) -> None:
         try:

@@ -1,0 +1,156 @@
+"""What the nodes of a real cluster say of themselves and of each other, through the API and on the command line."""
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.client import Answer
+from tests.cluster_nodes import Cluster, Member
+from tests.processes import wait_until
+
+POLICY = 'path "a" { capabilities = ["read"] }'
+ECHOES_S = 8.0                                           # one interval, and a little
+
+
+def both(member: Member) -> list[Answer]:
+    """sys/health of a worker and of the main process."""
+    return [client.get("sys/health") for client in (member.client(""), member.main(""))]
+
+
+def rows(text: str) -> dict[str, str]:
+    lines = [line.split("    ", 1) for line in text.splitlines()[2:]]
+    return {line[0].strip(): line[1].strip() for line in lines}
+
+
+def test_health_of_each_kind_of_node(cluster: Cluster) -> None:
+    active = cluster.active
+    for answer in both(active):
+        assert answer.status == 200
+        assert (answer.json["standby"], answer.json["removed_from_cluster"]) == (False, False)
+        assert answer.json["last_wal"] > 0
+        assert "ha_connection_healthy" not in answer.json
+    for member in cluster.standbys:
+        wait_until(lambda member=member: all(  # type: ignore[misc]
+            "ha_connection_healthy" in answer.json for answer in both(member)), "an echo was answered", ECHOES_S)
+        for answer in both(member):
+            assert answer.status == 473
+            seen = answer.json
+            assert (seen["standby"], seen["performance_standby"], seen["ha_connection_healthy"]) == (True, True, True)
+            assert seen["replication_dr_mode"] == seen["replication_performance_mode"] == "disabled"
+            assert abs(seen["clock_skew_ms"]) < 1_000
+            assert seen["echo_duration_ms"] >= 0
+        assert member.client("").get("sys/health?perfstandbyok=true").status == 200
+
+
+def test_leader_is_the_same_at_each_node(cluster: Cluster) -> None:
+    active = cluster.active
+    for member in cluster.members:
+        seen = member.client("").get("sys/leader").ok().json
+        assert (seen["ha_enabled"], seen["is_self"]) == (True, member is active)
+        assert (seen["leader_address"], seen["leader_cluster_address"]) == (active.address, f"https://{active.cluster_address}")
+        assert (seen["active_time"] > "2020") is (member is active)
+        assert 0 < seen["raft_applied_index"] <= seen["raft_committed_index"]
+        assert seen["performance_standby"] is (member is not active)
+        assert (seen["performance_standby_last_remote_wal"] > 0) is (member is not active)
+
+
+def test_ha_status_of_each_node_names_all(cluster: Cluster) -> None:
+    names = {member.address for member in cluster.members}
+    for member in cluster.members:
+        wait_until(lambda member=member: {  # type: ignore[misc]
+            node["api_address"] for node in member.client().get("sys/ha-status").ok().json["nodes"]} == names, "all are known", ECHOES_S)
+        nodes = member.client().get("sys/ha-status").ok().data["nodes"]
+        assert [node["api_address"] for node in nodes if node["active_node"]] == [cluster.active.address]
+        assert all((node["last_echo"] is None) is node["active_node"] for node in nodes)
+
+
+def test_status_on_the_command_line(cluster: Cluster) -> None:
+    active = cluster.active
+    seen = active.cli("status")
+    assert (seen.returncode, seen.stderr) == (0, "")
+    assert list(rows(seen.stdout))[-7:] == [
+        "HA Enabled", "HA Cluster", "HA Mode", "Active Since", "Raft Committed Index", "Raft Applied Index", "Last WAL"]
+    for member in cluster.standbys:
+        seen = member.cli("status")
+        assert seen.returncode == 0
+        found = rows(seen.stdout)
+        assert list(found)[-9:] == [
+            "Removed From Cluster", "HA Enabled", "HA Cluster", "HA Mode", "Active Node Address", "Performance Standby Node",
+            "Performance Standby Last Remote WAL", "Raft Committed Index", "Raft Applied Index"]
+        assert (found["HA Mode"], found["Active Node Address"], found["Performance Standby Node"]) == ("standby", active.address, "true")
+
+
+def test_members_and_autopilot_on_the_command_line(cluster: Cluster) -> None:
+    names = {member.name for member in cluster.members}
+    for member in cluster.members:
+        peers = member.cli("operator", "raft", "list-peers", "-format=json", token=cluster.root_token)
+        servers = json.loads(peers.stdout)["data"]["config"]["servers"]
+        assert {server["node_id"] for server in servers} == names
+        assert [server["node_id"] for server in servers if server["leader"]] == [cluster.active.name]
+
+        def healthy(member: Member = member) -> bool:
+            state = member.cli("operator", "raft", "autopilot", "state", "-format=json", token=cluster.root_token)
+            return state.returncode == 0 and bool(state.stdout) and json.loads(state.stdout)["Healthy"] is True
+
+        wait_until(healthy, "autopilot finds all healthy", ECHOES_S)
+    shown = json.loads(cluster.standbys[0].cli("operator", "members", "-format=json", token=cluster.root_token).stdout)
+    assert len(shown["Nodes"]) >= 1
+
+
+def test_each_answer_says_which_node_has_made_it(cluster: Cluster) -> None:
+    standby = cluster.standbys[0]
+    client = standby.client()
+    assert client.get("sys/mounts").ok().header("X-Vault-Raft-Node-ID") == standby.name
+    assert client.post("sys/policies/acl/named", {"policy": POLICY}).ok().header("X-Vault-Raft-Node-ID") == cluster.active.name
+    assert cluster.active.client().get("sys/mounts").ok().header("X-Vault-Raft-Node-ID") == cluster.active.name
+
+
+def test_a_client_that_wants_no_forwarding_is_redirected(cluster: Cluster) -> None:
+    active, standby = cluster.active, cluster.standbys[0]
+    for client in (standby.client(), standby.main()):
+        asked = {"X-Vault-No-Request-Forwarding": "1"}
+        written = client.post("sys/policies/acl/redirected", {"policy": POLICY}, headers=asked)
+        assert (written.status, written.header("Location")) == (307, f"{active.address}/v1/sys/policies/acl/redirected")
+        assert client.get("sys/mounts", headers=asked).status == 200, "a read needs no other node"
+        for path in ("sys/storage/raft/snapshot", "sys/storage/raft/snapshot-force"):
+            sent = client.post(path, {"a": "file"})
+            assert (sent.status, sent.header("Location")) == (307, f"{active.address}/v1/{path}")
+
+
+def test_forwarding_by_header_has_to_be_allowed(cluster: Cluster) -> None:
+    for asked in ({"X-Vault-Forward": "active-node"}, {"X-Vault-Inconsistent": "forward-active-node"}):
+        assert cluster.standbys[0].client().get("sys/mounts", headers=asked).status == 400
+
+
+def test_a_snapshot_is_saved_through_a_standby(cluster: Cluster, tmp_path: Path) -> None:
+    file = tmp_path / "cluster.snap"
+    saved = cluster.standbys[0].cli("operator", "raft", "snapshot", "save", str(file), token=cluster.root_token)
+    assert (saved.returncode, saved.stdout, saved.stderr) == (0, "", "")
+    seen = cluster.standbys[0].cli("operator", "raft", "snapshot", "inspect", "-format=json", str(file))
+    assert set(json.loads(seen.stdout)["Servers"]) == {member.name for member in cluster.members}
+
+
+def test_step_down_through_a_standby(cluster: Cluster) -> None:
+    before = cluster.active
+    standby = cluster.standbys[0]
+    done = standby.cli("operator", "step-down", token=cluster.root_token)
+    assert (done.returncode, done.stdout) == (0, f"Success! Stepped down: {standby.address}\n")
+    assert cluster.wait_active(other_than=before) is not before
+
+
+@pytest.mark.parametrize("which", ["active", "standby"])
+def test_a_sealed_node_says_so_and_the_others_serve(cluster: Cluster, which: str) -> None:
+    member = cluster.active if which == "active" else cluster.standbys[0]
+    assert member.client().post("sys/seal").status == 204
+    for answer in both(member):
+        assert answer.status == 503
+    leader = member.client("").get("sys/leader")
+    assert (leader.status, leader.errors) == (503, ["Vault is sealed"])
+    assert member.cli("status").returncode == 2
+    others = [each for each in cluster.members if each is not member]
+    cluster.wait_whole(others)
+    for other in others:
+        assert other.client().get("sys/mounts").status == 200
+    member.stop()
+    cluster.restart(member)
