@@ -1,7 +1,8 @@
 """Loaded by Python itself in every process of a node under test, workers too: this folder is on their path.
 
 HOLDFAST_TEST_LIMITS: other bounds, as a JSON object; what takes gigabytes to reach is reached by this. HOLDFAST_TEST_ENGINES: engines to
-register besides, as `module:NAME,…`. HOLDFAST_TEST_WORKER_VERSION: what workers take for their version.
+register besides, as `module:NAME,…`. HOLDFAST_TEST_WORKER_VERSION: what workers take for their version. HOLDFAST_TEST_CLOCK_MS: how far the
+node's clock is ahead of the machine's.
 """
 import importlib
 import json
@@ -31,9 +32,17 @@ def set_version(given: str) -> None:
     version.VERSION = given
 
 
+def set_clock(ahead_ms: int) -> None:
+    clock: Any = importlib.import_module("holdfast.node.clock")
+    wall_ms = clock.SystemClock.wall_ms
+    clock.SystemClock.wall_ms = lambda self: wall_ms(self) + ahead_ms
+
+
 if (version_ := os.environ.get("HOLDFAST_TEST_WORKER_VERSION")) and "holdfast.node.worker_process" in sys.orig_argv:
     set_version(version_)
 if limits_ := os.environ.get("HOLDFAST_TEST_LIMITS"):
     set_limits(limits_)
 if engines_ := os.environ.get("HOLDFAST_TEST_ENGINES"):
     add_engines(engines_)
+if clock_ms_ := os.environ.get("HOLDFAST_TEST_CLOCK_MS"):
+    set_clock(int(clock_ms_))
