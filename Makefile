@@ -21,7 +21,7 @@ $(STAMP): pyproject.toml constraints.txt $(NATIVE)
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $(STAMP)
 
-# The main job on real input: a durable node over TLS, used through the command line and through hvac. KEEP=1 leaves it running.
+# The main job on real input: three nodes over TLS, used through standbys, stepped down and killed under load. KEEP=1 leaves them running.
 demo: $(STAMP)
 	@$(BIN)/python -m demo $(if $(KEEP),--keep)
 

@@ -1,1 +1,1 @@
-"""The main job on real input: a durable node over TLS, used through the command line and through hvac, killed and started again."""
+"""The main job on real input: three nodes over TLS, used through standbys, stepped down and killed under load, saved and restored."""
