@@ -80,12 +80,13 @@ class Committer:
     def __init__(self, lane: Lane, log: Log, fence: Fence, replica: Replica, words: Words, clock: Clock, time: ClusterTime,
                  devices: Devices, facts: Callable[[], NodeFacts], pool: Pool, perform: Callable[[Effect], Awaitable[Served]],
                  keys_changed: Callable[[Opened], None], draw_seed: Callable[[], bytes], applied: Callable[[Index], None],
-                 orphaned: Orphaned) -> None:
-        """`applied` is told what is durable and in the replica; whoever knows the leaseholders answers with `pass_to`."""
+                 orphaned: Orphaned, *, confirmed: bool = False) -> None:
+        """`applied` is told what is durable and in the replica; whoever knows the leaseholders answers with `pass_to`. `confirmed`: what is
+        submitted was confirmed by a round, so no hold is asked for."""
         self._lane, self._log, self.fence, self._replica, self._words = lane, log, fence, replica, words
         self._clock, self._time, self._devices, self._facts, self._pool = clock, time, devices, facts, pool
         self._perform, self._keys_changed, self._draw_seed = perform, keys_changed, draw_seed
-        self._applied, self._orphaned = applied, orphaned
+        self._applied, self._orphaned, self._confirmed = applied, orphaned, confirmed
         self._batch = AuditBatch(devices)
         self._opened = lane.opened
         self._answers: dict[int, asyncio.Future[Served]] = {}            # by id of the work, which the lane holds on to
@@ -176,7 +177,7 @@ class Committer:
         if self._stopped:
             self._orphaned(work, answer, FenceLost("this node is not active any more"))
             return
-        if self._settling or self._resting or not may_read(self._words, self._clock.boot_ms()):
+        if self._settling or self._resting or not (self._confirmed or may_read(self._words, self._clock.boot_ms())):
             self._held.append((work, answer))
             return
         now_ms = self._time.now(wall_ms=self._clock.wall_ms(), boot_ms=self._clock.boot_ms())

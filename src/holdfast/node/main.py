@@ -192,14 +192,25 @@ class Main:
         if why in READS_ELSEWHERE:
 
             async def to_lane(request: Request, to: Place, why: Why, memo: Memo) -> Served:
-                return await committer.submit(request, memo, origin)
+                return await self._on_lane(committer, request, memo, origin)
 
             return asyncio.get_running_loop().create_task(self.serving.resume(request, NOTHING_YET, to_lane))
-        return committer.submit(request, NOTHING_YET, origin)
+        return self._on_lane(committer, request, NOTHING_YET, origin)
+
+    def _on_lane(self, committer: Committer, request: Request, memo: Memo, origin: Origin | None = None) -> "asyncio.Future[Served]":
+        cluster = self.cluster
+        if cluster is None or not cluster.confirms_reads:
+            return committer.submit(request, memo, origin)
+
+        async def after_round() -> Served:
+            await cluster.read_may_begin()               # without trust in clocks, being active has to be confirmed each time
+            return await committer.submit(request, memo, origin)
+
+        return asyncio.get_running_loop().create_task(after_round())
 
     def _to_lane(self, request: Request, why: Why, memo: Memo) -> "asyncio.Future[Served]":
         if self._committer is not None:
-            return self._committer.submit(request, memo)
+            return self._on_lane(self._committer, request, memo)
         if self.cluster is not None and not self._facts.sealed:
             if why is Why.NO_LEASE and self.cluster.confirms_reads:
                 return asyncio.get_running_loop().create_task(self._after_round(self.cluster, request, memo))
@@ -357,7 +368,7 @@ class Main:
         lane = Lane(self.access, opened, usage, derived=Derived(DERIVED_ENTRIES_MAX), nonce=self._draw_nonce, time_ms=self._time.last_ms)
         self._committer = Committer(lane, self.log, fence, self.replica, self.words, self.clock, self._time, self.devices,
                                     lambda: self._facts, in_thread, self._perform, self.keys_changed, self.draw_seed, self._applied,
-                                    self._orphaned)
+                                    self._orphaned, confirmed=self.cluster is not None and self.cluster.confirms_reads)
         self._timers = Timers(self._committer, self.attempts, self._time, self._now, self._logger.named("expiration"))
         self._timers.start()
         self._show_unsealed(is_active=True)
