@@ -224,6 +224,9 @@ class RaftDisk:
     def save(self, copy: StateCopy, base: Base) -> None:
         """Makes a copy of the replica's state the checkpoint, and lets go of the log before it. Slow. Raises OSError."""
         with self._adopting:
+            if base.index < self.base.index:
+                copy.chunks.close()                      # another state has come in meanwhile
+                return
             record, sequence = self._needed_after(base.index)
             base = msgspec.structs.replace(base, record=record, void=self.base.void)
             old, note = self.checkpoint, form.write_base(base)
@@ -262,6 +265,8 @@ class RaftDisk:
             found = self.restored
             if found is None or (found.generation, found.digest) != (install.generation, install.digest):
                 return False
+            if at.index <= self.base.index:
+                return True
             record, sequence = self._needed_after(at.index)
             base = msgspec.structs.replace(at, record=record, void=self.base.void)
             made = Checkpoint(format=checkpoint.FORMAT, index=install.index, generation=install.generation, sequence=sequence,

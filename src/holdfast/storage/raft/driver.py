@@ -165,6 +165,11 @@ class Driver:
         self.node.report_snapshot(to, arrived)
         self.pump_soon()
 
+    @property
+    def may_hold(self) -> bool:
+        """Does it lead, with its own term's empty entry committed, and has not given up to?"""
+        return self.leads(self.led_term) and self.hold.is_allowed(self.led_term)
+
     def leads(self, term: int) -> bool:
         return self.role is Role.LEADER and self.term == term and not self._stopped
 

@@ -36,9 +36,13 @@ class Hold:
     def until(self, term: int) -> Millis:
         return self._until if term == self._term else Millis(0)
 
+    def is_allowed(self, term: int) -> bool:
+        """Not once it was given up in that term."""
+        return term != self._given_up_in
+
     def begin_round(self, term: int, now: Millis) -> bytes | None:
         """The context to ask a majority with; None: this node must not hold in that term."""
-        if term == self._given_up_in:
+        if not self.is_allowed(term):
             return None
         if term != self._term:
             self.void()

@@ -11,19 +11,17 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
 from holdfast._native import RaftNode, Ready
-from holdfast.errors import IntegrityError, InvariantError, UnavailableError
+from holdfast.errors import InvariantError, UnavailableError
 from holdfast.ids import Index, Millis, NodeId, Term
 from holdfast.limits import (
     CHECKPOINT_AFTER_BYTES,
     DISK_RESERVE_BYTES,
-    FOLLOW_BYTES,
     RAFT_CHECKPOINT_AFTER_MAX_BYTES,
     RAFT_INFLIGHT_MAX,
     RAFT_MESSAGE_BYTES,
@@ -34,21 +32,21 @@ from holdfast.limits import (
     RAFT_WINDOW_MAX_BYTES,
     SEGMENT_BYTES,
 )
-from holdfast.storage import checkpoint
 from holdfast.storage.batch import WriteBatch
-from holdfast.storage.checkpoint import Checkpoint
 from holdfast.storage.disk import Disk, OsDisk
 from holdfast.storage.log import Fence, FenceLost, Full, Snapshot, StateCopy, Uncertain
 from holdfast.storage.raft import form, transport
 from holdfast.storage.raft.changing import Changing
-from holdfast.storage.raft.disk import RaftDisk, Row, Staged
+from holdfast.storage.raft.disk import RaftDisk, Staged
 from holdfast.storage.raft.driver import Driver, Kind, Role
+from holdfast.storage.raft.following import Following
 from holdfast.storage.raft.form import Base, Member
 from holdfast.storage.raft.members import learners, voters
 from holdfast.storage.raft.shipping import Shipping
+from holdfast.storage.raft.status import RaftStatus, status_of
 from holdfast.storage.raft.timing import TIMING, Timing
 from holdfast.storage.raft.transport import FromMember, NotAMember, Transport
-from holdfast.storage.reading import Trimmed
+from holdfast.storage.raft.waiting import Waiters
 
 T = TypeVar("T")
 INTRODUCING = frozenset({Kind.HEARTBEAT, Kind.VOTE, Kind.PRE_VOTE})
@@ -68,38 +66,15 @@ class Sizes(msgspec.Struct, frozen=True, kw_only=True):
 SIZES = Sizes()
 
 
-class Peer(msgspec.Struct, frozen=True, kw_only=True):
-    """A member as the leader sees it. `matched`: index of the last entry that it is known to have."""
-
-    id: NodeId
-    raft_id: int
-    matched: int
-    last_contact_boot_ms: Millis
-
-
-class RaftStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """`leader`: None: unknown. `committed`, `applied`, `last`: indexes of raft's entries. `peers`: at the leader alone."""
-
-    term: int
-    leader: NodeId | None
-    leader_address: str
-    is_leader: bool
-    is_removed: bool
-    committed: int
-    applied: int
-    last: int
-    members: tuple[Member, ...]
-    peers: tuple[Peer, ...]
-
-
 class Pending:
     """An append under way: its entry, and the last batch in it."""
 
-    __slots__ = ("answer", "index", "last", "term", "verdict")
+    __slots__ = ("answer", "index", "is_lost", "last", "term", "verdict")
 
     def __init__(self, index: int, term: int, last: Index, answer: "asyncio.Future[None]") -> None:
         self.index, self.term, self.last, self.answer = index, term, last, answer
         self.verdict: bool | None = None                 # whether it is durable, once that is settled
+        self.is_lost = False                             # it cannot be settled
 
 
 class RaftLog:
@@ -123,12 +98,11 @@ class RaftLog:
         self._transport: Transport
         self._on_change: Callable[[], None] = _nothing
         self._fence: Fence | None = None
-        self._given_up = Term(0)                         # the newest term whose fence was: it is not given out again (rule 10)
         self._pending: Pending | None = None
         self._contacts: dict[int, Millis] = {}
         self._addresses: dict[int, str] = {}             # of who spoke to this node before it knew the members
-        self._followers: set[asyncio.Future[None]] = set()   # that have read all that is committed
-        self._waiters: set[asyncio.Future[None]] = set() # for the fence, its end, a fate
+        self._following = Following(self, self._disk, self._in_maker)
+        self._waiters = Waiters()                        # for the fence, its end, a fate
         self._told_removed = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._shipping: Shipping                         # while raft runs
@@ -150,17 +124,7 @@ class RaftLog:
 
     @property
     def status(self) -> RaftStatus:
-        members = self.members
-        driver = self.driver
-        if driver is None:
-            state, last = self._disk.state, self._disk.extents.last
-            return RaftStatus(term=state.term, leader=None, leader_address="", is_leader=False, is_removed=self.is_removed,
-                              committed=state.commit, applied=state.commit, last=last, members=members.sorted(), peers=())
-        term, leader_id, role, committed, applied, _, last, _ = driver.node.status
-        leader = members.now.get(leader_id)
-        return RaftStatus(term=term, leader=leader.id if leader else None, leader_address=leader.address if leader else "",
-                          is_leader=role == Role.LEADER, is_removed=self.is_removed, committed=committed, applied=applied, last=last,
-                          members=members.sorted(), peers=self._peers() if role == Role.LEADER else ())
+        return status_of(self._disk, self.driver, self._contacts, is_removed=self.is_removed)
 
     @property
     def is_removed(self) -> bool:
@@ -176,8 +140,8 @@ class RaftLog:
         if self.driver is not None:
             raise InvariantError("raft runs already")
         disk, timing = self._disk, self._timing
-        await self._in(self._appender, disk.settle)      # what an earlier run of raft did not come to write
-        base, entries = await self._in(self._maker, disk.window, self._sizes.window)
+        await asyncio.get_running_loop().run_in_executor(self._appender, disk.settle)    # what an earlier run of raft did not come to write
+        base, entries = await self._in_maker(disk.window, self._sizes.window)
         members = disk.members.sorted()
         node = RaftNode(
             id=disk.raft_id, hard_state=(disk.state.term, disk.state.vote, disk.state.commit), voters=voters(members),
@@ -186,10 +150,10 @@ class RaftLog:
             message_bytes=RAFT_MESSAGE_BYTES, uncommitted_bytes=RAFT_UNCOMMITTED_MAX_BYTES, inflight=RAFT_INFLIGHT_MAX,
             chunk_bytes=RAFT_PERSIST_BYTES)
         node.compact(self._sizes.window, disk.state.commit)
-        self._transport, self._on_change = transport, on_change
+        self._transport, self._on_change, self._pending = transport, on_change, None
         self.driver = Driver(node, disk, self._appender, self._maker, self, timing=timing, boot_ms=self._boot_ms, rank=self._rank,
                              draw=lambda: int.from_bytes(self._draw(8)))
-        self._shipping = Shipping(self.driver, disk, transport, partial(self._in, self._maker))
+        self._shipping = Shipping(self.driver, disk, transport, self._in_maker)
         self._shipping.offer()
         if self.members.is_alone:
             self.driver.campaign()                      # nobody else could lead: no gate and no silence to wait for
@@ -200,11 +164,13 @@ class RaftLog:
         if driver is None:
             return
         self._lose("raft has stopped")
+        if self._pending is not None:
+            self._pending.is_lost = True
         await driver.stop()
         for task in self._tasks:
             task.cancel()
         self._contacts.clear()
-        self._wake(self._followers)
+        self._following.news.wake()
 
     async def close(self) -> None:
         """The folder can be opened again."""
@@ -231,7 +197,7 @@ class RaftLog:
             raise UnavailableError("this node takes no part in raft")
         staged = await self._shipping.receive(header, chunks)
         if staged is not None:
-            await self._in(self._maker, self._disk.keep_restored, staged)
+            await self._in_maker(self._disk.keep_restored, staged)
 
     def suspect(self, raft_id: int) -> None:
         """A hint that the member may be gone: its connection was reset. Campaigns as soon as the gate opens."""
@@ -270,8 +236,8 @@ class RaftLog:
         """Waits until it is settled. Raises Uncertain: this node stops, or its log has been replaced by a snapshot."""
         pending = self._pending
         while pending is not None and pending.verdict is None:
-            if self.driver is None:
-                raise Uncertain("raft has stopped")
+            if pending.is_lost:
+                raise Uncertain("raft has stopped, or a snapshot has taken the place of the append")
             await self.change()
         self._pending = None
         if pending is None or index > pending.last:
@@ -287,43 +253,15 @@ class RaftLog:
                 for batch in found:
                     yield batch
 
-    async def follow_groups(self, after: Index) -> AsyncIterator[list[WriteBatch] | Snapshot]:
+    def follow_groups(self, after: Index) -> AsyncIterator[list[WriteBatch] | Snapshot]:
         """As `follow`, as many batches at once as there are."""
-        if after > self.durable_index:
-            raise IntegrityError(f"batches after {after} are wanted, but the log ends at {self.durable_index}")
-        at = -1
-        while True:
-            try:
-                if at < 0:
-                    if after == 0 and self._disk.checkpoint is not None:
-                        raise Trimmed                    # or as good as: the shorter way
-                    at = await self._locate(after)
-                rows = await self._read(at)
-                if not rows:
-                    await self._beyond(at)
-                    continue
-                if _is_install(rows[0]):
-                    await self._adopt(rows[0])
-                    raise Trimmed
-                rows = rows[:next((number for number, row in enumerate(rows) if _is_install(row)), len(rows))]
-                at = rows[-1][0]
-                found = [batch for _, _, kind, data in rows if kind == 0 and data for batch in form.read_group(data) if batch.index > after]
-                if found:
-                    after = found[-1].index
-                    yield found
-            except Trimmed:
-                last, base = self._disk.now
-                if last is None or last.index < after:
-                    raise IntegrityError(f"batch {after + 1} is in neither the log nor a checkpoint") from None
-                yield Snapshot(index=last.index, generation=last.generation, chunks=self._chunks(last))
-                at, after = base.index, last.index
+        return self._following.groups(after)
 
     async def lock(self) -> Fence:
         """When this node leads, and has applied all that was committed before its term."""
         while True:
             driver = self.driver
-            leads = driver is not None and driver.role is Role.LEADER and driver.led_term == driver.term != self._given_up
-            if driver is not None and self._fence is None and leads:
+            if driver is not None and driver.may_hold and self._fence is None:
                 if self._applied >= self.durable_index:
                     self._fence = Fence(term=Term(driver.term), holder=self._node)
                     return self._fence
@@ -344,7 +282,6 @@ class RaftLog:
         if fence != self._fence or driver is None:
             return
         driver.hold.give_up(fence.term)
-        self._given_up = fence.term
         self._lose("the fence is given up")
         await self._hand_over(driver, fence.term, to)
 
@@ -376,15 +313,12 @@ class RaftLog:
             if copy.index < self._disk.base_wal:
                 copy.chunks.close()                      # a snapshot came in meanwhile
                 return
-            at = self._checkpoint_at = await self._locate(copy.index)
-            term = await self._in(self._maker, self._disk.term_at, at)
-            await self._in(self._maker, self._disk.save, copy, Base(index=at, term=term, members=self.members.at(at)))
-            self.members.trim(at)
+            at = self._checkpoint_at = await self._following.locate(copy.index)
+            term = await self._in_maker(self._disk.term_at, at)
+            await self._in_maker(self._disk.save, copy, Base(index=at, term=term, members=self.members.at(at)))
+            self.base_changed()
         finally:
             self._checkpoint_at = None
-        if self.driver is not None:
-            self._shipping.offer()
-            self.driver.pump_soon()
 
     def note_applied(self, index: Index) -> None:
         """The replica has all batches up to `index`. Before `start` it also tells what was committed: a replica holds nothing else."""
@@ -392,7 +326,7 @@ class RaftLog:
             self._learn_commit(index)
         self._applied = max(self._applied, index)
         if self._waiters and self._fence is None:
-            self._wake(self._waiters)
+            self._waiters.wake()
 
     async def install(self, index: Index, generation: int, chunks: AsyncIterator[bytes]) -> None:
         """Puts a state in the place of everything, at every member: by the holder of the fence, who appends nothing meanwhile. Those who
@@ -406,7 +340,7 @@ class RaftLog:
         if index <= self.durable_index or generation <= self.generation:
             raise InvariantError(f"a state of index {index} and generation {generation} after {self.durable_index} and {self.generation}")
         staged = await self._shipping.stage(index, generation, chunks, RAFT_STATE_MAX_BYTES)
-        await self._in(self._maker, self._disk.keep_restored, staged)
+        await self._in_maker(self._disk.keep_restored, staged)
         staged = self._disk.restored or staged
         await self._shipping.spread(staged, self.members.sorted())
         entry = form.Install(index=index, generation=generation, size=staged.size, digest=staged.digest)
@@ -455,23 +389,22 @@ class RaftLog:
                 self.voters_changed_boot_ms = self._boot_ms()
             driver.hold.void()
             asyncio.get_running_loop().call_soon(driver.renew)
-            self._wake(self._waiters)
+            self._waiters.wake()
             self._changed_soon()
         if ready.mark is not None:
             self.durable_index = form.last_index(ready.mark)
         if self._pending is not None:
             self._settle(driver, self._pending)
         if self._fence is None and self._waiters:
-            self._wake(self._waiters)                    # the fence may be had now
+            self._waiters.wake()                    # the fence may be had now
         self._compact(driver)
-        if self._followers:
-            self._wake(self._followers)
+        self._following.news.wake()
 
     def role_changed(self) -> None:
         driver = self.driver
         if driver is not None and driver.role is not Role.LEADER:
             self._lose("leadership is lost")
-        self._wake(self._waiters)
+        self._waiters.wake()
         self._changed_soon()
 
     def staged(self, index: int) -> tuple[Staged, Base]:
@@ -484,8 +417,11 @@ class RaftLog:
         self._shipping.lacks_state = False
         self._shipping.offer()
         disk.members.reset(disk.base.index, disk.base.members)
+        if self._pending is not None and self._pending.index <= disk.base.index:
+            self._pending.is_lost = True                 # what stood at its place, nobody can tell any more
+            self._waiters.wake()
         self.durable_index = disk.base_wal
-        self._wake(self._followers)
+        self._following.news.wake()
         self._changed_soon()
 
     def disk_hangs(self) -> None:
@@ -505,6 +441,8 @@ class RaftLog:
 
     def failed(self, error: BaseException) -> None:
         self.driver = None
+        if self._pending is not None:
+            self._pending.is_lost = True
         self._lose("raft has failed")
         torn = InvariantError("raft cannot go on: its state may be torn")
         torn.__cause__ = error
@@ -531,6 +469,8 @@ class RaftLog:
                 driver.node.compact(RAFT_WINDOW_MAX_BYTES, driver.committed)
 
     def _settle(self, driver: Driver, pending: Pending) -> None:
+        if pending.is_lost:
+            return
         if driver.committed >= pending.index:
             pending.verdict = driver.node.term_at(pending.index) == pending.term
         elif driver.node.term_at(driver.committed) > pending.term:
@@ -538,7 +478,7 @@ class RaftLog:
         else:
             return
         if pending.answer.done():
-            self._wake(self._waiters)                    # its fate is asked for
+            self._waiters.wake()                    # its fate is asked for
         elif pending.verdict:
             pending.answer.set_result(None)
         else:
@@ -548,7 +488,7 @@ class RaftLog:
         self._fence = None
         if self._pending is not None and not self._pending.answer.done():
             self._pending.answer.set_exception(Uncertain(f"the outcome of an append is not known: {why}"))
-        self._wake(self._waiters)
+        self._waiters.wake()
 
     def _receive_ours(self, driver: Driver, data: bytes) -> None:
         match transport.read(data):
@@ -578,13 +518,6 @@ class RaftLog:
             disk.learn_commit(at)
             self.durable_index = index
 
-    def _peers(self) -> tuple[Peer, ...]:
-        assert self.driver is not None
-        members = self.members.now
-        return tuple(Peer(id=members[raft_id].id, raft_id=raft_id, matched=matched,
-                          last_contact_boot_ms=self._contacts.get(raft_id, Millis(0)))
-                     for raft_id, matched, _ in self.driver.node.progress if raft_id in members and raft_id != self.raft_id)
-
     def _successor(self, to: NodeId | None) -> int:
         """A voter's raft id; 0: there is no other."""
         members = self.members.now
@@ -597,92 +530,35 @@ class RaftLog:
         """This node's place among the voters that may follow that leader."""
         return sum(1 for raft_id in voters(self.members.sorted()) if raft_id < self.raft_id and raft_id != leader)
 
-    async def _adopt(self, row: Row) -> None:
-        """The state that an entry installs becomes the checkpoint. Where it is missing, raft has to send the whole of a later one."""
-        index, term, _, data = row
-        install = form.read_install(data)
-        base = Base(index=index, term=term, members=self.members.at(index))
-        if self._disk.base.index < index and await self._in(self._maker, self._disk.install_restored, install, base):
-            self.members.trim(index)
-            if self.driver is not None:
-                self._shipping.offer()
-            return
-        while self._disk.base.index < index:
-            driver = self.driver
-            if driver is not None:
-                self._shipping.lacks_state = True
-                if not driver.node.request_snapshot():
-                    driver.step_down()                   # if it leads: somebody else has the state
-                driver.pump()
-            await self._wait(self._followers, self._timing.persist / 1000)
-
-    async def _locate(self, after: Index) -> int:
-        commit = self._commit
-        if after == self.durable_index:
-            return commit
-        return await self._in(self._maker, self._disk.locate, after, commit)
-
-    async def _read(self, at: int) -> Sequence[Row]:
-        commit = self._commit
-        if at < self._disk.base.index:
-            raise Trimmed
-        if at >= commit:
-            return ()
-        if self.driver is not None and (rows := self.driver.node.entries(at, commit, FOLLOW_BYTES)) is not None:
-            return rows
-        return await self._in(self._maker, self._disk.read, at, commit, FOLLOW_BYTES)
-
-    @property
-    def _commit(self) -> int:
-        return self.driver.committed if self.driver is not None else self._disk.state.commit
-
-    async def _beyond(self, at: int) -> None:
-        if self._commit <= at:
-            await self._wait(self._followers)
-
-    async def _chunks(self, of: Checkpoint) -> AsyncIterator[bytes]:
-        chunks = checkpoint.chunks(self._disk.disk, self._disk.folder, of)
-        while chunk := await self._in(self._maker, next, chunks, b""):
-            yield chunk
-
     async def change(self, within_s: float | None = None) -> None:
-        await self._wait(self._waiters, within_s)
+        """Waits for leader, term, members or a fate to have changed."""
+        await self._waiters.wait(within_s)
 
-    async def _wait(self, waiters: "set[asyncio.Future[None]]", within_s: float | None = None) -> None:
-        loop = asyncio.get_running_loop()
-        waiter = loop.create_future()
-        waiters.add(waiter)
-        timer = loop.call_later(within_s, _resolve, waiter) if within_s is not None else None
-        try:
-            await waiter
-        finally:
-            waiters.discard(waiter)
-            if timer is not None:
-                timer.cancel()
+    def base_changed(self) -> None:
+        """The checkpoint is a new one."""
+        self.members.trim(self._disk.base.index)
+        if self.driver is not None:
+            self._shipping.offer()
+            self.driver.pump_soon()
 
-    def _wake(self, waiters: "set[asyncio.Future[None]]") -> None:
-        for waiter in tuple(waiters):
-            _resolve(waiter)
-        waiters.clear()
+    def lacks_state(self) -> None:
+        """The state of an entry is not here: somebody else has to send all of his."""
+        driver = self.driver
+        if driver is not None:
+            self._shipping.lacks_state = True
+            if not driver.node.request_snapshot():
+                driver.step_down()                       # if it leads: somebody else has the state
+            driver.pump()
 
     def _changed_soon(self) -> None:
         asyncio.get_running_loop().call_soon(self._on_change)
 
-    async def _in(self, pool: Executor, call: Callable[..., T], *args: object) -> T:
-        return await asyncio.get_running_loop().run_in_executor(pool, call, *args)
-
-
-def _is_install(row: Row) -> bool:
-    return row[2] == 0 and bool(row[3]) and form.kind_of(row[3]) == form.INSTALL
+    async def _in_maker(self, call: Callable[..., T], *args: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._maker, call, *args)
 
 
 def _nothing() -> None:
     """Before `start`, nobody wants to know."""
-
-
-def _resolve(waiter: "asyncio.Future[None]") -> None:
-    if not waiter.done():
-        waiter.set_result(None)
 
 
 def _give_up(answer: "asyncio.Future[None]") -> None:

@@ -5,9 +5,8 @@ Invariants: (1) raft is told of every snapshot that it asked to send whether it 
 state is whole and durable here; (3) a state that nobody takes leaves nothing behind.
 """
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
-from typing import Protocol, TypeVar
 
 from holdfast.errors import IntegrityError, UnavailableError
 from holdfast.ids import Index
@@ -17,18 +16,11 @@ from holdfast.storage.checkpoint import Checkpoint
 from holdfast.storage.raft import form
 from holdfast.storage.raft.disk import RaftDisk, Staged
 from holdfast.storage.raft.driver import Driver
+from holdfast.storage.raft.following import InPool
 from holdfast.storage.raft.form import Base, Member
 from holdfast.storage.raft.members import learners, voters
 from holdfast.storage.raft.staging import Staging
 from holdfast.storage.raft.transport import StateHeader, Transport, read_header, write_header
-
-T = TypeVar("T")
-
-
-class InPool(Protocol):
-    """Runs what waits for the disk in another thread."""
-
-    def __call__(self, call: Callable[..., T], *args: object) -> Awaitable[T]: ...
 
 
 class Shipping:
