@@ -54,6 +54,7 @@ class TlsPort:
         self._offers: dict[Alpn, _Offer] = {}
         self._server: asyncio.Server | None = None
         self._unfinished: dict[TlsLink, asyncio.TimerHandle] = {}    # those that came in, the oldest first
+        self._dialled: dict[TlsLink, None] = {}      # and those that go out, unfinished too
         self._links: dict[TlsLink, None] = {}
         self._empty = asyncio.Event()                # there is no link
         self._empty.set()
@@ -92,6 +93,7 @@ class TlsPort:
 
         link = TlsLink(PeerSession.connect(tls_of(alpn, credentials)), self._introduce(), dials=True, remote=address,
                        bounds=self._bounds, log=self._log, opened=opened, finished=finished)
+        self._dialled[link] = None
         is_linked = False
         try:
             host, port = split_address(address)
@@ -104,8 +106,10 @@ class TlsPort:
         except (OSError, ValueError) as error:
             raise LinkError(f"{address}: {error}") from error
         finally:
+            del self._dialled[link]
             if not is_linked:
-                ready.cancel()
+                if not ready.cancel() and not ready.cancelled():
+                    ready.exception()                # which nobody may have waited for
                 link.abort("not waited for any longer")
                 self.forget(link)
         loop.call_soon(link.start)
@@ -116,8 +120,8 @@ class TlsPort:
         server, self._server = self._server, None
         if server is not None:
             server.close()
-        for link in list(self._unfinished):
-            link.abort("this node stops listening")
+        for link in (*self._unfinished, *self._dialled):
+            link.abort("this node leaves the cluster port")
         for link in list(self._links):
             link.close("this node leaves the cluster port")
         with suppress(TimeoutError):                 # those that are left have been cut off

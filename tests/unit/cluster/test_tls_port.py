@@ -436,6 +436,19 @@ def test_dialling_ends_in_time_and_says_why() -> None:
     run(main)
 
 
+def test_a_port_that_closes_ends_what_it_dials() -> None:
+    async def main() -> None:
+        b = Node("b")
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            dialling = asyncio.create_task(b.dial(f"127.0.0.1:{server.getsockname()[1]}"))
+            await until(lambda: any(link._transport is not None for link in b.port._dialled))
+            await b.port.close()
+            with pytest.raises(LinkError, match="this node leaves the cluster port"):
+                await dialling
+        assert not b.port._dialled
+    run(main)
+
+
 def test_a_dial_that_is_cancelled_leaves_no_link() -> None:
     async def main() -> None:
         a, b = Node("a"), Node("b")
