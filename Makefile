@@ -7,7 +7,7 @@ STAMP := $(VENV)/.set-up
 NATIVE := $(wildcard native/src/*.rs) native/Cargo.toml native/Cargo.lock
 SOURCES := src tests bench demo fuzz
 
-.PHONY: setup demo test lint fmt ci bench fuzz crash clean
+.PHONY: setup demo test lint fmt ci bench fuzz crash once clean
 
 setup: $(STAMP)
 
@@ -47,6 +47,10 @@ bench: $(STAMP)
 # 500 kills of the server at random instants, each acknowledged request read back. `make test` does 50.
 crash: $(STAMP)
 	@HOLDFAST_KILLS=500 $(BIN)/pytest tests/crash
+
+# The active node of three killed 1,000 times between "durable" and "answered", every write counted. `make test` does 4.
+once: $(STAMP)
+	@HOLDFAST_ONCE_KILLS=1000 $(BIN)/pytest tests/crash/test_cluster_once.py
 
 # HOURS of fuzzing on each target.
 fuzz: $(STAMP)

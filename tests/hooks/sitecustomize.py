@@ -1,12 +1,15 @@
 """Loaded by Python itself in every process of a node under test, workers too: this folder is on their path.
 
 HOLDFAST_TEST_LIMITS: other bounds, as a JSON object; what takes gigabytes to reach is reached by this. HOLDFAST_TEST_ENGINES: engines to
-register besides, as `module:NAME,…`. HOLDFAST_TEST_WORKER_VERSION: what workers take for their version. HOLDFAST_TEST_CLOCK_MS: how far the
-node's clock is ahead of the machine's.
+register besides, as `module:NAME,…`. HOLDFAST_TEST_WORKER_VERSION: what workers take for their version. HOLDFAST_TEST_CLOCK_MS: how far
+the node's clock is ahead of the machine's. HOLDFAST_TEST_DIES_AT: a file; whoever finds it right after an append is durable takes it away,
+and is killed before anything of it is applied or answered. HOLDFAST_TEST_NO_RECORD: nobody looks for the record of a forwarded write.
 """
+import contextlib
 import importlib
 import json
 import os
+import signal
 import sys
 from typing import Any
 
@@ -38,6 +41,24 @@ def set_clock(ahead_ms: int) -> None:
     clock.SystemClock.wall_ms = lambda self: wall_ms(self) + ahead_ms
 
 
+def die_at(path: str) -> None:
+    log: Any = importlib.import_module("holdfast.storage.raft").RaftLog
+    append = log.append
+
+    async def append_and_die(self: Any, group: Any, fence: Any) -> None:
+        await append(self, group, fence)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    log.append = append_and_die
+
+
+def forget_records() -> None:
+    once: Any = importlib.import_module("holdfast.core.once")
+    once.Once.find = lambda self, txn, origin: None
+
+
 if (version_ := os.environ.get("HOLDFAST_TEST_WORKER_VERSION")) and "holdfast.node.worker_process" in sys.orig_argv:
     set_version(version_)
 if limits_ := os.environ.get("HOLDFAST_TEST_LIMITS"):
@@ -46,3 +67,7 @@ if engines_ := os.environ.get("HOLDFAST_TEST_ENGINES"):
     add_engines(engines_)
 if clock_ms_ := os.environ.get("HOLDFAST_TEST_CLOCK_MS"):
     set_clock(int(clock_ms_))
+if dies_at_ := os.environ.get("HOLDFAST_TEST_DIES_AT"):
+    die_at(dies_at_)
+if os.environ.get("HOLDFAST_TEST_NO_RECORD"):
+    forget_records()

@@ -1,0 +1,91 @@
+"""Exactly once: the active node is killed between "durable" and "answered", again and again, under writes at every node.
+
+Each write has a key of its own, and KV counts the writes of a key: one that was acknowledged took place once, one that was not, at most
+once. HOLDFAST_ONCE_KILLS: how often (4 in `make test`, 1,000 in `make once`).
+"""
+from __future__ import annotations
+
+import json
+import os
+import time
+
+import pytest
+import uvloop
+from bench.lines import fill
+from tests.cluster_nodes import Cluster
+from tests.conftest import MakeCluster
+from tests.load import History, Load, is_done, prepare
+from tests.processes import wait_until
+
+KILLS = int(os.environ.get("HOLDFAST_ONCE_KILLS", "4"))
+IN_ONE_LOAD = 40                                     # kills; then what was written is counted, and a new load begins
+RATE_S = 60.0
+
+
+def test_each_write_takes_place_once_however_often_the_active_node_dies(make_cluster: MakeCluster) -> None:
+    found = _begun(make_cluster)
+    token = prepare(found.active)
+    caught = 0
+    for first in range(0, KILLS, IN_ONE_LOAD):
+        seen = _load_and_kill(found, token, min(IN_ONE_LOAD, KILLS - first))
+        caught += sum(_check(found, seen))
+    assert caught > KILLS, "hardly a write was under way at any kill"
+
+
+def test_without_the_record_writes_take_place_twice(make_cluster: MakeCluster) -> None:
+    """The same with nodes that do not look for the record: this test sees it."""
+    found = _begun(make_cluster, HOLDFAST_TEST_NO_RECORD="1")
+    token = prepare(found.active)
+    for _ in range(5):                               # one kill may meet no forwarded write
+        seen = _load_and_kill(found, token, 1)
+        if any(version > 1 for version in _versions(found, seen).values()):
+            return
+    pytest.fail("no write took place twice, though nobody looked for records")
+
+
+def _begun(make_cluster: MakeCluster, **env: str) -> Cluster:
+    found = make_cluster(3)
+    for member in found.members:
+        member.env |= {"HOLDFAST_TEST_DIES_AT": str(found.folder / "die"), **env}
+    return found.begin()
+
+
+def _load_and_kill(found: Cluster, token: str, kills: int) -> History:
+    with Load(found.members, token, folder=found.folder, reads_s=1, writes_s=RATE_S, keys=0) as load:
+        for _ in range(kills):
+            active = found.wait_whole(within_s=30)
+            time.sleep(0.2)
+            (found.folder / "die").touch()
+            assert active.process is not None
+            wait_until(lambda active=active: active.process.poll() is not None, "the active node has died")  # type: ignore[misc]
+            active.wait_ended()
+            found.wait_active(other_than=active)
+            found.restart(active)
+        found.wait_whole(within_s=30)
+        time.sleep(0.3)
+    return load.seen
+
+
+def _check(found: Cluster, seen: History) -> tuple[int, ...]:
+    """Gives for each write that took longer than an election how it went: those the kills have met."""
+    versions = _versions(found, seen)
+    for each in seen.samples:
+        if each.write and each.sent:
+            version = versions[f"{seen.prefix}{each.key}"]
+            assert version == 1 if is_done(each) else version <= 1, f"{each}: took place {version} times"
+    return tuple(int(each.write and is_done(each) and each.returned - each.due > 0.1) for each in seen.samples)
+
+
+def _versions(found: Cluster, seen: History) -> dict[str, int]:
+    """How often each write took place, as the active node tells."""
+    names = [f"{seen.prefix}{each.key}" for each in seen.samples if each.write and each.sent]
+    sure = [f"{seen.prefix}{each.key}" for each in seen.samples if each.write and is_done(each)]
+    active = found.active
+    bodies = uvloop.run(fill(active.unix, (("GET", f"/v1/load/metadata/{name}", found.root_token, "") for name in sure), keep=True))
+    counted = {name: int(json.loads(body)["data"]["current_version"]) for name, body in zip(sure, bodies, strict=True)}
+    client = active.main()
+    for name in names:
+        if name not in counted:
+            answer = client.get(f"load/metadata/{name}")
+            counted[name] = int(answer.data["current_version"]) if answer.status == 200 else 0
+    return counted
