@@ -1,6 +1,6 @@
 """Path to mount, route and operation."""
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
@@ -70,9 +70,9 @@ class Router:
     def __init__(self, registry: Registry, system: Engine, defaults: Defaults) -> None:
         self.registry, self.system, self.defaults = registry, system, defaults
         self._system_routes = compiled(system.routes)
-        self._refuse_path = refusing(UnsupportedPath())
-        self._refuse_method = refusing(UnsupportedOperation())
-        self._refuse_method_to_all = refusing(MethodNotAllowed(), to_all=True)
+        self._refuse_path = refusing(UnsupportedPath)
+        self._refuse_method = refusing(UnsupportedOperation)
+        self._refuse_method_to_all = refusing(MethodNotAllowed, to_all=True)
 
     def find_local(self, method: Method, path: str) -> Hit | None:
         """An operation about this node, from the fixed table alone: also while sealed or without a read lease."""
@@ -91,7 +91,7 @@ class Router:
             path += "/"                              # a list or help of a mount may leave out its final slash
             entry = mounts.at(path)
         if entry is None:
-            refusal = refusing(NotFound(f'no handler for route "{path}". route entry not found.'))
+            refusal = refusing(lambda: NotFound(f'no handler for route "{path}". route entry not found.'))
             return Hit(mount=NOWHERE, entry=None, engine=None, op=refusal, path={}, route="")
         engine = self.registry.of(entry)
         return self._in_routes(as_mount(entry, self.defaults), entry, engine, self.registry.routes(engine), method, path)
@@ -111,11 +111,14 @@ class Router:
         return self._refuse_method_to_all if any(op.sealed for op in route.ops.values()) else self._refuse_method
 
 
-def refusing(error: RequestError, *, to_all: bool = False) -> Op:
-    """An operation that refuses, once token and policy have had their say: who may not ask learns of no mount. `to_all`: at once."""
+def refusing(error: Callable[[], RequestError], *, to_all: bool = False) -> Op:
+    """An operation that refuses, once token and policy have had their say: who may not ask learns of no mount. `to_all`: at once.
+
+    `error` makes the refusal anew each time: one that is kept would keep the attempt that it was raised in, and so its state open.
+    """
 
     def bind(given: Given) -> Bound:
-        raise error
+        raise error()
 
     return Op(input=Input, bind=bind, summary="", exists=None, public=to_all, sudo=False, sealed=to_all, local=to_all, top_level=False)
 
