@@ -80,6 +80,7 @@ class Driver:
         self._patience = self._skips = timing.patience(draw())   # ticks that raft is not told of before it campaigns
         self._suspects = self._hanging = self._wants_snapshot = False
         self._suspected = 0                              # who led then
+        self._is_candidate_for_long = False
         self._untold = False                             # committed, and the followers do not know it yet
         self.led_term = 0                                # the term whose own empty entry is committed and durable here
         self.installing: set[int] = set()                # indexes of snapshots that raft has taken and that are not installed yet
@@ -362,10 +363,16 @@ class Driver:
         if self._wait_for_gate():
             self._suspects = False                       # a leader spoke, or another member was voted for
             return
-        if self.role is not Role.CANDIDATE and self.leader == 0:
+        wait = self._timing.retry + self._rank(self._suspected) * self._timing.rank
+        if self.role is Role.CANDIDATE and not self._is_candidate_for_long:
+            self._is_candidate_for_long = True           # the votes may still be on their way
+            self._plan_again(self._timing.votes + wait)
+            return
+        if self.leader == 0:
+            self._is_candidate_for_long = False
             self.node.campaign()
             self.pump()
-        self._plan_again(self._timing.retry + self._rank(self._suspected) * self._timing.rank)
+        self._plan_again(wait)
 
     def _may_campaign(self) -> bool:
         return self._suspects and not self._stopped and not self._hanging and self.role is not Role.LEADER

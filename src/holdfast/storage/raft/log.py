@@ -200,9 +200,14 @@ class RaftLog:
             await self._in_maker(self._disk.keep_restored, staged)
 
     def suspect(self, raft_id: int) -> None:
-        """A hint that the member may be gone: its connection was reset. Campaigns as soon as the gate opens."""
-        if self.driver is not None and self.driver.leader in (raft_id, 0):
-            self.driver.suspect()
+        """A hint that the member may be gone: its connection was reset. If it led, this node campaigns as soon as the gate opens."""
+        driver = self.driver
+        if driver is None:
+            return
+        if driver.role is Role.LEADER:
+            driver.node.report_unreachable(raft_id)      # what was on its way is lost: asks where to go on before it sends more
+        elif driver.leader in (raft_id, 0):
+            driver.suspect()
 
     async def append(self, group: Sequence[WriteBatch], fence: Fence) -> None:
         """Raises FenceLost; Full: nothing happened, no space; Uncertain; InvariantError: a gap in the numbers."""

@@ -23,6 +23,7 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
     multiplier: int = 1
     retry: int = 30                     # between two campaigns of a node that has good reason to suspect its leader
     rank: int = 40                      # by so much later each next member campaigns, so that votes do not split
+    votes: int = 120                    # for which such a node waits for votes before it begins anew: two flushes and a round
     persist: int = 1_000                # a disk that takes longer has hung
     settle: int = 10_000                # an append that is not answered by then has an unknown outcome
     transfer: int = 1_000               # a successor that has not taken over by then will not
