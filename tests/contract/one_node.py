@@ -56,7 +56,9 @@ class OneNode:
         standing = {"cubbyhole/": CUBBYHOLE, "secret/": KV_V2, "kv1/": KV_V1, "auth/userpass/": USERPASS}
         self.mounts = {**standing, **mounts}
         engines = {id(engine): engine for engine in (*self.mounts.values(), *more)}
-        self.access = Access(tuple(engines.values()), system.build, Defaults(), lambda kind, options: "")
+        self.defects: list[tuple[str, BaseException]] = []
+        self.access = Access(tuple(engines.values()), system.build, Defaults(), lambda kind, options: "",
+                             lambda where, error: self.defects.append((where, error)))
         self.broken: list[BaseException] = []            # raised by outside calls
         self._derived, self._active, self._count = Derived(10_000), ActiveMemory(), 0
         self.root = ""

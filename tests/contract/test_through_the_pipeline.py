@@ -72,6 +72,8 @@ class TestMisbehaviour:
     def test_nothing_of_an_error_reaches_the_client(self, node: OneNode) -> None:
         for how in ("raise-key-error", "raise-os-error", "raise-odd"):
             assert node.call(POST, f"contract/misbehave/{how}").json == {"errors": ["internal error"]}
+            assert node.defects.pop()[0] == f"contract/misbehave/{how}", "but whoever runs the node is told"
+        assert not node.defects
 
 
 class TestWords:

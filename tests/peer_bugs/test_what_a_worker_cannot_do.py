@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Callable
 
@@ -176,6 +177,7 @@ def test_peer_bug_25_an_engine_that_hides_why_it_was_stopped(make_node: MakeNode
         assert node.client().get("sys/health").status == 200
         assert len(node.worker_pids()) == node.workers
         assert "worker.lost" not in node.log_text, "such a defect ends no process"
+        assert re.search(r"core\.handler_failed: .*path=con/misbehave/raise-key-error error=KeyError at=.*misbehaviour\.py:", node.log_text)
 
 
 def test_an_engine_that_writes_into_a_cache_ends_its_worker_and_no_more(make_node: MakeNode, contract: Callable[[Node], None]) -> None:

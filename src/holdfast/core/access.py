@@ -34,13 +34,16 @@ BuildSystem: TypeAlias = Callable[["Access"], tuple[Engine, Iterable[Engine]]]
 
 TryDevice: TypeAlias = Callable[[str, str], str]
 """Opens an audit device as its options (JSON) say and writes a line to it; gives what went wrong, or ""."""
+Defect: TypeAlias = Callable[[str, BaseException], None]
+"""Told where an engine raised what it should not have, so that it does not go unseen: the client learns only that something failed."""
 
 
 class Access:
     """The engines, compiled once per process, and the load function of `Grant`."""
 
-    def __init__(self, engines: Iterable[Engine], system: BuildSystem, defaults: Defaults, try_device: TryDevice) -> None:
-        self.defaults, self.try_device = defaults, try_device
+    def __init__(self, engines: Iterable[Engine], system: BuildSystem, defaults: Defaults, try_device: TryDevice,
+                 defect: Defect = lambda where, error: None) -> None:
+        self.defaults, self.try_device, self.defect = defaults, try_device, defect
         below_sys, others = system(self)
         self.registry = Registry((*engines, *others))
         self.router = Router(self.registry, below_sys, defaults)

@@ -120,6 +120,8 @@ def execute(access: Access, key: str, attempt: Attempt) -> Outcome:
         attempt.effects, attempt.jobs = (), ()
         hasten_undo(txn, attempt)
         failure = error if isinstance(error, HoldfastError) else HandlerError(f"{type(error).__name__} in {entry.kind}")
+        if isinstance(failure, HandlerError):
+            access.defect(request.path, error)
         _failed(txn, attempt, entry, failure)
     run = txn.run
     if not (run.writes or run.spends or attempt.effects):

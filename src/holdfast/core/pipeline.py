@@ -52,22 +52,25 @@ def execute(engines: Access, request: Request, attempt: Attempt) -> Outcome:
         return _outcome(request, attempt, grant, token, result, creates=creates)
     except Abandoned as error:
         if txn.run.stop is None:                                         # an engine's own idea
-            return _refused(request, attempt, grant, token, error)
+            return _refused(engines, request, attempt, grant, token, error)
         return _stopped(request, attempt, grant, token)
     except (IntegrityError, InvariantError):
         raise                                                            # fail-stop: the process must not go on
     except (Exception, SystemExit, GeneratorExit) as error:  # noqa: BLE001 — the one boundary around engines
         if txn.run.stop is not None:
             return _stopped(request, attempt, grant, token)
-        return _refused(request, attempt, grant, token, error)
+        return _refused(engines, request, attempt, grant, token, error)
 
 
-def _refused(request: Request, attempt: Attempt, grant: Grant | None, token: Token | None, error: BaseException) -> Outcome:
+def _refused(engines: Access, request: Request, attempt: Attempt, grant: Grant | None, token: Token | None,
+             error: BaseException) -> Outcome:
     """The handler's writes are gone, its spends stay; an outside call that it made is undone at once."""
     attempt.txn.drop_writes()
     attempt.effects, attempt.jobs = (), ()
     jobs.hasten_undo(attempt.txn, attempt)
     failure = error if isinstance(error, HoldfastError) else HandlerError(f"{type(error).__name__} at {request.path}")
+    if isinstance(failure, HandlerError):
+        engines.defect(request.path, error)
     return _failed(request, attempt, grant, token, failure)
 
 

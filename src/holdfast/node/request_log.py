@@ -9,6 +9,7 @@ from holdfast.ids import Millis
 from holdfast.limits import HANDSHAKES_LOGGED_A_MINUTE
 from holdfast.node.serving import Served
 from holdfast.telemetry.log import Level, Logger, level_named
+from holdfast.telemetry.setup import places
 
 
 class RequestLog:
@@ -65,3 +66,12 @@ class FailedHandshakes:
 
 def _address(client: Client) -> str:
     return f"[{client.address}]:{client.port}" if ":" in client.address else f"{client.address}:{client.port}"
+
+
+def defects(logger: Logger) -> Callable[[str, BaseException], None]:
+    """A line for each handler that raised what it should not have: where it came through, never what it held."""
+
+    def defect(where: str, error: BaseException) -> None:
+        logger.error("core.handler_failed", path=where, error=type(error).__name__, at=places(error))
+
+    return defect

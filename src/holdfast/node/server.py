@@ -40,8 +40,8 @@ from holdfast.node.measuring import RequestMetrics, add_node_gauges, count_audit
 from holdfast.node.message import Reload, Start, TlsFiles
 from holdfast.node.process import RANDOM, settle_memory
 from holdfast.node.registry import ENGINES
-from holdfast.node.request_log import FailedHandshakes, RequestLog
-from holdfast.node.seals import configured_seal
+from holdfast.node.request_log import FailedHandshakes, RequestLog, defects
+from holdfast.node.seals import configured_seal, retired_seal
 from holdfast.node.serving import Served
 from holdfast.node.snapshots import Snapshots
 from holdfast.node.spawn import Pool
@@ -106,7 +106,7 @@ class Server:
         auto = configured_seal(settings, os.environ)
         self._devices = AuditDevices(open_sink, audit_trouble(self.logger), count_audit_failures(self.metrics))
         defaults = Defaults(default_s=settings.default_lease_ttl_s, max_s=settings.max_lease_ttl_s, lockouts=lockouts_of(settings))
-        access = Access(ENGINES, build, defaults, try_device)
+        access = Access(ENGINES, build, defaults, try_device, defects(self.logger))
         tcp = tcp_listeners(settings)
         tls = self._tls = tuple(read_tls(each, self._ticket_key) for each in tcp)
         tcp, self._held = hold_ports(tcp)
@@ -119,8 +119,8 @@ class Server:
                       lock_memory=not settings.disable_mlock, own_headers=self._own_headers,
                       max_duration_s=settings.default_max_request_duration_s, requests_level=settings.log_requests_level)
         self.main = Main(access, store.log, store.replica, words, clock, self._devices, self._pool,
-                         Unsealing(auto, lambda: str(uuid.uuid4())), facts, RANDOM.draw, self._perform, RequestMetrics(self.metrics),
-                         self.logger)
+                         Unsealing(auto, lambda: str(uuid.uuid4()), retired_seal(settings, os.environ)), facts, RANDOM.draw,
+                         self._perform, RequestMetrics(self.metrics), self.logger)
         add_node_gauges(self.metrics, lambda: self.main.facts, lambda: words.load(Word.WATERMARK))
         self._requests = RequestLog(Logins(self.metrics, self.main.serve).serve, self.logger)
         self._effects = Effects(self.main, auto, reload=self.reload, reopen_audit=self._devices.reopen, metrics=self._metrics,

@@ -48,7 +48,7 @@ from holdfast.node.message import (
 )
 from holdfast.node.process import RANDOM, settle_memory, stop_on_defects
 from holdfast.node.registry import ENGINES
-from holdfast.node.request_log import FailedHandshakes, RequestLog
+from holdfast.node.request_log import FailedHandshakes, RequestLog, defects
 from holdfast.node.tending import audit_trouble, tend_devices
 from holdfast.node.worker import Worker
 from holdfast.replica.lmdb import LmdbReplica
@@ -146,7 +146,7 @@ class WorkerProcess:
         replica = LmdbReplica(start.replica_path)
         if start.lock_memory:
             harden.lock_memory([os.path.join(start.replica_path, "data.mdb")])
-        access = Access(ENGINES, build, start.defaults, try_device)
+        access = Access(ENGINES, build, start.defaults, try_device, defects(logger))
         self._attempts = attempts = Attempts(access, replica, Words.open(start.words_fd), SystemClock(), Place.WORKER, RANDOM.seed)
         attempts.facts = start.facts
         self._devices = AuditDevices(open_sink, audit_trouble(logger), count_audit_failures(self._metrics))
