@@ -71,8 +71,8 @@ class Effects:
         match effect:
             case Init():
                 return await self._init(effect)
-            case Unseal(share=share, listener=listener):
-                return await self._unseal(share, listener)
+            case Unseal(share=share, listener=listener, migrate=migrate):
+                return await self._unseal(share, listener, migrate=migrate)
             case ShowSealStatus(listener=listener):
                 return self._status(listener)
             case ShowLeader(listener=listener):
@@ -152,11 +152,11 @@ class Effects:
         if progress.failed:
             raise BadRequest(f'failed to revoke "{progress.failed}": its engine could not; it will be asked again')
 
-    async def _unseal(self, share: Secret | None, listener: Listener) -> Reply:
+    async def _unseal(self, share: Secret | None, listener: Listener, *, migrate: bool) -> Reply:
         if share is None:
             await self._main.forget_shares()
         else:
-            await self._main.offer_share(share)
+            await self._main.offer_share(share, migrate=migrate)
         return self._status(listener)
 
     def _status(self, listener: Listener) -> Reply:

@@ -15,11 +15,11 @@ from holdfast.core.audit_device import Device
 from holdfast.core.cluster import CLUSTER, INFO
 from holdfast.core.cluster_time import ClusterTime
 from holdfast.core.keys import USAGE
-from holdfast.core.lane import Lane, Task, Work
+from holdfast.core.lane import Internal, Lane, Task, Work
 from holdfast.core.outcome import Commit, Do, Outside
 from holdfast.crypto import AesGcmBarrier, Keyring, NewCluster, Opened, Seal, SealConfig, Secret
 from holdfast.crypto.draw import NONCE_BYTES
-from holdfast.engine import NOTHING_YET, Effect, Memo, NodeFacts, Origin, Place, Reply, Request, Rng, Txn
+from holdfast.engine import NOTHING_YET, Attempt, Effect, Memo, NodeFacts, Origin, Place, Reply, Request, Rng, Txn
 from holdfast.errors import AuditError, BadRequest, HoldfastError, InvariantError, UnavailableError
 from holdfast.ha.gate import CLUSTER_TIME_OFFSET_MS, LEASE_UNTIL_BOOT_MS, WATERMARK, Words
 from holdfast.ids import Index, Millis
@@ -148,6 +148,11 @@ class Main:
         self._time = ClusterTime(state.time_ms, wall_ms=self.clock.wall_ms(), boot_ms=self.clock.boot_ms())
         self.words.store(CLUSTER_TIME_OFFSET_MS, self._time.offset_ms)
         self.words.store(WATERMARK, state.index)
+        reader = self.replica.open()
+        try:
+            self.unsealing.must_migrate(reader)          # a seal that nothing here opens is told at once
+        finally:
+            reader.close()
         self.publish()
 
     def publish(self, **changed: object) -> None:
@@ -155,13 +160,16 @@ class Main:
         reader = self.replica.open()
         try:
             sealed_by, recovered_by = seal_config(reader), recovery_config(reader)
+            migrating = self.unsealing.is_migrating(reader)
         finally:
             reader.close()
+        if sealed_by is not None:
+            changed = {"seal_type": sealed_by.type.value, "recovery_seal": recovered_by is not None, **changed}
         shares = recovered_by or sealed_by or self.unsealing.joining
         self._facts = replace(
             self._facts, initialized=sealed_by is not None, shares=shares.secret_shares if shares else 0,
             threshold=shares.secret_threshold if shares else 0, unseal_progress=self.unsealing.progress,
-            unseal_nonce=self.unsealing.nonce, **changed)
+            unseal_nonce=self.unsealing.nonce, migrating=migrating, **changed)
         self.attempts.facts = self._facts
         self.workers.publish(self._facts)
 
@@ -292,11 +300,11 @@ class Main:
             self.publish()
             return made, first_token
 
-    async def offer_share(self, share: Secret) -> None:
+    async def offer_share(self, share: Secret, *, migrate: bool = False) -> None:
         """Takes a share; takes part with the last one. Raises BadRequest: not initialised, or the shares are wrong; UnavailableError."""
         config = self.unsealing.joining
         if config is None:
-            await self._unseal(lambda reader: self.unsealing.offer(share, reader))
+            await self._unseal(lambda reader: self.unsealing.offer(share, reader, migrate=migrate))
             return
         async with self._changing:
             seal = self.unsealing.collect(share, config)
@@ -318,7 +326,10 @@ class Main:
         return self._facts.initialized
 
     async def unseal_itself(self) -> None:
-        """Goes active by the seal of the configuration."""
+        """Goes active by the seal of the configuration; stays sealed where the store has another one still."""
+        if self._facts.migrating:
+            self._logger.warn("core.seal_migration_pending", seal=self._facts.seal_type, hint="operator unseal -migrate")
+            return
         await self._unseal(self.unsealing.open_itself)
 
     async def forget_shares(self) -> None:
@@ -372,6 +383,20 @@ class Main:
         self._timers = Timers(self._committer, self.attempts, self._time, self._now, self._logger.named("expiration"))
         self._timers.start()
         self._show_unsealed(is_active=True)
+        if self._facts.migrating:
+            self._committer.submit(Internal(self._change_seal)).add_done_callback(self._seal_changed)
+
+    def _change_seal(self, txn: Txn, attempt: Attempt) -> None:
+        for key, value in self.unsealing.changes(txn.get, attempt.rng.bytes).items():
+            if value is None:
+                txn.delete(key)
+            else:
+                txn.put(key, value)
+
+    def _seal_changed(self, done: "asyncio.Future[Served]") -> None:
+        if not done.cancelled() and done.exception() is None:
+            self.publish()
+            self._logger.info("core.seal_changed", seal=self._facts.seal_type)
 
     async def rest(self) -> None:
         """The lane takes nothing more until `wake` or `take_new_state`. Raises UnavailableError: this node is not active."""
