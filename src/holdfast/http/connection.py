@@ -12,6 +12,7 @@ deadline, and what it can make us keep is bounded; (3) what is refused as malfor
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
 from enum import Enum, auto
+from functools import partial
 from typing import Final, cast
 
 from holdfast._native import TlsConnection
@@ -337,7 +338,18 @@ class Connection(asyncio.Protocol):
     def _begin(self, answer: Stream | Awaitable[Reply | Stream], head: Head) -> None:
         self.phase = ANSWERING
         self.deadline = self._place.now + self._place.times.answer_s
-        self._place.spawn(self._finish(answer, head))
+        if isinstance(answer, asyncio.Future):       # somebody else's: no task is needed to wait for it
+            self._place.expect(answer, partial(self._arrived, head))
+        else:
+            self._place.spawn(self._finish(answer, head))
+
+    def _arrived(self, head: Head, answer: "asyncio.Future[Reply | Stream]") -> None:
+        error = answer.exception()
+        served = answer.result() if error is None else self._place.failed(error)
+        if isinstance(served, Stream):
+            self._place.spawn(self._send(served, head))
+        else:
+            self._end(served, head)
 
     async def _finish(self, answer: Stream | Awaitable[Reply | Stream], head: Head) -> None:
         try:
@@ -346,8 +358,12 @@ class Connection(asyncio.Protocol):
             served = self._place.failed(error)
         if isinstance(served, Stream):
             await self._send(served, head)
-        elif self.phase is ANSWERING:                # else nobody waits for it any more
-            self._reply(served, head)
+        else:
+            self._end(served, head)
+
+    def _end(self, reply: Reply, head: Head) -> None:
+        if self.phase is ANSWERING:                  # else nobody waits for it any more
+            self._reply(reply, head)
             self._after(head)
 
     async def _send(self, stream: Stream, head: Head) -> None:

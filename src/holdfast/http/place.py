@@ -4,6 +4,7 @@ One timer serves all deadlines, so no request makes one: twice a second it moves
 """
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from functools import partial
 from typing import Final, Protocol, TypeAlias
 
 import msgspec
@@ -84,7 +85,7 @@ class Place:
         self.idle_until = self.now + self.times.idle_s   # the deadline of who begins to wait now
         self._connections: set[Waiting] = set()
         self._replying: list[Waiting] = []           # who has replies to write at the end of this turn
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Future[Reply | Stream] | asyncio.Task[None]] = set()    # and answers that others will give
         self._empty = asyncio.Event()
         self._empty.set()
         self._timer = self._loop.call_later(HTTP_TICK_S, self._tick)
@@ -131,6 +132,20 @@ class Place:
         self._tasks.add(task)
         self._empty.clear()
         task.add_done_callback(self._ended)
+
+    def expect(self, answer: "asyncio.Future[Reply | Stream]", then: "Callable[[asyncio.Future[Reply | Stream]], None]") -> None:
+        """`then` is called with the answer when it has come, even if its connection does not last."""
+        self._tasks.add(answer)
+        self._empty.clear()
+        answer.add_done_callback(partial(self._came, then))
+
+    def _came(self, then: "Callable[[asyncio.Future[Reply | Stream]], None]", answer: "asyncio.Future[Reply | Stream]") -> None:
+        try:
+            if not answer.cancelled():
+                then(answer)
+        finally:
+            self._tasks.discard(answer)
+            self._note_empty()
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)

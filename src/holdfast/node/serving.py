@@ -4,6 +4,7 @@ What differs stands outside: `forward`, for what must run elsewhere, and `carry_
 """
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TypeAlias, assert_never
 
 from holdfast.core import envelope
@@ -43,12 +44,23 @@ class Serving:
             reply = self._held(outcome) if outcome.audit else outcome.reply
             self._handled(self._now_ns() - began_ns)
             return reply
+        if type(outcome) is Forward:
+            going = self._forward(request, outcome.to, outcome.why, NOTHING_YET)
+            if not isinstance(going, asyncio.Future):
+                return self._timed(began_ns, going)
+            self._metrics.in_flight += 1             # the same without a coroutine: of a worker's writes this is felt
+            going.add_done_callback(partial(self._came, began_ns))
+            return going
         return self._timed(began_ns, self._go_on(request, outcome, verdict, NOTHING_YET, rng, self._forward))
 
     def _held(self, answer: Answer) -> Held:
         """The answer, which leaves when the devices have both its entries, together with those of this turn's other requests."""
         reply, settle = answer.reply, self._batch.add([(entry.device, entry.request + entry.response) for entry in answer.audit])
         return Held(status=reply.status, body=reply.body, content_type=reply.content_type, headers=reply.headers, settle=settle)
+
+    def _came(self, began_ns: int, answer: "asyncio.Future[Served]") -> None:
+        self._metrics.in_flight -= 1
+        self._handled(self._now_ns() - began_ns)
 
     async def _timed(self, began_ns: int, going_on: Awaitable[Served]) -> Served:
         self._metrics.in_flight += 1
