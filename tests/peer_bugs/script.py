@@ -324,8 +324,9 @@ def _node() -> list[Step]:
         Step(400, "GET", "sys/config/auditing/request-headers/x-ticket"),
         Step(400, "POST", "sys/config/reload/none"),
         *(Step(400, method, f"sys/storage/raft/{path}", {} if method == "POST" else None) for method, path in (
-            ("POST", "join"), ("POST", "bootstrap"), ("GET", "configuration"), ("POST", "remove-peer"), ("GET", "snapshot"),
-            ("POST", "snapshot"), ("POST", "snapshot-force"), ("GET", "autopilot/state"), ("GET", "autopilot/configuration"),
+            ("POST", "join"), ("POST", "bootstrap"), ("POST", "bootstrap/challenge"), ("POST", "bootstrap/answer"), ("POST", "promote"),
+            ("POST", "demote"), ("GET", "configuration"), ("POST", "remove-peer"), ("GET", "snapshot"), ("POST", "snapshot"),
+            ("POST", "snapshot-force"), ("GET", "autopilot/state"), ("GET", "autopilot/configuration"),
             ("POST", "autopilot/configuration"))),
     ]
 

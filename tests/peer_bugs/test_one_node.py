@@ -65,7 +65,7 @@ def test_peer_bug_36_settings_of_several_files_are_all_there(make_node: MakeNode
     folder.mkdir()
     node.config.write_text(f'storage "file" {{\n  path = "{node.data}"\n}}\ndisable_mlock = true\ndefault_lease_ttl = "1h"\n')
     (folder / "10-listeners.hcl").write_text(
-        TCP.format(port=node.port, certificate=node.certificate, key=node.key, more="") + f'api_addr = "{node.address}"\n')
+        TCP.format(host=node.host, port=node.port, certificate=node.certificate, key=node.key, more="") + f'api_addr = "{node.address}"\n')
     (folder / "20-unix.hcl").write_text(UNIX.format(path=node.unix, more=""))
     (folder / "30-rest.json").write_text(json.dumps({"cluster_name": "merged", "max_lease_ttl": "2h", "read_workers": 1}))
     (folder / "40-seal.hcl").write_text(STATIC)
