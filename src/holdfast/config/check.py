@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from holdfast.config import addresses
 from holdfast.config.finding import Findings
+from holdfast.config.raft import check_raft_options
 from holdfast.config.settings import ProxyProtocol, SealStanza, Settings, TcpListener, TlsVersion, UnixListener
 from holdfast.config.tree import Position
 
@@ -93,3 +94,6 @@ def _check_raft(settings: Settings, findings: Findings) -> None:
         findings.error("cluster address must be set when using raft storage: set cluster_addr or api_addr")
     elif addresses.is_unspecified(settings.cluster_addr):
         findings.error(f"cluster_addr {settings.cluster_addr!r} names no host that other nodes could reach")
+    for stanza in (settings.storage, settings.ha_storage):
+        if stanza is not None and stanza.type == "raft":
+            check_raft_options(stanza, findings)

@@ -88,6 +88,8 @@ def _check_join(value: Value, at: Position, findings: Findings) -> None:
         keys = {item.name.lower() for item in block.items}
         if ("leader_api_addr" in keys) == ("auto_join" in keys):
             findings.error("'retry_join': one of \"leader_api_addr\" and \"auto_join\" must be set, and not both", at)
+        if "auto_join" in keys:
+            findings.warn("'retry_join.auto_join' has no effect: nodes are not discovered, name them by leader_api_addr", at)
         for item in block.items:
             check = RETRY_JOIN.get(item.name.lower())
             if check is None:

@@ -7,13 +7,13 @@ node that has a state of its own joins nothing.
 """
 import asyncio
 import base64
-from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Protocol, TypeVar
 
 import msgspec
 
 from holdfast.cluster import Identity
+from holdfast.config import RetryJoin, with_files
 from holdfast.crypto import SHAMIR_KEK, Seal, SealConfig, Secret, ShamirSeal
 from holdfast.crypto import join as handshake
 from holdfast.engine import Reply
@@ -275,32 +275,13 @@ class Admitting:
         return identity, self._auto or ShamirSeal(Secret(kek or b"")), config
 
 
-class _Leader(msgspec.Struct, frozen=True, kw_only=True):
-    """A `retry_join` block."""
-
-    leader_api_addr: str = ""
-    leader_ca_cert: str = ""
-    leader_ca_cert_file: str = ""
-    leader_client_cert: str = ""
-    leader_client_cert_file: str = ""
-    leader_client_key: str = ""
-    leader_client_key_file: str = ""
-    leader_tls_servername: str = ""
-
-
-def leaders(retry_join: str) -> tuple[Target, ...]:
-    """Whom the storage stanza names, in its order. Raises OSError: a file of certificates cannot be read."""
-    blocks = msgspec.json.decode(retry_join or "[]", type=tuple[_Leader, ...])
+def leaders(named: Iterable[RetryJoin]) -> tuple[Target, ...]:
+    """Whom the storage stanza names, in its order. Raises ConfigError: a file of certificates cannot be read."""
     return tuple(
-        Target(address=block.leader_api_addr, ca_cert=block.leader_ca_cert or _text(block.leader_ca_cert_file),
-               client_cert=block.leader_client_cert or _text(block.leader_client_cert_file),
-               client_key=Secret(key.encode()) if (key := block.leader_client_key or _text(block.leader_client_key_file)) else None,
+        Target(address=block.leader_api_addr, ca_cert=block.leader_ca_cert, client_cert=block.leader_client_cert,
+               client_key=Secret(block.leader_client_key.encode()) if block.leader_client_key else None,
                server_name=block.leader_tls_servername)
-        for block in blocks if block.leader_api_addr)
-
-
-def _text(file: str) -> str:
-    return Path(file).read_text() if file else ""
+        for block in map(with_files, named))
 
 
 def _decode(body: bytes, type_: type[T]) -> T:

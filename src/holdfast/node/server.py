@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from holdfast._native import Words
 from holdfast.cluster import TlsPort
+from holdfast.config import raft_settings
 from holdfast.config.settings import Settings, TcpListener, UnixListener
 from holdfast.core.access import Access
 from holdfast.core.lockout import LOCKABLE
@@ -135,20 +136,21 @@ class Server:
         await self._pool.start(replace(first, facts=self.main.facts))
         await self._listen(tcp if not self.workers else (), tls)
         if self.main.joiner is not None and not self.main.facts.initialized:
-            options = settings.storage.options
-            if named := leaders(options.get("retry_join", "")):
-                self.main.joiner.keep_trying(named, non_voter=options.get("retry_join_as_non_voter", "").lower() in ("1", "t", "true"))
+            raft = raft_settings(settings.storage)
+            if named := leaders(raft.retry_join):
+                self.main.joiner.keep_trying(named, non_voter=raft.retry_join_as_non_voter)
         self._spawn(tend_devices(self.main.attempts, self._devices, self._audit_broken))
         self._spawn(self._tend())
         settle_memory()
 
     def _clustering(self, log: RaftLog, store: Store) -> Clustering:
         settings = self.settings
-        listener = next(each for each in settings.listeners if isinstance(each, TcpListener))
+        listener, raft = next(each for each in settings.listeners if isinstance(each, TcpListener)), raft_settings(settings.storage)
         own = ClusterSettings(
             node=store.node, hostname=socket.gethostname(), api_address=settings.api_addr,
             cluster_address=urlsplit(settings.cluster_addr).netloc, listen_address=listener.cluster_address,
-            is_strict=settings.consistency.value == Consistency.STRICT.value)
+            is_strict=settings.consistency.value == Consistency.STRICT.value, look_every_s=raft.autopilot_update_interval_s,
+            change_every_s=raft.autopilot_reconcile_interval_s)
         logger = self.logs.logger("cluster")
         ha = HaSettings(node=store.node, incarnation=time.time_ns(), consistency=Consistency(settings.consistency.value),
                         disable_performance_standby=settings.disable_performance_standby)

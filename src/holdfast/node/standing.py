@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from holdfast.config.raft import RECONCILE_EVERY_S, UPDATE_EVERY_S
 from holdfast.engine import AutopilotFacts, RaftFacts, RaftMember
 from holdfast.errors import HoldfastError
 from holdfast.ha.echo import About, Echoes, Roll
@@ -21,9 +22,6 @@ from holdfast.system import autopilot
 from holdfast.telemetry.log import Logger
 from holdfast.version import VERSION
 
-LOOK_EVERY_S = 2.0                                   # Vault's autopilot_update_interval
-CHANGE_EVERY_S = 10.0                                # Vault's autopilot_reconcile_interval
-
 
 class Named(msgspec.Struct, frozen=True, kw_only=True):
     """What this node is called."""
@@ -32,6 +30,8 @@ class Named(msgspec.Struct, frozen=True, kw_only=True):
     api_address: str
     cluster_address: str                             # `host:port`
     hostname: str = ""
+    look_every_s: float = UPDATE_EVERY_S             # of autopilot at its servers
+    change_every_s: float = RECONCILE_EVERY_S
 
 
 def url_of(cluster_address: str) -> str:
@@ -98,13 +98,13 @@ class Standing:
         while True:
             self._judge()
             if change_in_s <= 0:
-                change_in_s = CHANGE_EVERY_S
+                change_in_s = self._named.change_every_s
                 try:
                     await self._change()
                 except HoldfastError as error:
                     self._logger.warn("autopilot.not_changed", why=str(error))
-            await asyncio.sleep(LOOK_EVERY_S)
-            change_in_s -= LOOK_EVERY_S
+            await asyncio.sleep(self._named.look_every_s)
+            change_in_s -= self._named.look_every_s
 
     def _judge(self) -> None:
         status, boot_ms = self._log.status, self._clock.boot_ms()

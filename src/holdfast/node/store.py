@@ -6,6 +6,9 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
+
+from holdfast.config import raft_settings
 from holdfast.config.settings import StorageStanza
 from holdfast.errors import HoldfastError
 from holdfast.ids import Millis, NodeId
@@ -13,7 +16,7 @@ from holdfast.replica.lmdb import LmdbReplica
 from holdfast.replica.recovery import catch_up
 from holdfast.storage.file import FileLog
 from holdfast.storage.inmem import InmemLog
-from holdfast.storage.raft import RaftLog
+from holdfast.storage.raft import TIMING, RaftLog
 
 ALONE = NodeId("node")
 NODE_ID_FILE = "node-id"
@@ -62,7 +65,8 @@ async def open_store(stanza: StorageStanza, boot_ms: Callable[[], Millis]) -> St
     if stanza.type == "file":
         return await _open(FileLog(path, ALONE), Path(path), ALONE)
     node = _node_id(stanza, Path(path))
-    return await _open(RaftLog(path, node, boot_ms=boot_ms), Path(path), node)
+    timing = msgspec.structs.replace(TIMING, multiplier=raft_settings(stanza).performance_multiplier)
+    return await _open(RaftLog(path, node, boot_ms=boot_ms, timing=timing), Path(path), node)
 
 
 async def _open(log: FileLog | RaftLog, path: Path, node: NodeId) -> Store:

@@ -443,13 +443,14 @@ def test_variables_that_do_not_fit_are_named(folder: Folder) -> None:
 
 def test_variables_of_raft_and_of_the_seal(folder: Folder) -> None:
     text = """
-        storage "raft" { path = "/file", node_id = "file" }
+        storage "raft" { path = "/file", node_id = "file", retry_join { leader_api_addr = "a" } }
         cluster_addr = "https://h:1"
         listener "tcp" { tls_disable = true }
         seal "shamir" {}"""
     env = {"VAULT_RAFT_PATH": "/env", "VAULT_RAFT_NODE_ID": "env", "VAULT_RAFT_RETRY_JOIN_AS_NON_VOTER": "no", "VAULT_SEAL_TYPE": "static"}
     settings = folder.load(text, env=env).settings
-    assert settings.storage.options == {"path": "/env", "node_id": "env", "retry_join_as_non_voter": "true"}
+    assert settings.storage.options == {
+        "path": "/env", "node_id": "env", "retry_join_as_non_voter": "true", "retry_join": '[{"leader_api_addr":"a"}]'}
     assert [seal.type for seal in settings.seals] == ["static"]
     assert [seal.type for seal in folder.load(MINIMAL, env=env).settings.seals] == ["static"]
     assert folder.load(MINIMAL, env=env).settings.storage.options == {}
