@@ -124,7 +124,7 @@ class Lane:
                 header = ("X-Vault-Index", self._signer.show(Index(txn.run.reader.index + 1)))
                 outcome = replace(outcome, reply=replace(outcome.reply, headers=(*outcome.reply.headers, header)))
             if work.origin is not None and (changes or outcome.effects):
-                changes = changes | self._once.record(txn, work.origin, outcome.reply, self._nonce)
+                changes = changes | self._once.record(work.origin, outcome.reply, self._nonce)
         index = self._number(changes) if changes else txn.run.reader.index
         self._waiting.append((index, Ready(work, outcome)))
 

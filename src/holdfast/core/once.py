@@ -30,7 +30,6 @@ from holdfast.limits import ONCE_ENDED_AT_ONCE, ONCE_REPLY_MAX_BYTES, ONCE_SCAN_
 from holdfast.storage import Changes
 
 PREFIX = "core/once/"
-_DIGITS = 16
 COMMITTED = "the request was carried out; its answer, of {} bytes, was too large to be kept, and was lost with the node that gave it"
 
 
@@ -53,6 +52,7 @@ class _Forwarder(msgspec.Struct):
 
     incarnation: int
     floor: int
+    below: str                                       # the folder of this incarnation's records
     records: deque[int]                              # sequences recorded in this term, of this incarnation
     older: deque[tuple[int, int, str]]               # of records found in the store: incarnation, sequence, key; ascending
     unread: str | None                               # where the search for those goes on; None: it has seen all
@@ -69,8 +69,12 @@ def folder(node: NodeId) -> str:
 
 
 def key(origin: Origin) -> str:
-    id = origin.id
-    return f"{folder(id.node)}{id.incarnation:0{_DIGITS}x}/{id.sequence:0{_DIGITS}x}"
+    """Where the record of this write is."""
+    return f"{_below(origin.id.node, origin.id.incarnation)}{origin.id.sequence:016x}"
+
+
+def _below(node: NodeId, incarnation: int) -> str:
+    return f"{folder(node)}{incarnation:016x}/"
 
 
 class Once:
@@ -84,15 +88,15 @@ class Once:
         known = self._hear(txn, origin)
         if origin.id.incarnation < known.incarnation or origin.id.sequence < known.floor:
             return envelope.failed(AlreadyDone("this forwarded request has been answered, or given up, before"))
-        name = key(origin)
+        name = f"{known.below}{origin.id.sequence:016x}"
         value = txn.get(name)
         return None if value is None else _answer(name, _decode(value), origin)
 
-    def record(self, txn: Txn, origin: Origin, reply: Reply, nonce: Callable[[], bytes]) -> Changes:
-        """What the batch of this write has beside its own changes."""
-        known = self._hear(txn, origin)
-        name = key(origin)
-        changes = _ended(known, name[:-_DIGITS])
+    def record(self, origin: Origin, reply: Reply, nonce: Callable[[], bytes]) -> Changes:
+        """What the batch of this write, for which `find` has just found nothing, has beside its own changes."""
+        known = self._forwarders[origin.id.node]
+        name = f"{known.below}{origin.id.sequence:016x}"
+        changes = _ended(known)
         size = len(reply.body)
         sealed = b"" if size > ONCE_REPLY_MAX_BYTES else seal_box(origin.reply_key, _encode(reply), name=name, nonce=nonce())
         changes[name] = _encode(Record(origin.digest, sealed, size))
@@ -110,7 +114,8 @@ class Once:
         id = origin.id
         known = self._forwarders.get(id.node)
         if known is None:
-            known = self._forwarders[id.node] = _Forwarder(id.incarnation, 0, deque(), deque(), "")
+            below = _below(id.node, id.incarnation)
+            known = self._forwarders[id.node] = _Forwarder(id.incarnation, 0, below, deque(), deque(), "")
         elif id.incarnation > known.incarnation:
             _begin_incarnation(id.node, known, id.incarnation)
         if id.incarnation == known.incarnation and origin.floor > known.floor:
@@ -121,11 +126,9 @@ class Once:
 
 
 def _begin_incarnation(node: NodeId, known: _Forwarder, incarnation: int) -> None:
-    before = known.incarnation
-    below = f"{folder(node)}{before:0{_DIGITS}x}/"
-    known.older.extend((before, sequence, f"{below}{sequence:0{_DIGITS}x}") for sequence in known.records)
+    known.older.extend((known.incarnation, sequence, f"{known.below}{sequence:016x}") for sequence in known.records)
     known.records.clear()
-    known.incarnation, known.floor = incarnation, 0
+    known.incarnation, known.floor, known.below = incarnation, 0, _below(node, incarnation)
 
 
 def _look_for_older(txn: Txn, node: NodeId, known: _Forwarder) -> None:
@@ -140,14 +143,14 @@ def _look_for_older(txn: Txn, node: NodeId, known: _Forwarder) -> None:
         known.older.append((incarnation, sequence, start + name))
 
 
-def _ended(known: _Forwarder, below: str) -> Changes:
-    """Removes what nobody will ask for again, ONCE_ENDED_AT_ONCE at most. `below`: the folder of the newest incarnation."""
+def _ended(known: _Forwarder) -> Changes:
+    """Removes what nobody will ask for again, ONCE_ENDED_AT_ONCE at most."""
     ended: Changes = {}
     older, records = known.older, known.records
     while older and older[0][:2] < (known.incarnation, known.floor) and len(ended) < ONCE_ENDED_AT_ONCE:
         ended[older.popleft()[2]] = None
     while records and records[0] < known.floor and len(ended) < ONCE_ENDED_AT_ONCE:
-        ended[f"{below}{records.popleft():0{_DIGITS}x}"] = None
+        ended[f"{known.below}{records.popleft():016x}"] = None
     return ended
 
 

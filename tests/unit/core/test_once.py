@@ -121,9 +121,10 @@ def test_the_bound_of_a_kept_answer_is_exact() -> None:
     request = node.put("a", {"n": 1})
     node.run(request, node.origin(request, 1))
     origin = node.origin(request, 2)
-    txn = node.lane._txn
     for size, kept in ((ONCE_REPLY_MAX_BYTES, True), (ONCE_REPLY_MAX_BYTES + 1, False)):
-        changes = Once().record(txn, origin, Reply(status=200, body=bytes(size)), lambda: node.draw(12))
+        made = Once()
+        assert made.find(node.lane._txn, origin) is None
+        changes = made.record(origin, Reply(status=200, body=bytes(size)), lambda: node.draw(12))
         value = changes[once.key(origin)]
         assert value is not None
         assert (len(value) > size) is kept
@@ -228,7 +229,8 @@ def test_killed_between_durable_and_answer_each_write_is_done_once() -> None:
 
 
 def test_without_the_record_a_write_is_done_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Once, "find", lambda self, txn, origin: None)
+    find = Once.find
+    monkeypatch.setattr(Once, "find", lambda self, txn, origin: find(self, txn, origin) and None)
     node = LaneNode()
     acknowledged = deliver_through_crashes(node, Random(1), 30)
     assert max(node.versions(path) for path in acknowledged) > 1
