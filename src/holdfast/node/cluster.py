@@ -42,6 +42,8 @@ from holdfast.telemetry.log import Logger
 
 PORT_BOUNDS = {**BOUNDS, **RAFT_BOUNDS}
 """Kinds that the cluster port is told of."""
+GIVE_WAY_EVERY_MS = 10_000                           # where all disks are full, the fence does not go round and round
+GIVING_WAY_MS = 1_000                                # what cannot be written in that time is for the successor
 HOLD_POLL_S = 0.01                                   # a hold is renewed every 50 ms; what is known of it is so old at most
 ALPN = {Channel.FORWARDING: Alpn.FORWARDING, Channel.PERFORMANCE: Alpn.PERFORMANCE_STANDBY}
 
@@ -115,6 +117,7 @@ class Clustering:
         self._kept: Machine | None = None                # it outlives a seal: ids and serials of one incarnation are never used twice
         self._port: Port
         self._raft: RaftLinks | None = None
+        self._gave_way_ms = Millis(-GIVE_WAY_EVERY_MS)
         self._keys: Keys
         self._standing: Standing
         self._follower: Follower | None = None
@@ -218,6 +221,19 @@ class Clustering:
     def step_down(self) -> None:
         """Gives the fence on, if this node has it."""
         self._step(saw.StepDownAsked())
+
+    def gives_way(self, why: str) -> bool:
+        """As `step_down`, soon, for a disk that is full: others may have room. False: there are no others, or they had none just now."""
+        now = self._main.clock.boot_ms()
+        passed_ms = now - self._gave_way_ms
+        if self._machine is None or self._machine.state is not State.ACTIVE or passed_ms < GIVING_WAY_MS:
+            return True                                  # it has done so, or is about to
+        if passed_ms < GIVE_WAY_EVERY_MS or not any(each.voter and each.id != self.settings.node for each in self._log.status.members):
+            return False
+        self._gave_way_ms = now
+        self._logger.warn("ha.gives_way", why=why)
+        asyncio.get_running_loop().call_soon(self.step_down)
+        return True
 
     def audit_is_broken(self, broken: bool) -> None:
         self._step(saw.AuditBroken(broken=broken))

@@ -33,7 +33,7 @@ from holdfast.node.serving import Served, Serving
 from holdfast.node.timers import Timers
 from holdfast.node.unsealing import Unsealing, open_with, recovery_config, seal_config
 from holdfast.replica import Derived, Reader, Reads, Run, Why
-from holdfast.storage import FOREVER_BOOT_MS, Fence, FenceLost, Log, WriteBatch
+from holdfast.storage import FOREVER_BOOT_MS, Fence, FenceLost, Full, Log, WriteBatch
 from holdfast.telemetry.log import Logger
 
 DERIVED_AT_INIT = 100                                # a handful of values are read once
@@ -77,6 +77,9 @@ class Cluster(Protocol):
 
     def step_down(self) -> None:
         """Gives the fence on, if this node has it."""
+
+    def gives_way(self, why: str) -> bool:
+        """This node cannot write: another one is to be active. False: there is none, or this was tried a moment ago."""
 
     def write_first_state(self, txn: Txn) -> None:
         """What the first batch of a cluster holds for its members."""
@@ -238,6 +241,8 @@ class Main:
         if self.cluster is None:
             sealed = isinstance(error, FenceLost)
             answer.set_exception(UnavailableError("Vault is sealed" if sealed else f"the storage cannot write: {error}"))
+        elif isinstance(error, Full) and not self.cluster.gives_way(str(error)):
+            answer.set_exception(UnavailableError(f"the storage cannot write: {error}"))
         elif work.origin is not None:
             answer.set_exception(FenceLost("this node is not active any more"))
         elif isinstance(work.task, Request) and not self._facts.sealed:

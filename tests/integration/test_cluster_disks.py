@@ -1,0 +1,149 @@
+"""Disks of a cluster's nodes: full, hung, and states saved from them and put back, under load."""
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from tests.client import Client
+from tests.cluster_nodes import ACTIVE, Cluster
+from tests.cluster_nodes import cluster as cluster_of
+from tests.disks import fill, small_disk
+from tests.load import Load, prepare, summary
+from tests.node import mount
+from tests.processes import wait_until
+
+RATE_S = 30.0
+DISK_BYTES = 160 << 20
+HUNG_DISK_BYTES = 192 << 20
+
+
+def write(client: Client, path: str) -> int:
+    return client.post(path, {"data": {"a": 1}}).status
+
+
+@pytest.mark.parametrize("whose", ["active", "standby"])
+def test_a_disk_is_full(short_path: Path, whose: str) -> None:
+    """Of the active node: another one takes over; of a standby: nobody notices. No client fails, nothing is lost, and when there is space
+    again all is as before."""
+    with small_disk(short_path / "disk", DISK_BYTES) as disk, cluster_of(3, data={0 if whose == "active" else 1: disk}) as found:
+        found.begin()
+        token = prepare(found.active)
+        full = found[0] if whose == "active" else found[1]
+        others = [member for member in found.members if member is not full]
+        with Load(found.members, token, folder=short_path, reads_s=RATE_S, writes_s=RATE_S, keys=20) as load:
+            time.sleep(0.5)
+            began = time.monotonic()
+            ballast = fill(disk)
+            time.sleep(2.5)
+            ended = time.monotonic()
+            ballast.unlink()
+            wait_until(lambda: write(found.active.client(token), "load/data/after") == 200, "writes go on")
+            time.sleep(0.5)
+        load.seen.check()
+        counts = load.seen.counts(since=began, until=ended, nodes=others)
+        assert counts.failed == 0, summary(counts)
+        found.wait_whole(within_s=30)
+        assert found.active is not full
+
+
+def test_the_disk_of_a_node_alone_is_full(short_path: Path) -> None:
+    """There is nobody to take over: writes are refused with the reason, reads go on, and so do writes once there is space."""
+    with small_disk(short_path / "disk", DISK_BYTES) as disk, cluster_of(1, data={0: disk}) as found:
+        client = found.begin()[0].client()
+        mount(client, "kv")
+        assert write(client, "kv/data/a") == 200
+        ballast = fill(disk)
+        answer = client.post("kv/data/b", {"data": {}})
+        assert answer.status == 503
+        assert "no space left" in answer.errors[0]
+        assert client.get("kv/data/a").status == 200
+        ballast.unlink()
+        wait_until(lambda: write(client, "kv/data/b") == 200, "writes go on")
+
+
+@contextmanager
+def freezable_disk(at: Path, size_bytes: int) -> Iterator[Path]:
+    """A file system of its own that can be frozen; the test is skipped where nobody may mount one."""
+    image = at.with_suffix(".image")
+    at.mkdir()
+    with image.open("wb") as file:
+        file.truncate(size_bytes)
+    subprocess.run(["mkfs.ext4", "-q", "-F", str(image)], check=True, capture_output=True)
+    done = subprocess.run(["mount", "-o", "loop", str(image), str(at)], capture_output=True, check=False)
+    if done.returncode != 0:
+        pytest.skip(f"no loop device can be mounted here: {done.stderr.decode().strip()}")
+    try:
+        yield at
+    finally:
+        subprocess.run(["fsfreeze", "-u", str(at)], capture_output=True, check=False)
+        subprocess.run(["umount", "--lazy", str(at)], check=True)
+
+
+def test_peer_bug_33_the_disk_of_the_active_node_hangs(short_path: Path) -> None:
+    """It keeps its place in no election and serves nothing: leadership goes to a node that can write."""
+    with freezable_disk(short_path / "disk", HUNG_DISK_BYTES) as disk, cluster_of(3, data={0: disk}) as found:
+        found.begin()
+        token = prepare(found.active)
+        hung = found[0]
+        assert hung.health() == ACTIVE
+        with Load(found.members[1:], token, folder=short_path, reads_s=RATE_S, writes_s=RATE_S, keys=20) as load:
+            time.sleep(0.5)
+            began = time.monotonic()
+            subprocess.run(["fsfreeze", "-f", str(disk)], check=True)
+            try:
+                wait_until(lambda: any(member.health() == ACTIVE for member in found.members[1:]), "another node is active", 10)
+                time.sleep(1.0)
+            finally:
+                subprocess.run(["fsfreeze", "-u", str(disk)], check=True)
+        counts = load.seen.counts(since=began)
+        load.seen.check()
+        assert counts.failed == 0, summary(counts)
+        assert counts.stall.ms < 6_000, summary(counts)
+        found.wait_whole(within_s=30)
+
+
+def test_a_state_is_saved_under_load_and_put_back_under_load(cluster: Cluster, load_token: str, tmp_path: Path) -> None:
+    """What was there when it was saved is there, everywhere, and nothing that came later."""
+    standby, file = cluster.standbys[0], tmp_path / "state.snap"
+    root = cluster.active.client()
+    mount(root, "saved")
+    root.post("saved/data/a", {"data": {"n": 1}}).ok()
+    with Load(cluster.members, load_token, folder=cluster.folder, reads_s=RATE_S, writes_s=RATE_S, keys=20) as load:
+        time.sleep(0.3)
+        done = standby.cli("operator", "raft", "snapshot", "save", str(file))
+        assert done.returncode == 0, done.stderr
+        assert os.stat(file).st_mode & 0o777 == 0o600
+    load.seen.check()
+    counts = load.seen.counts()
+    assert counts.failed == 0, summary(counts)
+    root.post("saved/data/a", {"data": {"n": 2}}).ok()
+    root.post("saved/data/b", {"data": {"n": 3}}).ok()
+    done = standby.cli("operator", "raft", "snapshot", "restore", str(file))
+    assert done.returncode == 0, done.stderr
+    cluster.wait_whole()
+    for member in cluster.members:
+        for client in (member.client(), member.main()):
+            wait_until(lambda client=client: client.get("saved/data/b").status == 404, "as it was")  # type: ignore[misc]
+            assert client.get("saved/data/a").data["data"] == {"n": 1}
+    standby.kill()
+    cluster.restart(standby)
+    cluster.wait_whole()
+    assert standby.client().get("saved/data/b").status == 404
+
+
+def test_a_broken_snapshot_is_refused_and_changes_nothing(cluster: Cluster, tmp_path: Path) -> None:
+    file, standby = tmp_path / "state.snap", cluster.standbys[0]
+    assert standby.cli("operator", "raft", "snapshot", "save", str(file)).returncode == 0
+    mount(cluster.active.main(), "kept")
+    whole = file.read_bytes()
+    for number, broken in enumerate((whole[:-100], whole[:200], b"", b"garbage" * 100, whole[:300] + bytes(8) + whole[308:])):
+        wrong = tmp_path / f"wrong-{number}"
+        wrong.write_bytes(broken)
+        assert standby.cli("operator", "raft", "snapshot", "restore", str(wrong)).returncode == 2, number
+        assert cluster.active.main().get("sys/mounts/kept").status == 200, number
+    cluster.wait_whole()
