@@ -51,6 +51,7 @@ from holdfast.storage.raft.waiting import Waiters
 T = TypeVar("T")
 INTRODUCING = frozenset({Kind.HEARTBEAT, Kind.VOTE, Kind.PRE_VOTE})
 """Messages that may be the first ones that a node gets of a member that it does not know yet: they say where to answer."""
+SPACE_EVERY_MS = 100
 ADDRESSES_MAX = 64                                       # kept of such members
 
 
@@ -99,6 +100,7 @@ class RaftLog:
         self._on_change: Callable[[], None] = _nothing
         self._fence: Fence | None = None
         self._pending: Pending | None = None
+        self._space_due = Millis(0)                      # when the disk is asked again how much is free
         self._contacts: dict[int, Millis] = {}
         self._addresses: dict[int, str] = {}             # of who spoke to this node before it knew the members
         self._following = Following(self, self._disk, self._in_maker)
@@ -219,9 +221,16 @@ class RaftLog:
         for number, batch in enumerate(group, self.durable_index + 1):
             if batch.index != number:
                 raise InvariantError(f"batch {batch.index} after batch {number - 1}")
-        if self._disk.disk.free_bytes(self._disk.folder) < self._sizes.reserve:
-            raise Full(f"no space left on the storage device: less than {self._sizes.reserve} bytes are free")
+        self._check_space()
         await self._propose(driver, form.write_group(group), group[-1].index, fence)
+
+    def _check_space(self) -> None:
+        """Asks the system now and then: it costs as much as the rest of an append here, and what a tenth of a second brings is little."""
+        now = self._boot_ms()
+        if now >= self._space_due:
+            if self._disk.disk.free_bytes(self._disk.folder) < self._sizes.reserve:
+                raise Full(f"no space left on the storage device: less than {self._sizes.reserve} bytes are free")
+            self._space_due = Millis(now + SPACE_EVERY_MS)
 
     async def _propose(self, driver: Driver, data: bytes, last: Index, fence: Fence) -> None:
         index = driver.propose(data, fence.term)
@@ -238,11 +247,11 @@ class RaftLog:
                 self._pending = None
 
     async def fate(self, index: Index) -> bool:
-        """Waits until it is settled. Raises Uncertain: this node stops, or its log has been replaced by a snapshot."""
+        """Waits until it is settled. Raises Unsettled: this node stops, or its log has been replaced by a snapshot."""
         pending = self._pending
         while pending is not None and pending.verdict is None:
             if pending.is_lost:
-                raise Uncertain("raft has stopped, or a snapshot has taken the place of the append")
+                raise Unsettled("raft has stopped, or a snapshot has taken the place of the append")
             await self.change()
         self._pending = None
         if pending is None or index > pending.last:
@@ -477,7 +486,12 @@ class RaftLog:
         if pending.is_lost:
             return
         if driver.committed >= pending.index:
-            pending.verdict = driver.node.term_at(pending.index) == pending.term
+            term = driver.node.term_at(pending.index)
+            if term == 0:                                # not in memory any more: what stood there, nobody can tell
+                pending.is_lost = True
+                self._waiters.wake()
+                return
+            pending.verdict = term == pending.term
         elif driver.node.term_at(driver.committed) > pending.term:
             pending.verdict = False
         else:
