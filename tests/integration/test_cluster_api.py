@@ -98,6 +98,18 @@ def test_members_and_autopilot_on_the_command_line(cluster: Cluster) -> None:
     assert len(shown["Nodes"]) >= 1
 
 
+def test_metrics_of_each_kind_of_node(cluster: Cluster) -> None:
+    active = cluster.active
+    for member in cluster.members:
+        gauges = {gauge["Name"]: gauge["Value"] for gauge in member.client().get("sys/metrics").ok().json["Gauges"]}
+        is_active = member is active
+        assert [value for name, value in gauges.items() if name.endswith("core.active")] == [float(is_active)]
+        assert [value for name, value in gauges.items() if name.endswith("core.performance_standby")] == [float(not is_active)]
+        assert any(name.endswith("raft_storage.stats.applied_index") and value > 0 for name, value in gauges.items())
+        for wanted in ("raft.peers", "autopilot.healthy", "raft_storage.follower.last_heartbeat_ms"):
+            assert any(name.endswith(wanted) for name in gauges) is is_active, wanted
+
+
 def test_each_answer_says_which_node_has_made_it(cluster: Cluster) -> None:
     standby = cluster.standbys[0]
     client = standby.client()

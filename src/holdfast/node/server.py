@@ -31,6 +31,7 @@ from holdfast.node import harden
 from holdfast.node.api_client import post
 from holdfast.node.clock import SystemClock
 from holdfast.node.cluster import PORT_BOUNDS, Clustering, ClusterSettings
+from holdfast.node.cluster_gauges import set_cluster_gauges
 from holdfast.node.devices import AuditDevices, open_sink, try_device
 from holdfast.node.effects import Effects
 from holdfast.node.join import Admitting, Joiner, leaders
@@ -268,6 +269,8 @@ class Server:
         return Reply(status=200, body=self._collector.json(snapshots, now_s=time.time()))
 
     async def _snapshots(self) -> tuple[Snapshot, ...]:
+        if self._effects.raft_status is not None:
+            set_cluster_gauges(self.metrics, self.main.facts, self._effects.raft_status())
         return (self.metrics.snapshot(), *await self._pool.measure(MEASURE_WITHIN_S))
 
     def _monitor(self, level: str, as_json: bool) -> AsyncIterator[bytes]:
