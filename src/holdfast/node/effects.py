@@ -143,10 +143,10 @@ class Effects:
         works on the queue no more."""
         progress = leases.NOT_BEGUN
         while self._main.is_active:
-            progress = self._main.attempts.read(partial(leases.progress, awaited=awaited, before=progress))
+            before, progress = progress, self._main.attempts.read(partial(leases.progress, awaited=awaited, before=progress))
             if progress.done:
                 break
-            await asyncio.sleep(REVOKED_POLL_S)
+            await asyncio.sleep(REVOKED_POLL_S if progress.after == before.after else 0)
         else:
             raise UnavailableError("the node is not active any more; what was revoked stays revoked")
         if progress.failed:
