@@ -33,7 +33,7 @@ from holdfast.node.outside import OutsideCalls
 from holdfast.node.serving import Served
 from holdfast.replica import Reads
 from holdfast.replica.lmdb import State
-from holdfast.storage import Fence, FenceLost, Log, Uncertain, WriteBatch
+from holdfast.storage import Fence, FenceLost, Log, Uncertain, Unsettled, WriteBatch
 
 
 class Replica(attempts.Replica, Protocol):
@@ -270,12 +270,28 @@ class Committer:
         """The fate of an append that did not end well. Not appended: nothing of what the lane ran since has happened, so it is given back;
         what came meanwhile runs now, and goes out with the next append."""
         self._settling = True
-        durable = isinstance(error, Uncertain) and await self._log.fate(last)
+        try:
+            durable = isinstance(error, Uncertain) and await self._log.fate(last)
+        except Unsettled as unknown:
+            durable = False
+            self._forget(last, unknown)
         self._settling = False
         if not durable:
             self._abandon(error)
         self._run_held()
         return durable
+
+    def _forget(self, last: Index, unknown: Unsettled) -> None:
+        """What was in the append may have happened. What was run after it has not. A request with an id of its own is asked for again
+        under it, and runs once; of others nobody can say more than that."""
+        for work in self._lane.abandon(last):
+            self._orphaned(work, self._answers.pop(id(work)), unknown)
+        for work in self._lane.abandon(self._durable):
+            answer = self._answers.pop(id(work))
+            if work.origin is not None:
+                self._orphaned(work, answer, unknown)
+            else:
+                _refuse(answer, UnavailableError("the outcome of the request is not known: this node lost its part in the cluster"))
 
     def _abandon(self, error: Exception) -> None:
         for work in self._lane.abandon(self._durable):

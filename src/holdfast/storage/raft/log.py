@@ -34,7 +34,7 @@ from holdfast.limits import (
 )
 from holdfast.storage.batch import WriteBatch
 from holdfast.storage.disk import Disk, OsDisk
-from holdfast.storage.log import Fence, FenceLost, Full, Snapshot, StateCopy, Uncertain
+from holdfast.storage.log import Fence, FenceLost, Full, Snapshot, StateCopy, Uncertain, Unsettled
 from holdfast.storage.raft import form, transport
 from holdfast.storage.raft.changing import Changing
 from holdfast.storage.raft.disk import RaftDisk, Staged
@@ -251,6 +251,7 @@ class RaftLog:
         pending = self._pending
         while pending is not None and pending.verdict is None:
             if pending.is_lost:
+                self._pending = None
                 raise Unsettled("raft has stopped, or a snapshot has taken the place of the append")
             await self.change()
         self._pending = None
