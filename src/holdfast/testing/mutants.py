@@ -3,17 +3,24 @@
 Rules 1 to 5, 9 and 10 have switches of their own (`ha.rules.Rules`); 7 and 8 are broken by another `Hold` or `Gate` in raft's driver.
 Rule 6 is about progress, and 11 to 13 are not for the simulation to break: members do not change in it, and its words are atomic.
 """
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 from unittest.mock import patch
 
 import msgspec
 
 from holdfast.ha.rules import RULES, Rules
-from holdfast.ids import Millis
-from holdfast.storage.raft import driver
+from holdfast.ids import Millis, Term
+from holdfast.storage import Fence
+from holdfast.storage.raft import RaftLog, driver
+from holdfast.storage.raft.driver import Role
 from holdfast.storage.raft.gate import Gate, Hold
 from holdfast.storage.raft.timing import Timing
+from holdfast.testing.clients import Load
+from holdfast.testing.cluster import Options
+from holdfast.testing.nemesis import Plan
+from holdfast.testing.run import Outcome, Scenario, run_one
 
 
 class NoGate(Gate):
@@ -54,14 +61,32 @@ class HoldAgain(Hold):
         return until
 
 
+class LocksEarly(RaftLog):
+    """The fence is given out as soon as this node leads, whatever it still lacks of earlier terms."""
+
+    async def lock(self) -> Fence:
+        while True:
+            driver = self.driver
+            if driver is not None and self._fence is None and driver.role is Role.LEADER:
+                self._fence = Fence(term=Term(driver.term), holder=self._node)
+                return self._fence
+            await self.change()
+
+
 class Mutant(msgspec.Struct, frozen=True, kw_only=True):
-    """`rule`: the one that it breaks; `rules`: with one switch off."""
+    """`rule`: the one that it breaks; `rules`: with one switch off. `faults`: those that matter where it is broken, by weight."""
 
     name: str
     rule: int
+    faults: Mapping[str, float]
     rules: Rules = RULES
     gate: type[Gate] = Gate
     hold: type[Hold] = Hold
+    log: type[RaftLog] = RaftLog
+    nodes: int = 3
+    every_s: float = 0.5
+    bursts: float = 0.5
+    at_leader: float = 0.4
 
     @contextmanager
     def installed(self) -> Iterator[None]:
@@ -70,14 +95,38 @@ class Mutant(msgspec.Struct, frozen=True, kw_only=True):
             yield
 
 
-def _without(rule: int, switch: str) -> Mutant:
-    return Mutant(name=switch, rule=rule, rules=msgspec.structs.replace(RULES, **{switch: False}))
+    def scenario(self, seconds: float) -> Scenario:
+        """Of a run that is to find it."""
+        plan = Plan(every_s=self.every_s, bursts=self.bursts, at_leader=self.at_leader, weights=self.faults)
+        return Scenario(seconds=seconds, plan=plan, options=Options(nodes=self.nodes, rules=self.rules),
+                        load=Load(reads=15.0, writes=15.0, lookups=3.0))
+
+    def hunt(self, seeds: Iterable[int], *, seconds: float) -> Outcome | None:
+        """The first run that finds it; None: none of them does."""
+        with self.installed():
+            for seed in seeds:
+                outcome = run_one(seed, self.scenario(seconds), self.log)
+                if outcome.failure is not None:
+                    return outcome
+        return None
+
+
+def _without(rule: int, switch: str, faults: Mapping[str, float], **more: Any) -> Mutant:
+    return Mutant(name=switch, rule=rule, rules=msgspec.structs.replace(RULES, **{switch: False}), faults=faults, **more)
 
 
 MUTANTS: dict[str, Mutant] = {mutant.name: mutant for mutant in (
-    _without(1, "waits_for_holders"), _without(2, "asks_the_gate"), _without(3, "caps_by_the_hold"), _without(3, "grants_the_caught_up"),
-    _without(3, "counts_from_the_ask"), _without(4, "names_leases"), _without(5, "keeps_holders"),
-    Mutant(name="hold_unasked", rule=7, hold=HoldUnasked), Mutant(name="no_gate", rule=8, gate=NoGate),
-    Mutant(name="no_gate_at_start", rule=8, gate=NoGateAtStart), _without(9, "awaits_own_term"),
-    _without(10, "collects_before_transfer"), _without(10, "ends_hold_at_transfer"),
+    _without(1, "waits_for_holders", {"slow": 1}),
+    _without(2, "asks_the_gate", {"slow": 1}),
+    _without(3, "caps_by_the_hold", {"split": 1}, nodes=5, at_leader=1.0, every_s=1.5, bursts=0.0),
+    _without(3, "grants_the_caught_up", {"slow": 1, "restart": 1}),
+    _without(3, "counts_from_the_ask", {"slow": 2, "deaf": 2, "stall link": 1}),
+    _without(4, "names_leases", {"slow": 3, "deaf": 3, "audit": 12}, every_s=0.2, at_leader=0.1),
+    _without(5, "keeps_holders", {"reset": 3, "slow": 1, "stop": 1}),
+    Mutant(name="hold_unasked", rule=7, hold=HoldUnasked, faults={"split": 1}, at_leader=1.0, every_s=1.5, bursts=0.0),
+    Mutant(name="no_gate", rule=8, gate=NoGate, faults={"split": 2, "restart": 3}, every_s=1.5, bursts=1.0, at_leader=0.5),
+    Mutant(name="no_gate_at_start", rule=8, gate=NoGateAtStart, faults={"cut pair": 3, "restart": 3}, every_s=0.6),
+    _without(9, "awaits_own_term", {"kill": 1, "restart": 2, "step down": 1}, log=LocksEarly, at_leader=0.8),
+    _without(10, "collects_before_transfer", {"step down": 3, "cut off": 2, "stop": 1}, bursts=1.0),
+    _without(10, "ends_hold_at_transfer", {"step down": 3, "deaf": 3}, bursts=1.0, at_leader=0.9),
 )}

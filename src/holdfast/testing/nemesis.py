@@ -27,7 +27,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 WEIGHTS: Mapping[str, float] = {
     "kill": 4, "kill main": 2, "lose power": 2, "stop": 4, "cut one way": 3, "cut off": 3, "cut pair": 2, "slow": 2, "lossy": 2, "reset": 2,
     "disk hangs": 2, "disk slow": 1, "drift": 1, "wall clock": 1, "split": 3, "stall link": 3, "restart": 3,
+    "deaf": 2,
 }
+USUAL = Plan()
 BURST_S = 0.12                                       # within which the faults of a burst come
 
 
@@ -45,7 +47,7 @@ class Nemesis:
             "cut one way": self._cut_one_way, "cut off": self._cut_off, "cut pair": self._cut_pair, "slow": self._slow,
             "lossy": self._lossy, "reset": self._reset, "disk hangs": self._disk_hangs, "disk slow": self._disk_slow, "drift": self._drift,
             "wall clock": self._wall_clock,
-            "split": self._split, "stall link": self._stall_link, "restart": self._restart, **self._more,
+            "split": self._split, "stall link": self._stall_link, "restart": self._restart, "deaf": self._deaf, **self._more,
         }
         self.is_over = False
 
@@ -163,6 +165,19 @@ class Nemesis:
         delay_s = self._span(0.005, 0.3)
         way.delay_s, way.slow_s = (delay_s / 2, delay_s), (delay_s, 2 * delay_s)
         self._later(self._span(0.2, 8.0), way.calm)
+
+    def _deaf(self, host: Host) -> None:
+        """It hears everybody late, and is heard at once."""
+        ways = [self._world.network.way(name, host.name) for name in self._world.hosts if name != host.name]
+        delay_s = self._span(0.01, 0.15)
+        for way in ways:
+            way.delay_s = way.slow_s = (delay_s / 2, delay_s)
+
+        def calm() -> None:
+            for way in ways:
+                way.calm()
+
+        self._later(self._span(0.2, 4.0), calm)
 
     def _lossy(self, host: Host) -> None:
         way = self._world.network.way(host.name, self._other(host))

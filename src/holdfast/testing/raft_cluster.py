@@ -5,20 +5,24 @@ to be "durable", is in the log, and one whose fate was "not" is not; (3) one fen
 while another member's hold of an earlier term lasts.
 """
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
+
+import msgspec
 
 from holdfast.ids import Index, Millis, NodeId
 from holdfast.storage import Fence, FenceLost, Snapshot, Uncertain, WriteBatch
 from holdfast.storage.raft import TIMING, Member, RaftLog, Sizes, Timing
 from holdfast.testing.history import Trace
-from holdfast.testing.loop import SimLoop, SimulationError, Threads
+from holdfast.testing.loop import SimLoop, SimulationError, Threads, simulation
 from holdfast.testing.memory import MemoryReplica
+from holdfast.testing.nemesis import USUAL, Nemesis, Plan
 from holdfast.testing.process import Process
 from holdfast.testing.world import MAIN, Host, World
 
 FOLDER = Path("/raft")
 SMALL = Sizes(segment=65_536, reserve=4_096, checkpoint_after=262_144, window=65_536)
+FORMED_S, CALM_S = 8.0, 15.0
 CHECK_EVERY_S = 0.25                                 # between two looks at whether a checkpoint is due
 
 
@@ -84,6 +88,10 @@ class RaftCluster(World):
     def lost_power(self, host: Host) -> None:
         assert isinstance(host, RaftHost)
         host.replica = MemoryReplica()
+
+    def leader(self) -> Host | None:
+        """Who has the fence, as far as it knows."""
+        return next((host for host in self.hosts.values() if host.is_up and host.fence is not None), None)
 
     # One member
 
@@ -286,3 +294,32 @@ def address_of(name: str) -> str:
 
 def _nothing() -> None:
     """Nobody wants to know."""
+
+
+class RaftOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """Of one run. `fences`: how often one was given."""
+
+    digest: str
+    fences: int
+    appends: int
+    faults: Mapping[str, int]
+
+
+def run_members(seed: int, *, seconds: float, count: int = 3, plan: Plan = USUAL, timing: Timing = TIMING) -> RaftOutcome:
+    """Faults, a calm, and the checks at its end. Raises SimulationError."""
+    trace = Trace()
+    with simulation(seed) as loop:
+        cluster = RaftCluster(loop, count, trace, timing=timing)
+        for host in cluster.hosts.values():
+            cluster.start(host)
+        loop.run_for(FORMED_S)
+        loop.run_until_complete(Nemesis(cluster, plan, leader=cluster.leader).run(seconds))
+        cluster.calm()
+        cluster.is_quiet = True
+        before = cluster.appends
+        loop.run_for(CALM_S)
+        if cluster.appends == before:
+            raise SimulationError("nothing is appended in a calm")
+        cluster.check_settled()
+        return RaftOutcome(digest=trace.digest, fences=cluster.changes, appends=cluster.appends,
+                           faults=dict(sorted(cluster.faults.items())))

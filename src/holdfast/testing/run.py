@@ -1,10 +1,10 @@
 """One run of a simulated cluster: load and faults, then a calm, then the judgement of everything that was answered.
 
-    python -m holdfast.testing.run --seed 17            one run, with its trace's hash
-    python -m holdfast.testing.run --hours 2            runs of other seeds, until two cluster-hours have gone by
+`scenario_of` says what a seed stands for; `python -m holdfast.testing` runs one, or many.
 """
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from random import Random
 
 import msgspec
 
@@ -200,7 +200,15 @@ def _why(error: BaseException) -> str:
     return " ← ".join(texts)
 
 
-def add_up(outcomes: list[Outcome]) -> dict[str, object]:
+def scenario_of(seed: int) -> Scenario:
+    """What a seed stands for: three nodes mostly, now and then four or five; faults now and then, or one upon the other."""
+    dice = Random(seed)
+    plan = Plan(every_s=dice.choice((0.7, 1.5, 4.0)), bursts=dice.choice((0.2, 0.5)), weights={**WEIGHTS, **MORE_WEIGHTS})
+    load = Load(reads=dice.choice((8.0, 20.0, 40.0)), writes=dice.choice((3.0, 8.0, 20.0)), lookups=dice.choice((2.0, 8.0)))
+    return Scenario(seconds=60.0, options=Options(nodes=dice.choices((3, 4, 5), (8, 1, 3))[0]), plan=plan, load=load)
+
+
+def add_up(outcomes: Sequence[Outcome]) -> dict[str, object]:
     """Figures of many runs."""
     faults: Counter[str] = Counter()
     statuses: Counter[str] = Counter()
