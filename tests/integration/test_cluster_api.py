@@ -125,9 +125,6 @@ def test_a_client_that_wants_no_forwarding_is_redirected(cluster: Cluster) -> No
         written = client.post("sys/policies/acl/redirected", {"policy": POLICY}, headers=asked)
         assert (written.status, written.header("Location")) == (307, f"{active.address}/v1/sys/policies/acl/redirected")
         assert client.get("sys/mounts", headers=asked).status == 200, "a read needs no other node"
-        for path in ("sys/storage/raft/snapshot", "sys/storage/raft/snapshot-force"):
-            sent = client.post(path, {"a": "file"})
-            assert (sent.status, sent.header("Location")) == (307, f"{active.address}/v1/{path}")
 
 
 def test_forwarding_by_header_has_to_be_allowed(cluster: Cluster) -> None:

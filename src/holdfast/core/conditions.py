@@ -14,8 +14,7 @@ def hold(request: Request, attempt: Attempt) -> bool:
 
 
 def check(request: Request, attempt: Attempt, local: Op | None) -> None:
-    """Sealed; no read lease; asked for the active node; asked for a newer state. Operations about this node need a lease only for their
-    token, and are never passed on."""
+    """Sealed; no read lease; asked for the active node; asked for a newer state. Operations about this node are never passed on."""
     txn, facts = attempt.txn, attempt.facts
     if facts.sealed and not (local is not None and local.sealed):
         if attempt.has_lease:
@@ -40,9 +39,7 @@ def check(request: Request, attempt: Attempt, local: Op | None) -> None:
 
 
 def check_own_state(attempt: Attempt) -> None:
-    """A token cannot be judged by a state that may be old. Raises BadRequest on a plain standby, where that does not pass."""
-    if attempt.has_lease:
-        return
-    if attempt.facts.is_active or attempt.facts.performance_standby:
-        raise UnavailableError("this node has no read lease at the moment")
-    raise BadRequest("cannot forward local-only request")
+    """A token for an operation about this node is judged by the state that is here: that of a node which follows the active one, even if
+    its lease has lapsed for a moment; not that of a plain standby. Raises BadRequest, as Vault words it."""
+    if not (attempt.has_lease or attempt.facts.is_active or attempt.facts.performance_standby):
+        raise BadRequest("cannot forward local-only request")

@@ -2,7 +2,8 @@
 
 A standby asks `instead` before it passes a request on, and `to_active` where it could not and it is certain that nothing of the request was
 done: a write whose fate is unknown must not be sent anywhere again. Only scheme and host of the active node's API address count; a path in
-it is dropped, as in Vault.
+it is dropped, as in Vault. Unlike Vault, no path is always redirected: snapshots travel between nodes as streams, so that a client that
+reaches one node needs no other, and every path answers the same at every node.
 """
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -10,13 +11,10 @@ from holdfast.core import envelope
 from holdfast.engine import Method, NodeFacts, Reply, Request
 from holdfast.errors import UnavailableError
 
-ALWAYS = frozenset(("sys/storage/raft/snapshot", "sys/storage/raft/snapshot-force"))
-"""What has no bound of size: a client talks to the active node about it, and nobody in between holds any of it."""
-
 
 def instead(request: Request, facts: NodeFacts) -> Reply | None:
-    """The redirect, where the client asked for one or the path always has one. None: pass the request on."""
-    return to_active(request, facts) if request.no_forwarding or request.path.rstrip("/") in ALWAYS else None
+    """The redirect, where the client asked for one. None: pass the request on."""
+    return to_active(request, facts) if request.no_forwarding else None
 
 
 def to_active(request: Request, facts: NodeFacts) -> Reply:
