@@ -118,7 +118,7 @@ class Shipping:
             staged = await self._in_pool(staging.finish, header.index, header.generation, header.base)
             if header.digest and (staged.size, staged.digest) != (header.size, header.digest):
                 raise IntegrityError("a state is not what its header says")
-        except BaseException:
+        except (Exception, asyncio.CancelledError):
             await asyncio.shield(asyncio.ensure_future(self._in_pool(staging.discard)))
             raise
         return staged

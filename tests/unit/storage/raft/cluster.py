@@ -1,22 +1,34 @@
-"""Nodes of integrated storage in one process: real logs, a disk in memory each, and a network that delivers, delays, loses and cuts."""
+"""Nodes of integrated storage in one process: real logs, a disk in memory each, and a network that delivers, delays, loses and cuts.
+
+Their time is that of the event loop: virtual in `play`, the machine's under asyncio's own loop.
+"""
 import asyncio
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator
 from pathlib import Path
 from random import Random
-from time import monotonic_ns
 
 from holdfast.errors import HoldfastError
 from holdfast.ids import Index, Millis, NodeId
 from holdfast.storage import Fence, Snapshot, StateCopy, WriteBatch
 from holdfast.storage.raft import Member, RaftLog, Sizes, Timing
 from holdfast.testing.disk import FakeDisk
+from holdfast.testing.loop import simulation
 
 FOLDER = Path("/raft")
 SMALL = Sizes(segment=1 << 18, reserve=1 << 12, checkpoint_after=1 << 20, window=1 << 20)
 
 
+BOOTED_BEFORE_S = 1_000
+
+
+def play(story: Coroutine[None, None, None]) -> None:
+    """In virtual time: what is waited for has happened at once."""
+    with simulation(7) as loop:
+        loop.run_until_complete(story)
+
+
 def boot_ms() -> Millis:
-    return Millis(monotonic_ns() // 1_000_000)
+    return Millis(int((asyncio.get_running_loop().time() + BOOTED_BEFORE_S) * 1000))
 
 
 class Network:
@@ -76,6 +88,9 @@ class Wire:
                 done(False)
             else:
                 done(True)
+            finally:
+                assert isinstance(chunks, AsyncGenerator)
+                await chunks.aclose()
 
         task = asyncio.get_running_loop().create_task(carry())
         self.tasks.add(task)
@@ -178,6 +193,10 @@ class Node:
                     raise error
         await self.log.stop()
         self.network.nodes.pop(self.log.raft_id, None)
+        carrying = tuple(self.wire.tasks)
+        for task in carrying:
+            task.cancel()
+        await asyncio.gather(*carrying, return_exceptions=True)
 
     async def close(self) -> None:
         await self.stop()

@@ -1,9 +1,8 @@
 """A state restored everywhere: staged at a majority, then one entry of the log."""
-import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from tests.unit.storage.raft.cluster import Network, Node, end, grow, until
+from tests.unit.storage.raft.cluster import Network, Node, end, grow, play, until
 from tests.unit.storage.raft.test_raft_paper import QUICK, first_fence
 from tests.unit.storage.raft.test_raft_snapshots import TINY
 
@@ -47,7 +46,7 @@ def test_a_restored_state_reaches_every_member_and_the_log_goes_on_from_it() -> 
         assert all(node.snapshots == [500, 500] for node in nodes)
         await end(nodes)
 
-    asyncio.run(run())
+    play(run())
 
 
 def test_a_member_that_was_away_gets_it_when_it_returns() -> None:
@@ -65,7 +64,7 @@ def test_a_member_that_was_away_gets_it_when_it_returns() -> None:
         assert sorted(nodes[2].applied) == [500, 501, 502, 503]
         await end(nodes)
 
-    asyncio.run(run())
+    play(run())
 
 
 def test_without_a_majority_nothing_happens() -> None:
@@ -85,7 +84,7 @@ def test_without_a_majority_nothing_happens() -> None:
         await until(lambda: all(node.index == 500 for node in nodes))
         await end(nodes)
 
-    asyncio.run(run())
+    play(run())
 
 
 def test_a_node_that_died_between_the_entry_and_its_checkpoint_finds_the_state_again() -> None:
@@ -108,4 +107,4 @@ def test_a_node_that_died_between_the_entry_and_its_checkpoint_finds_the_state_a
             assert not name.startswith("restore-") or name.startswith("restore-00000001"), name
         await end(nodes[:2])
 
-    asyncio.run(run())
+    play(run())

@@ -6,7 +6,7 @@ import asyncio
 import threading
 
 import pytest
-from tests.unit.storage.raft.cluster import Network, Node, boot_ms, end, grow, leader_of, until
+from tests.unit.storage.raft.cluster import Network, Node, boot_ms, end, grow, leader_of, play, until
 
 from holdfast.errors import BadRequest, UnavailableError
 from holdfast.ids import Index, NodeId
@@ -40,7 +40,7 @@ def test_5_2_terms_only_grow_and_each_has_one_fence() -> None:
         assert terms == sorted(set(terms))
         await end(nodes)
 
-    asyncio.run(run())
+    play(run())
 
 
 def test_5_3_entries_of_a_deposed_leader_that_no_majority_has_are_replaced_and_their_fate_is_settled() -> None:
@@ -65,7 +65,7 @@ def test_5_3_entries_of_a_deposed_leader_that_no_majority_has_are_replaced_and_t
         assert nodes[0].applied == nodes[1].applied == nodes[2].applied
         await end(nodes)
 
-    asyncio.run(run())
+    play(run())
 
 
 def test_5_4_an_append_whose_leader_died_after_a_majority_had_it_is_durable() -> None:
@@ -86,7 +86,7 @@ def test_5_4_an_append_whose_leader_died_after_a_majority_had_it_is_durable() ->
         await until(lambda: all(node.index == 9 for node in nodes))
         await end(nodes)
 
-    asyncio.run(run())
+    play(run())
 
 
 def test_5_4_2_a_new_leader_has_the_fence_only_when_its_own_entry_is_committed_and_all_before_it_applied() -> None:
@@ -116,7 +116,7 @@ def test_5_4_2_a_new_leader_has_the_fence_only_when_its_own_entry_is_committed_a
             node.following = None
         await end(nodes[1:])
 
-    asyncio.run(run())
+    play(run())
 
 
 def test_t_3_10_leadership_goes_to_the_node_that_is_named_at_once() -> None:
@@ -137,7 +137,7 @@ def test_t_3_10_leadership_goes_to_the_node_that_is_named_at_once() -> None:
             await leader.write(fence)
         await end(nodes)
 
-    asyncio.run(run())
+    play(run())
 
 
 def test_t_3_10_a_transfer_that_fails_ends_in_stepping_down_and_no_hold_comes_back_in_that_term() -> None:
@@ -156,7 +156,7 @@ def test_t_3_10_a_transfer_that_fails_ends_in_stepping_down_and_no_hold_comes_ba
         assert second.term > fence.term
         await end(nodes)
 
-    asyncio.run(run())
+    play(run())
 
 
 def test_t_9_6_a_node_that_was_cut_off_does_not_depose_the_leader_when_it_returns() -> None:
@@ -177,7 +177,7 @@ def test_t_9_6_a_node_that_was_cut_off_does_not_depose_the_leader_when_it_return
         assert nodes[0].log.status.term == fence.term
         await end(nodes)
 
-    asyncio.run(run())
+    play(run())
 
 
 def test_8_a_hold_is_a_majoritys_word_and_ends_without_it() -> None:
@@ -196,7 +196,7 @@ def test_8_a_hold_is_a_majoritys_word_and_ends_without_it() -> None:
         assert boot_ms() - cut >= timing.vote_gate - timing.heartbeat
         await end(nodes)
 
-    asyncio.run(run())
+    play(run())
 
 
 class HangingDisk(FakeDisk):
@@ -264,7 +264,7 @@ def test_6_members_come_as_learners_and_leave_and_the_one_removed_knows_it() -> 
         await until(lambda: nodes[1].index == 6)
         await end(nodes)
 
-    asyncio.run(run())
+    play(run())
 
 
 def test_6_a_leader_that_removes_itself_leads_no_more_and_says_so() -> None:
@@ -283,4 +283,4 @@ def test_6_a_leader_that_removes_itself_leads_no_more_and_says_so() -> None:
             await leader.log.remove(leader.name)
         await end(nodes)
 
-    asyncio.run(run())
+    play(run())

@@ -1,8 +1,7 @@
 """Checkpoints, compaction, and followers whose entries are gone."""
-import asyncio
 
 import pytest
-from tests.unit.storage.raft.cluster import Network, Node, end, grow, until
+from tests.unit.storage.raft.cluster import Network, Node, end, grow, play, until
 
 from holdfast.storage import Fence
 from holdfast.storage.raft import Member, Sizes
@@ -39,7 +38,7 @@ def test_a_checkpoint_lets_go_of_the_log_before_it_and_a_start_needs_only_what_f
         assert node.snapshots == [200]
         await node.close()
 
-    asyncio.run(run())
+    play(run())
 
 
 def test_a_follower_whose_entries_are_gone_gets_a_snapshot_and_what_follows_it() -> None:
@@ -59,7 +58,7 @@ def test_a_follower_whose_entries_are_gone_gets_a_snapshot_and_what_follows_it()
         assert nodes[2].snapshots
         await end(nodes)
 
-    asyncio.run(run())
+    play(run())
 
 
 def test_a_new_member_learns_by_snapshot_and_restarts_from_it() -> None:
@@ -88,7 +87,7 @@ def test_a_new_member_learns_by_snapshot_and_restarts_from_it() -> None:
         await until(lambda: second.index == 170)
         await end([first, second])
 
-    asyncio.run(run())
+    play(run())
 
 
 def test_a_snapshot_that_does_not_arrive_is_sent_again() -> None:
@@ -111,7 +110,7 @@ def test_a_snapshot_that_does_not_arrive_is_sent_again() -> None:
         assert sum(name.startswith("state-") for name in names) == 1, "a state that did not arrive whole leaves nothing behind"
         await end([first, second])
 
-    asyncio.run(run())
+    play(run())
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "longer"])
@@ -135,4 +134,4 @@ def test_a_state_that_is_not_what_its_header_says_is_refused(damage: str) -> Non
         await until(lambda: second.index == 150)
         await end([first, second])
 
-    asyncio.run(run())
+    play(run())
