@@ -25,7 +25,8 @@ def forward_writes(world: World) -> Told:
     with world.cluster() as (cluster, token):
         asks: list[Ask] = [("POST", f"/v1/{MOUNT}/data/{number}", token, BODY) for number in range(1_000)]
         standby, active = cluster.standbys[0], cluster.active
-        contenders = [_contender(name, member, asks) for name, member in (("at the active node", active), ("through a standby", standby))]
+        places = (("at the active node", active), ("through a standby", standby))
+        contenders = [_contender(name, member, asks, cluster) for name, member in places]
         found = wrk.alternate(contenders, seconds=world.seconds(6), rounds=world.times(5))
         is_whole = cluster.wait_whole() is active
     # Peers, the same: 700 to 1,140 writes/s.
@@ -62,7 +63,7 @@ def fresh_tokens(world: World) -> Told:
     with world.cluster() as (cluster, token):
         _write_keys(cluster, token)
         asks: list[Ask] = [("POST", f"/v1/{MOUNT}/data/{number}", token, BODY) for number in range(1_000)]
-        writers = wrk.begin(_contender("writers", cluster.active, asks), 3_600, WRITERS)
+        writers = wrk.begin(_contender("writers", cluster.active, asks, cluster), 3_600, WRITERS)
         try:
             refused, accepted, seconds = _use_and_revoke(cluster, count)
         finally:
@@ -114,9 +115,14 @@ def _read_p99(world: World, standby: Member, token: str, seconds: float) -> floa
     return counts.read_p99_ms
 
 
-def _contender(name: str, member: Member, asks: Sequence[Ask]) -> Contender:
+def _contender(name: str, member: Member, asks: Sequence[Ask], cluster: Cluster) -> Contender:
+    """Processor time is that of all processes of all nodes."""
     requests = write_requests(member.folder / f"requests-{len(name)}", asks)
-    return Contender(name=name, url=member.address, requests=requests, pids=tuple)
+
+    def pids() -> list[int]:
+        return [pid for each in cluster.members for pid in (each.pid, *workers_of(each.pid))]
+
+    return Contender(name=name, url=member.address, requests=requests, pids=pids)
 
 
 def _write_keys(cluster: Cluster, token: str) -> None:
