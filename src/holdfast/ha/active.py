@@ -43,6 +43,7 @@ class Active:
         self._published = index
         self._performance: dict[NodeId, Peer] = {}       # who has the second connection
         self._is_ending = False
+        self._readers: frozenset[NodeId] = frozenset()   # who had a lease when it began to end
         self._asked_rounds: dict[Peer, int] = {}         # since the round under way began; to the newest number
         self._own_reads: list[int] = []
         self._round = after_round
@@ -112,17 +113,19 @@ class Active:
             self._emit(LetRead(ticket=ticket))
         self._begin_round()
 
-    def recall(self) -> None:
+    def recall(self, now: Millis) -> None:
         """The fence is to be given on: no more grants, and what was granted is asked back."""
         self._is_ending = True
+        self._readers = frozenset(holder.node for holder in self.watermark.holders(now))
         self.watermark.stop_granting()
         for node in sorted(self._performance):
             self._emit(Send(node=node, channel=Channel.PERFORMANCE, message=LeaseRecall(term=self.fence.term)))
 
     def successor(self) -> NodeId | None:
-        """Who has most, among those that read by themselves; None: let the log choose."""
-        known = [(self.watermark.applied_of(node), node) for node in sorted(self._performance)]
-        return max(known, key=lambda found: found[0])[1] if known else None
+        """Who has most of those that read by themselves: what keeps a node from reading would keep it from answering. None: let the log
+        choose."""
+        known = [(node in self._readers, self.watermark.applied_of(node), node) for node in sorted(self._performance)]
+        return max(known, key=lambda found: found[:2])[2] if known else None
 
     def publish(self) -> None:
         """After every change: V first, then what carries it."""

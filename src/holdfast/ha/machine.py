@@ -196,7 +196,7 @@ class Machine:
             self._unsealed(event)
             return
         if self._state is SEALED:
-            self._step_sealed(event, now)
+            self._step_sealed(event)
             return
         self._take(event, now)
         self._go_on(now)
@@ -227,7 +227,7 @@ class Machine:
                 if self._state is ACTIVE:
                     self._drain(now)
             case AuditBroken(broken=broken):
-                self._standby.may_read(not broken, now)
+                self._audit_changed(broken, now)
             case ReadAsked(ticket=ticket):
                 if self._active is not None:
                     self._active.read_asked(ticket)
@@ -271,11 +271,11 @@ class Machine:
         self._become(STANDBY)
         self._effects.append(Campaign())
 
-    def _step_sealed(self, event: Event, now: Millis) -> None:
+    def _step_sealed(self, event: Event) -> None:
         """Late news of what this node was a part of."""
         match event:
             case AuditBroken(broken=broken):
-                self._standby.may_read(not broken, now)
+                self._standby.may_read(not broken)
             case SealAsked():
                 if self._stopping is None:
                     self._effects.append(Left())
@@ -406,7 +406,7 @@ class Machine:
     def _drain(self, now: Millis) -> None:
         """Hold new writes, flush, collect the leases; then the fence is given on."""
         active = self._active_part()
-        active.recall()
+        active.recall(now)
         self._drain_until = Millis(now + DRAIN_MAX_MS)
         self._become(DRAINING)
         self._effects.append(DrainLane(fence=active.fence))
@@ -435,6 +435,17 @@ class Machine:
             self._active.watermark.applied_here(event.index, now)
         else:
             self._standby.applied_here(event.index)
+
+    def _audit_changed(self, broken: bool, now: Millis) -> None:
+        """None of the devices works: a standby gives its lease back; the active node gives its place to one that reads, if any does."""
+        self._standby.may_read(not broken)
+        if self._state in (STANDBY, PERFORMANCE_STANDBY):
+            if broken:
+                self._standby.release()
+            else:
+                self._standby.begin_reading(now)
+        elif self._state is ACTIVE and broken and self._active_part().watermark.holders(now):
+            self._drain(now)
 
     # Connections
 

@@ -95,15 +95,9 @@ class Standby:
             self._tell(Channel.PERFORMANCE, released)
         self._lease.pause()
 
-    def may_read(self, allowed: bool, now: Millis) -> None:
-        """Whether the audit devices let it."""
-        if allowed == self._may_read:
-            return
+    def may_read(self, allowed: bool) -> None:
+        """Whether the audit devices let it; `release` or `begin_reading` follows, if this node is a standby."""
         self._may_read = allowed
-        if allowed:
-            self._begin_reading(now)
-        else:
-            self.release()
 
     def connected(self, channel: Channel, now: Millis) -> None:
         active = self._active
@@ -115,7 +109,7 @@ class Standby:
                 self._candidate_at = now
         else:
             self._is_performance, self._candidate_at, self._open_at, self._tries = True, None, None, 0
-            self._begin_reading(now)
+            self.begin_reading(now)
         self.tick(now)
 
     def disconnected(self, channel: Channel, now: Millis) -> None:
@@ -243,7 +237,8 @@ class Standby:
         self._emit(Dial(node=active.node, address=active.cluster_address, channel=Channel.PERFORMANCE, name=selected.name,
                         key=selected.key, certificate=selected.certificate, accepts=selected.active_certificate))
 
-    def _begin_reading(self, now: Millis) -> None:
+    def begin_reading(self, now: Millis) -> None:
+        """By itself, if it is a performance standby and nothing speaks against it."""
         active = self._active
         if active is None or not self._is_performance or not self._may_read:
             return

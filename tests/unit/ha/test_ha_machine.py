@@ -492,6 +492,33 @@ def test_the_successor_is_who_has_most(node: Node) -> None:
     assert of(node.wait(500), do.GiveUp)[0].to == C
 
 
+def test_the_successor_is_rather_one_that_reads(node: Node) -> None:
+    """One that does not may have no audit device that works."""
+    node.unseal().lead().with_standby(C, 10)
+    for channel in (FORWARDING, PERFORMANCE):
+        node.step(saw.Connected(peer=peer(A), channel=channel))
+    node.hear(Applied(term=Term(4), incarnation=1, index=Index(12)), channel=PERFORMANCE)
+    node.step(saw.StepDownAsked())
+    node.step(saw.LaneDrained(term=Term(4)))
+    assert of(node.wait(500), do.GiveUp)[0].to == C
+
+
+def test_without_a_working_audit_device_the_active_node_gives_its_place_to_one_that_reads(node: Node) -> None:
+    node.unseal().lead()
+    assert node.step(saw.AuditBroken(broken=True)) == (), "nobody else could do better"
+    assert node.state is State.ACTIVE
+    node.step(saw.AuditBroken(broken=False))
+    node.with_standby()
+    assert of(node.step(saw.AuditBroken(broken=True)), do.DrainLane)
+    node.step(saw.LaneDrained(term=Term(4)))
+    assert of(node.wait(500), do.GiveUp)[0].to == A
+    node.step(saw.FenceGone(term=Term(4)))
+    node.step(saw.LaneStopped(term=Term(4)))
+    node.perform(5)
+    assert node.asks == [], "it reads nothing itself until a device works again"
+    assert sent(node.step(saw.AuditBroken(broken=False)), LeaseAsk) or sent(node.wait(1), LeaseAsk)
+
+
 def test_nobody_is_selected_while_it_drains(node: Node) -> None:
     node.unseal().lead().step(saw.StepDownAsked())
     assert sent(node.hear(candidate()), Refused)
