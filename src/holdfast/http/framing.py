@@ -8,8 +8,8 @@ from typing import TypeAlias
 
 from holdfast._native import HeadError, parse_head
 from holdfast.http.body import Body, Chunked, Counted, Refused, too_large
-from holdfast.http.head import CHUNKED, CONTINUE, END, FLAGS, LENGTH, Head
-from holdfast.limits import HTTP_HEAD_MAX_BYTES
+from holdfast.http.head import API, CHUNKED, CONTINUE, END, FLAGS, LENGTH, PATH, PLAIN, UPLOADS, Head
+from holdfast.limits import HTTP_BODY_MAX_BYTES, HTTP_HEAD_MAX_BYTES
 
 Message: TypeAlias = tuple[Head, bytes]
 
@@ -31,6 +31,11 @@ def whole_head(data: bytes) -> Head | None:
     if head is None or head[END] != len(data) or head[LENGTH] > 0 or head[FLAGS] & CHUNKED or len(data) > HTTP_HEAD_MAX_BYTES:
         return None
     return head
+
+
+def _is_upload(head: Head) -> bool:
+    path = head[PATH] if head[FLAGS] & PLAIN else head[PATH].removeprefix(API)
+    return path.rstrip("/") in UPLOADS
 
 
 class Framing:
@@ -92,9 +97,11 @@ class Framing:
         return self._begin_body(head)
 
     def _begin_body(self, head: Head) -> Message | None:
-        length = head[LENGTH]
-        if length > self._body_max:
-            raise too_large(self._body_max)
+        length, most = head[LENGTH], self._body_max
+        if (length > most or length < 0) and _is_upload(head):
+            most = HTTP_BODY_MAX_BYTES
+        if length > most:
+            raise too_large(most)
         end = self._at + length
         if length >= 0 and end <= len(self._data):
             body = self._data[self._at:end]
@@ -102,7 +109,7 @@ class Framing:
             self.empty = end == len(self._data)
             return head, body
         self._head = head
-        self._body = Chunked(self._body_max) if length < 0 else Counted(length)
+        self._body = Chunked(most) if length < 0 else Counted(length)
         self.owes_continue = bool(head[FLAGS] & CONTINUE) and self._at == len(self._data)
         return self._go_on(head)
 

@@ -31,6 +31,8 @@ MARKED: Final = 16                                   # `X-Vault-Request: true`
 OLD: Final = 32                                      # HTTP/1.0
 
 API = "/v1/"
+UPLOADS: Final = frozenset(("sys/storage/raft/snapshot", "sys/storage/raft/snapshot-force"))
+"""Whose bodies are files, whatever their type says: neither JSON nor a form is looked for in them, and no listener bounds them."""
 _ABSOLUTE = re.compile(r"https?://[^/?#@]+(?=/|\Z)", re.IGNORECASE)
 _ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 

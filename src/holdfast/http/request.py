@@ -16,7 +16,7 @@ from holdfast.engine import Client, Inconsistent, Listener, Method, Request
 from holdfast.errors import BadRequest, MethodNotAllowed, NotFound, RequestError, UnsupportedMediaType
 from holdfast.http.cross_origin import crossing
 from holdfast.http.forwarded import Forwarded
-from holdfast.http.head import API, MARKED, PLAIN, Head, decode_query, decode_target
+from holdfast.http.head import API, MARKED, PLAIN, UPLOADS, Head, decode_query, decode_target
 from holdfast.http.json_limits import JsonLimits
 from holdfast.ids import RequestId
 from holdfast.limits import DURATION_MAX_S, HTTP_QUERY_PARAMETERS_MAX
@@ -27,8 +27,6 @@ METHODS: Mapping[str, Method] = {
 }
 _TRUE, _FALSE = frozenset(("1", "t", "T", "TRUE", "true", "True")), frozenset(("0", "f", "F", "FALSE", "false", "False"))
 MERGE_PATCH = "application/merge-patch+json"
-UPLOADS = frozenset(("sys/storage/raft/snapshot", "sys/storage/raft/snapshot-force"))
-"""Whose bodies are files, whatever their type says: neither JSON nor a form is looked for in them."""
 FORM = "application/x-www-form-urlencoded"
 POST, PATCH, GET, HELP = Method.POST, Method.PATCH, Method.GET, Method.HELP
 _DURATION = re.compile(r"(?:\d+(?:\.\d*)?(?:ns|us|µs|ms|s|m|h))+")
@@ -79,6 +77,8 @@ class Requests:
                            listener=self.listener)
         if method is None:
             raise MethodNotAllowed
+        if path in UPLOADS:
+            return self.make_any(head, body, client)
         type_ = content_type.decode("latin-1") if content_type else ""
         return Request(id=self._new_id(), method=method, path=path, body=self._body(method, path, body, type_), content_type=type_,
                        token=Secret(token) if token else None, client=client, listener=self.listener)

@@ -4,6 +4,7 @@ import pytest
 from holdfast.http.body import Refused
 from holdfast.http.framing import Framing, Message, Waits
 from holdfast.http.head import CONTENT_TYPE, FLAGS, KEEP_ALIVE, METHOD, OTHERS, PATH, PLAIN, QUERY, TOKEN
+from holdfast.limits import HTTP_BODY_MAX_BYTES
 
 GET = b"GET /v1/secret/a?b=c HTTP/1.1\r\nHost: vault\r\nX-Vault-Token: t\r\nX-Other: o\r\n\r\n"
 POST = b"POST /v1/secret/a HTTP/1.1\r\nHost: vault\r\nContent-Type: application/json\r\nContent-Length: 5\r\n\r\nhello"
@@ -140,3 +141,19 @@ def test_the_token_is_where_vault_looks_for_it(headers: bytes, token: bytes | No
     message = framing.next()
     assert message is not None
     assert message[0][TOKEN] == token
+
+
+@pytest.mark.parametrize("path", ["/v1/sys/storage/raft/snapshot", "/v1/sys/storage/raft/snapshot-force/"])
+def test_no_listener_bounds_the_body_of_a_snapshot(path: str) -> None:
+    body = bytes(range(256))
+    counted = b"POST %b HTTP/1.1\r\nHost: vault\r\nContent-Length: 256\r\n\r\n%b" % (path.encode(), body)
+    chunked = b"POST %b HTTP/1.1\r\nHost: vault\r\nTransfer-Encoding: chunked\r\n\r\n100\r\n%b\r\n0\r\n\r\n" % (path.encode(), body)
+    for data in (counted, chunked):
+        framing = Framing(100)
+        framing.receive(data)
+        assert [found for _, found in all_of(framing)] == [body]
+    framing = Framing(100)
+    framing.receive(b"POST %b HTTP/1.1\r\nHost: vault\r\nContent-Length: %d\r\n\r\n" % (path.encode(), HTTP_BODY_MAX_BYTES + 1))
+    with pytest.raises(Refused) as refused:
+        framing.next()
+    assert refused.value.status == 413

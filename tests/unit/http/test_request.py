@@ -264,3 +264,11 @@ def test_a_query_has_a_bound() -> None:
 
 def test_a_target_keeps_its_letters() -> None:
     assert decode_target("/v1/Secret/A%2fB") == "/v1/Secret/A/B"
+
+
+def test_a_snapshot_is_taken_as_it_is() -> None:
+    """Neither JSON nor a form, whatever a client calls it, and however plain the request is."""
+    for content_type in ("application/json", "application/x-www-form-urlencoded", ""):
+        lines = [f"Content-Type: {content_type}"] if content_type else []
+        request = make("/v1/sys/storage/raft/snapshot", *lines, method="POST", body=b"\x1f\x8b{[[[a=b&c")
+        assert request.body == b"\x1f\x8b{[[[a=b&c"
