@@ -23,6 +23,9 @@ class Anything(Input, frozen=True):
 
 class JoinInput(Input, frozen=True):
     leader_api_addr: Annotated[str, doc("API address of a node of the cluster.")] = ""
+    auto_join: Annotated[str, doc("Not supported: nodes are not discovered.")] = ""
+    auto_join_scheme: Annotated[str, doc("Kept for clients of Vault.")] = ""
+    auto_join_port: Annotated[Natural, doc("Kept for clients of Vault.")] = 0
     leader_ca_cert: Annotated[str, doc("PEM: who vouches for the leader's certificate.")] = ""
     leader_client_cert: Annotated[str, doc("PEM: this node's certificate, for a leader that asks for one.")] = ""
     leader_client_key: Annotated[str, doc("PEM: its key.")] = ""
@@ -73,6 +76,8 @@ def refuse(txn: Txn, args: Anything, ctx: Context) -> Response:
 def join(txn: Txn, args: JoinInput, ctx: Context) -> Perform:
     """Make this node a member of a cluster."""
     require_raft(ctx)
+    if args.auto_join:
+        raise BadRequest("auto_join is not supported: nodes are not discovered, name one by leader_api_addr")
     if not args.leader_api_addr:
         raise BadRequest("leader_api_addr is required: the API address of a node of the cluster")
     return Perform(Join(
