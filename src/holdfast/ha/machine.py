@@ -42,12 +42,9 @@ the machine, and submit only those that the lane hands back, whose fate is known
 """
 from typing import assert_never
 
-from holdfast.engine import WriteId
 from holdfast.errors import InvariantError
 from holdfast.ha.active import Active
 from holdfast.ha.effect import (
-    Answer,
-    AnswerStream,
     Campaign,
     Changed,
     DrainLane,
@@ -55,8 +52,6 @@ from holdfast.ha.effect import (
     GiveUp,
     Left,
     Refuse,
-    Run,
-    Send,
     SetLease,
     SetWatermark,
     StartLane,
@@ -88,8 +83,7 @@ from holdfast.ha.event import (
     Submitted,
     Unsealed,
 )
-from holdfast.ha.forward import Outbox, Refusal
-from holdfast.ha.inbox import Inbox, Taken
+from holdfast.ha.forward import Outbox
 from holdfast.ha.message import (
     Applied,
     Candidate,
@@ -102,13 +96,13 @@ from holdfast.ha.message import (
     LeaseRecall,
     LeaseRelease,
     Message,
-    Peer,
     ReadIndex,
     ReadIndexAsk,
     Refused,
     Selected,
     Update,
 )
+from holdfast.ha.requests import Requests
 from holdfast.ha.settings import Consistency, Settings
 from holdfast.ha.standby import Standby
 from holdfast.ha.watermark import NEVER
@@ -129,7 +123,7 @@ class Machine:
         self._state = SEALED
         self._effects: list[Effect] = []
         self._outbox = Outbox(settings.node, settings.incarnation)
-        self._inbox = Inbox()
+        self._requests = Requests(settings, self._outbox, self._effects.append)
         self._standby = Standby(settings, self._outbox, self._effects.append)
         self._active: Active | None = None               # while the fence is ours, and until it has gone
         self._held: FenceHeld | None = None              # what TAKING_OVER waits with
@@ -183,7 +177,7 @@ class Machine:
         """Time has passed."""
         if self._state is SEALED:
             return
-        self._refuse(self._outbox.tick(now))
+        self._requests.tick(now)
         if self._state in (STANDBY, PERFORMANCE_STANDBY):
             self._standby.tick(now)
         if self._active is not None:
@@ -212,7 +206,7 @@ class Machine:
             case Submitted():
                 self._submitted(event, now)
             case Ran():
-                self._ran(event)
+                self._requests.ran(event)
             case RanNot():
                 self._ran_not(event, now)
             case Cancelled(ticket=ticket):
@@ -288,7 +282,7 @@ class Machine:
             case AppliedHere(index=index):
                 self._applied = index
             case Ran(id=id) | RanNot(id=id):
-                self._inbox.done(id)
+                self._requests.forget(id)
             case _:
                 pass
 
@@ -306,7 +300,7 @@ class Machine:
     def _seal(self, now: Millis) -> None:
         self._standby.release()
         self._standby.leave(now)
-        self._refuse(self._outbox.refuse_all(IS_SEALED))
+        self._requests.refuse_all(IS_SEALED)
         self._is_sealing = False
         self._become(SEALED)
         if self._stopping is None:
@@ -353,7 +347,7 @@ class Machine:
         self._effects += (SetWatermark(index=active.watermark.value), StartLane(fence=held.fence))
         self._show_hold(held.hold_until_boot_ms)
         self._become(ACTIVE)
-        self._run_held()
+        self._requests.run_held(held.fence.term)
 
     def _show_hold(self, until: Millis) -> None:
         if self._settings.consistency is not Consistency.STRICT:
@@ -477,7 +471,8 @@ class Machine:
     def _received(self, event: Received, now: Millis) -> None:
         peer, message = event.peer, event.message
         if isinstance(message, ForwardRequest):
-            self._asked_to_run(peer, message)
+            active = self._active if self._state is ACTIVE else None
+            self._requests.asked_to_run(peer, message, active.fence.term if active is not None else None)
         elif self._active is not None:
             match message:
                 case LeaseAsk() | LeaseRelease() | Applied() | ReadIndexAsk():
@@ -490,19 +485,16 @@ class Machine:
         elif self._is_active_node(peer.node):
             self._received_from_active(message, now)
         elif isinstance(message, ForwardReply | ForwardStream):
-            self._answered(message)                      # of one that was active until just now
+            self._requests.answered(message)             # of one that was active until just now
 
     def _received_from_active(self, message: Message, now: Millis) -> None:
         standby = self._standby
         term = standby.active.term if standby.active is not None else None
         match message:
             case ForwardReply() | ForwardStream():
-                self._answered(message)
-            case ForwardRefused(id=id, hold=hold, why=why):
-                if hold and term is not None:
-                    self._outbox.hold(id, term, now)
-                elif (ticket := self._outbox.answered(id)) is not None:
-                    self._effects.append(Refuse(ticket=ticket, why=why))
+                self._requests.answered(message)
+            case ForwardRefused() if term is not None:
+                self._requests.refused(message, term, now)
             case Selected():
                 standby.selected(message)
             case Refused():
@@ -523,66 +515,14 @@ class Machine:
     # Requests
 
     def _submitted(self, event: Submitted, now: Millis) -> None:
-        refusal = self._outbox.submit(event.ticket, event.request, event.why, event.reply_key, now)
-        if refusal is not None:
-            self._refuse((refusal,))
-        elif self._state is ACTIVE:
-            self._run_held()
+        self._requests.submit(event, now)
+        if self._state is ACTIVE:
+            self._requests.run_held(self._active_part().fence.term)
         elif self._state in (STANDBY, PERFORMANCE_STANDBY):
             self._standby.forward_held()
 
-    def _run_held(self) -> None:
-        """What this node held for an active one, now that it is active itself."""
-        for message in self._outbox.send_held(self._active_part().fence.term):
-            if self._inbox.take(message) is Taken.RUN:
-                self._effects.append(Run(request=message.request, why=message.why, origin=message.origin))
-
-    def _asked_to_run(self, peer: Peer, message: ForwardRequest) -> None:
-        id, active = message.origin.id, self._active
-        if id.node != peer.node or id.incarnation != peer.incarnation:
-            self._refuse_to_run(peer, id, "the request's id is another node's", hold=False)
-        elif self._state is not ACTIVE or active is None or message.term != active.fence.term:
-            self._refuse_to_run(peer, id, "this node is not active in that term", hold=True)
-        else:
-            match self._inbox.take(message):
-                case Taken.RUN:
-                    self._effects.append(Run(request=message.request, why=message.why, origin=message.origin))
-                case Taken.FULL:
-                    self._refuse_to_run(peer, id, "the active node has too many requests under way", hold=False)
-                case Taken.JOINED:
-                    pass
-
-    def _refuse_to_run(self, peer: Peer, id: WriteId, why: str, *, hold: bool) -> None:
-        self._effects.append(Send(node=peer.node, channel=Channel.FORWARDING, message=ForwardRefused(id=id, hold=hold, why=why)))
-
-    def _ran(self, event: Ran) -> None:
-        self._inbox.done(event.id)
-        if event.id.node == self._settings.node:
-            ticket = self._outbox.answered(event.id)
-            if ticket is not None and event.reply is not None:
-                self._effects.append(Answer(ticket=ticket, reply=event.reply))
-        elif event.reply is not None:
-            self._effects.append(Send(node=event.id.node, channel=Channel.FORWARDING,
-                                      message=ForwardReply(id=event.id, reply=event.reply)))
-
     def _ran_not(self, event: RanNot, now: Millis) -> None:
-        self._inbox.done(event.id)
-        if event.id.node != self._settings.node:
-            peer = Peer(event.id.node, event.id.incarnation)
-            self._refuse_to_run(peer, event.id, "this node is not active any more", hold=True)
-        else:
-            fence = self._stopping or (self._active.fence if self._active is not None else None)
-            if fence is not None:
-                self._outbox.hold(event.id, fence.term, now)
-            if self._state in (STANDBY, PERFORMANCE_STANDBY):
-                self._standby.forward_held()
-
-    def _answered(self, message: ForwardReply | ForwardStream) -> None:
-        ticket = self._outbox.answered(message.id)
-        if isinstance(message, ForwardStream):
-            self._effects.append(AnswerStream(ticket=ticket, header=message))
-        elif ticket is not None:
-            self._effects.append(Answer(ticket=ticket, reply=message.reply))
-
-    def _refuse(self, refusals: tuple[Refusal, ...]) -> None:
-        self._effects += (Refuse(ticket=refusal.ticket, why=refusal.why) for refusal in refusals)
+        fence = self._stopping or (self._active.fence if self._active is not None else None)
+        self._requests.ran_not(event.id, fence.term if fence is not None else None, now)
+        if self._state in (STANDBY, PERFORMANCE_STANDBY):
+            self._standby.forward_held()

@@ -25,6 +25,7 @@ from holdfast.engine import Reply, WriteId
 from holdfast.errors import InvariantError
 from holdfast.ha import effect as do
 from holdfast.ha import event as saw
+from holdfast.ha import inbox
 from holdfast.ha.effect import State
 from holdfast.ha.message import (
     Applied,
@@ -43,6 +44,7 @@ from holdfast.ha.message import (
     Selected,
     Update,
 )
+from holdfast.ha.requests import FULL
 from holdfast.ha.rules import TIMES
 from holdfast.ha.settings import Consistency
 from holdfast.ha.standby import SELECTED_TRIES_MAX
@@ -702,6 +704,15 @@ def test_what_the_lane_hands_back_late_goes_to_the_successor_at_once(node: Node)
     node.connect(5)
     effects = node.step(saw.RanNot(id=run.origin.id))
     assert [message.term for message in sent(effects, ForwardRequest)] == [5]
+
+
+def test_past_its_bounds_the_active_node_says_so(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inbox, "INBOX_MAX", 1)
+    node.unseal().lead().hear(forwarded(1))
+    (refused,) = sent(node.hear(forwarded(2)), ForwardRefused)
+    assert (refused.hold, refused.why) == (False, FULL)
+    (own,) = of(node.step(submitted(9)), do.Refuse)
+    assert (own.ticket, own.why) == (9, FULL)
 
 
 # Consistency
