@@ -168,7 +168,11 @@ impl RaftNode {
         }
     }
 
+    /// Nothing happens if this node is no voter: raft would let it be elected.
     fn campaign(&mut self) -> PyResult<()> {
+        if !self.raw.raft.promotable() {
+            return Ok(());
+        }
         self.raw.campaign().map_err(failed)
     }
 
@@ -401,9 +405,7 @@ pub fn raft_entries(py: Python<'_>, payload: &[u8]) -> PyResult<Vec<Row>> {
 #[pyfunction]
 #[pyo3(signature = (id, context, /))]
 pub fn raft_first_entry(py: Python<'_>, id: u64, context: &[u8]) -> PyResult<Py<PyBytes>> {
-    let mut change = ConfChange::default();
-    change.node_id = id;
-    change.context = context.to_vec().into();
+    let change = ConfChange { node_id: id, context: context.to_vec().into(), ..Default::default() };
     let mut entry = Entry::default();
     (entry.index, entry.term) = (1, 1);
     entry.set_entry_type(EntryType::EntryConfChange);

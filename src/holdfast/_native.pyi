@@ -209,7 +209,9 @@ class RaftNode:
     def propose_change(self, kind: int, id: int, context: bytes, term: int, /) -> int | None:
         """`kind`: 0 a voter, 1 no member any more, 2 a learner. None also: another change is not applied yet."""
 
-    def campaign(self) -> None: ...
+    def campaign(self) -> None:
+        """Nothing happens if this node is no voter."""
+
     def forget_leader(self) -> None:
         """Of a follower: may vote for another one now."""
 

@@ -101,6 +101,15 @@ def test_only_the_leader_of_the_named_term_takes_a_proposal() -> None:
     assert nodes[2].status[:3] == (3, 2, 2)
 
 
+def test_who_is_no_voter_does_not_campaign() -> None:
+    for voters, learners in (([2, 3], [1]), ([2, 3], []), ([], [])):
+        one = RaftNode(id=1, hard_state=(1, 0, 0), voters=voters, learners=learners, base=(0, 0), entries=[], election_ticks=10,
+                       heartbeat_ticks=2, message_bytes=1 << 20, uncommitted_bytes=1 << 29, inflight=64, chunk_bytes=1 << 22)
+        one.campaign()
+        assert drain(one) == []
+        assert one.status[:3] == (1, 0, 0)
+
+
 def test_entries_survive_their_bytes_and_what_is_no_entry_is_refused() -> None:
     payload = raft_first_entry(7, b"context")
     assert raft_entries(payload * 2) == [(1, 1, 1, b"context")] * 2
