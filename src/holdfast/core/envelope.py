@@ -2,6 +2,8 @@
 
 The envelope is spliced from bytes made beforehand, and `data` is encoded once. Source: Vault API; Secret of its Go client.
 """
+from functools import lru_cache
+
 import msgspec
 
 from holdfast.engine import Auth, Lease, Mount, Raw, Reply, Request, Response, WrapInfo
@@ -50,7 +52,12 @@ class Errors(msgspec.Struct, frozen=True):
 
 def tail(mount: Mount) -> bytes:
     """What follows `data` in an answer of this mount that has no warnings, no lease and no login."""
-    return PLAIN_TAIL % _encode(mount.type)
+    return _tail(mount.type)
+
+
+@lru_cache(maxsize=64)
+def _tail(type: str) -> bytes:
+    return PLAIN_TAIL % _encode(type)
 
 
 def answer(request: Request, response: Response, mount: Mount, tail: bytes, *, top_level: bool = False) -> Reply:

@@ -70,9 +70,14 @@ class Router:
     def __init__(self, registry: Registry, system: Engine, defaults: Defaults) -> None:
         self.registry, self.system, self.defaults = registry, system, defaults
         self._system_routes = compiled(system.routes)
+        self._mount = self._load_mount               # bound once: it is half of a cache key
         self._refuse_path = refusing(UnsupportedPath)
         self._refuse_method = refusing(UnsupportedOperation)
         self._refuse_method_to_all = refusing(MethodNotAllowed, to_all=True)
+
+    def _load_mount(self, txn: Txn, uuid: str) -> Mount:
+        """For `txn.derive`: one for all that is cached of requests to it."""
+        return as_mount(txn.derive(load_mounts).by_uuid[uuid], self.defaults)
 
     def find_local(self, method: Method, path: str) -> Hit | None:
         """An operation about this node, from the fixed table alone: also while sealed or without a read lease."""
@@ -94,7 +99,7 @@ class Router:
             refusal = refusing(lambda: NotFound(f'no handler for route "{path}". route entry not found.'))
             return Hit(mount=NOWHERE, entry=None, engine=None, op=refusal, path={}, route="")
         engine = self.registry.of(entry)
-        return self._in_routes(as_mount(entry, self.defaults), entry, engine, self.registry.routes(engine), method, path)
+        return self._in_routes(txn.derive(self._mount, entry.uuid), entry, engine, self.registry.routes(engine), method, path)
 
     def _in_routes(self, mount: Mount, entry: MountEntry | None, engine: Engine, routes: "tuple[tuple[re.Pattern[str], Route], ...]",
                    method: Method, path: str) -> Hit:

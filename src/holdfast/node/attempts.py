@@ -42,10 +42,11 @@ class NoKeys:
 class Attempts:
     """`facts` and the keys are what main published last; each is replaced whole."""
 
-    def __init__(self, access: Access, replica: Replica, words: Words, clock: Clock, place: Place, draw_seed: Callable[[], bytes]) -> None:
+    def __init__(self, access: Access, replica: Replica, words: Words, clock: Clock, place: Place, draw_seed: Callable[[], bytes],
+                 derived_max: int = DERIVED_ENTRIES_MAX) -> None:
         self.access, self.replica, self.words, self.clock, self.place, self.draw_seed = access, replica, words, clock, place, draw_seed
         self.facts = NodeFacts()
-        self.derived = Derived(DERIVED_ENTRIES_MAX)
+        self.derived = Derived(derived_max)
         self.may_answer = True                       # False: no audit device of this process works
         self._barrier: Barrier = NoKeys()
         self._active = ActiveMemory()                # nobody gets at it: `need` stands before

@@ -107,10 +107,11 @@ class Main:
 
     def __init__(self, access: Access, log: Log, replica: Replica, words: Words, clock: Clock, devices: Devices, workers: Workers,
                  unsealing: Unsealing, facts: NodeFacts, draw: Callable[[int], bytes],
-                 perform: Callable[[Effect], Awaitable[Served]], metrics: RequestMetrics, logger: Logger) -> None:
+                 perform: Callable[[Effect], Awaitable[Served]], metrics: RequestMetrics, logger: Logger, *,
+                 derived_max: int = DERIVED_ENTRIES_MAX) -> None:
         self.access, self.log, self.replica, self.words, self.clock = access, log, replica, words, clock
         self.devices, self.workers, self.unsealing, self._draw, self._perform = devices, workers, unsealing, draw, perform
-        self.attempts = Attempts(access, replica, words, clock, Place.MAIN, self.draw_seed)
+        self.attempts = Attempts(access, replica, words, clock, Place.MAIN, self.draw_seed, derived_max)
         self.serving = Serving(self.attempts, devices, metrics, self.forward, self._carry_out)
         self.serve = self.serving.serve
         self._facts, self._logger = facts, logger

@@ -26,7 +26,7 @@ from holdfast.ha.settings import Consistency
 from holdfast.ha.settings import Settings as HaSettings
 from holdfast.http import Listening, TlsConfig, listen
 from holdfast.http.reply import HOSTNAME, RAFT_NODE_ID
-from holdfast.limits import DRAIN_WITHIN_S, MEASURE_WITHIN_S, TICKET_KEY_S
+from holdfast.limits import DERIVED_BESIDE_WORKERS_MAX, DERIVED_ENTRIES_MAX, DRAIN_WITHIN_S, MEASURE_WITHIN_S, TICKET_KEY_S
 from holdfast.node import harden
 from holdfast.node.api_client import post
 from holdfast.node.clock import SystemClock
@@ -122,7 +122,8 @@ class Server:
                       max_duration_s=settings.default_max_request_duration_s, requests_level=settings.log_requests_level)
         self.main = Main(access, store.log, store.replica, words, clock, self._devices, self._pool,
                          Unsealing(auto, lambda: str(uuid.uuid4()), retired_seal(settings, os.environ)), facts, RANDOM.draw,
-                         self._perform, RequestMetrics(self.metrics), self.logger)
+                         self._perform, RequestMetrics(self.metrics), self.logger,
+                         derived_max=DERIVED_BESIDE_WORKERS_MAX if self.workers else DERIVED_ENTRIES_MAX)
         add_node_gauges(self.metrics, lambda: self.main.facts, lambda: words.load(Word.WATERMARK))
         self._requests = RequestLog(Logins(self.metrics, self.main.serve).serve, self.logger)
         self._effects = Effects(self.main, auto, reload=self.reload, reopen_audit=self._devices.reopen, metrics=self._metrics,
