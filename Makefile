@@ -7,7 +7,7 @@ STAMP := $(VENV)/.set-up
 NATIVE := $(wildcard native/src/*.rs) native/Cargo.toml native/Cargo.lock
 SOURCES := src tests bench demo fuzz
 
-.PHONY: setup demo test lint fmt ci bench fuzz crash once clean
+.PHONY: setup demo test lint fmt ci bench fuzz crash once sim clean
 
 setup: $(STAMP)
 
@@ -51,6 +51,10 @@ crash: $(STAMP)
 # The active node of three killed 1,000 times between "durable" and "answered", every write counted. `make test` does 4.
 once: $(STAMP)
 	@HOLDFAST_ONCE_KILLS=1000 $(BIN)/pytest tests/crash/test_cluster_once.py
+
+# HOURS of cluster time, simulated, each run from a seed of its own; a failure is printed with its SEED, which runs it once more.
+sim: $(STAMP)
+	@$(BIN)/python -m holdfast.testing $(if $(SEED),--seed $(SEED),--hours $(or $(HOURS),0.5))
 
 # HOURS of fuzzing on each target.
 fuzz: $(STAMP)

@@ -14,14 +14,10 @@ from multiprocessing import get_context
 from msgspec.structs import replace
 
 from holdfast.telemetry.log import Level
-from holdfast.testing.run import Outcome, add_up, run_one, scenario_of
+from holdfast.testing.run import Outcome, add_up, run_one, run_seed, scenario_of
 
 TAIL_LINES = 200
 TOLD_EVERY_H = 0.25
-
-
-def run_seed(seed: int) -> Outcome:
-    return run_one(seed, scenario_of(seed))
 
 
 def show_one(seed: int) -> int:

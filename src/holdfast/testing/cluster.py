@@ -273,7 +273,7 @@ class Cluster(World):
         joiner = effects.joiner = main.joiner = Joiner(main, clustering, log, node=own.node, cluster_address=own.cluster_address, auto=SEAL,
                                                        call=partial(self._call, process), logger=logger)
         effects.raft_status = lambda: log.status
-        effects.admitting = Admitting(main.attempts, log, SEAL, draw, main.cluster_now, main.clock.boot_ms, logger)
+        effects.admitting = Admitting(main.attempts, log, SEAL, draw, main.cluster_now, main.clock.boot_ms, main.submit_own, logger)
         workers.submit = main.submit
         node = host.node = Node(host, process, main, clustering, log, words)
         main.begin()

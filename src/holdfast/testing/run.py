@@ -23,7 +23,7 @@ from holdfast.testing.nemesis import WEIGHTS, Nemesis, Plan
 from holdfast.testing.world import Host
 
 FORMED_WITHIN_S = 20.0
-CALM_S = 20.0                                        # until everybody must serve again: raft's back-off, links, leases
+CALM_S = 12.0                                        # until everybody must serve again: raft's back-off, links, leases
 MORE_WEIGHTS: Mapping[str, float] = {"step down": 4, "seal": 2, "audit": 2}
 
 
@@ -69,7 +69,7 @@ class Runner:
         self.clients.start()
         self.loop.run_until_complete(self.nemesis.run(self.scenario.seconds))
         self.cluster.calm()
-        for after_s in (1.0, 5.0):
+        for after_s in (1.0, 4.0):
             for host in self.cluster.hosts.values():
                 self.loop.at(self.loop.now + after_s, self._unseal, host)
         self.loop.run_for(CALM_S)
@@ -206,6 +206,11 @@ def scenario_of(seed: int) -> Scenario:
     plan = Plan(every_s=dice.choice((0.7, 1.5, 4.0)), bursts=dice.choice((0.2, 0.5)), weights={**WEIGHTS, **MORE_WEIGHTS})
     load = Load(reads=dice.choice((8.0, 20.0, 40.0)), writes=dice.choice((3.0, 8.0, 20.0)), lookups=dice.choice((2.0, 8.0)))
     return Scenario(seconds=60.0, options=Options(nodes=dice.choices((3, 4, 5), (8, 1, 3))[0]), plan=plan, load=load)
+
+
+def run_seed(seed: int) -> Outcome:
+    """What `make sim` runs."""
+    return run_one(seed, scenario_of(seed))
 
 
 def add_up(outcomes: Sequence[Outcome]) -> dict[str, object]:
