@@ -2,13 +2,16 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from tests.client import Answer
 from tests.cluster_nodes import Cluster, Member
+from tests.conftest import MakeCluster
 from tests.processes import wait_until
 
+QUICK_AUTOPILOT = '  autopilot_update_interval = "100ms"\n  autopilot_reconcile_interval = "100ms"\n'
 POLICY = 'path "a" { capabilities = ["read"] }'
 ECHOES_S = 8.0                                           # one interval, and a little
 
@@ -163,3 +166,31 @@ def test_a_sealed_node_says_so_and_the_others_serve(cluster: Cluster, which: str
         assert other.client().get("sys/mounts").status == 200
     member.stop()
     cluster.restart(member)
+
+
+def test_a_node_without_a_vote_stays_without_it(make_cluster: MakeCluster) -> None:
+    """Autopilot gives no vote to who joined without one, or lost it on purpose."""
+    cluster = make_cluster(1)
+    cluster[0].options = QUICK_AUTOPILOT
+    cluster[0].write_config()
+    cluster.begin().active.client().post("sys/storage/raft/autopilot/configuration", {"server_stabilization_time": "1s"}).ok()
+    member = cluster.new_member()
+    member.options = f"  retry_join_as_non_voter = true\n{QUICK_AUTOPILOT}"
+    member.write_config()
+    member.start()
+    cluster.wait_whole()
+
+    def is_voter() -> bool:
+        return cluster.raft_members()[member.name][1]
+
+    def has_been_looked_at() -> bool:
+        """So often that it would have its vote."""
+        server = cluster.active.client().get("sys/storage/raft/autopilot/state").ok().data["servers"][member.name]
+        since = datetime.fromisoformat(server["stable_since"][:19] + "+00:00")
+        return server["healthy"] is True and (datetime.now(UTC) - since).total_seconds() > 4
+
+    wait_until(has_been_looked_at, "it is well for long")
+    assert not is_voter()
+    for change, expected in (("promote", True), ("demote", False)):
+        cluster.active.client().post(f"sys/storage/raft/{change}", {"server_id": member.name}).ok()
+        wait_until(lambda expected=expected: is_voter() is expected, change)  # type: ignore[misc]

@@ -8,15 +8,17 @@ node that has a state of its own joins nothing.
 import asyncio
 import base64
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 from typing import Protocol, TypeVar
 
 import msgspec
 
 from holdfast.cluster import Identity
 from holdfast.config import RetryJoin, with_files
+from holdfast.core.lane import Internal, Task
 from holdfast.crypto import SHAMIR_KEK, Seal, SealConfig, Secret, ShamirSeal
 from holdfast.crypto import join as handshake
-from holdfast.engine import Reply
+from holdfast.engine import Attempt, Reply, Txn
 from holdfast.engine.effect import AdmitJoiner, ChallengeJoiner, ChangeMembership, Join
 from holdfast.errors import BadRequest, HoldfastError, UnavailableError
 from holdfast.ids import Millis, NodeId
@@ -26,6 +28,7 @@ from holdfast.node.attempts import Attempts
 from holdfast.node.raft_links import RAFT_IDENTITY
 from holdfast.node.unsealing import seal_config
 from holdfast.storage.raft import Member, RaftLog
+from holdfast.system import autopilot
 from holdfast.telemetry.log import Logger
 
 TWIN_SILENT_MS = 5_000                               # a member that was heard of later than this is alive: heartbeats come every 50 ms
@@ -194,12 +197,12 @@ class Joiner:
 
 
 class Admitting:
-    """The active node's side."""
+    """The active node's side. `write`: takes work of the node's own to the lane."""
 
     def __init__(self, attempts: Attempts, log: RaftLog, auto: Seal | None, draw: Callable[[int], bytes], now: Callable[[], Millis],
-                 boot_ms: Callable[[], Millis], logger: Logger) -> None:
+                 boot_ms: Callable[[], Millis], write: Callable[[Task], None], logger: Logger) -> None:
         self._attempts, self._log, self._auto, self._draw, self._now, self._logger = attempts, log, auto, draw, now, logger
-        self._boot_ms = boot_ms
+        self._boot_ms, self._write = boot_ms, write
         self._promoting: set[asyncio.Task[None]] = set()
 
     def challenge(self, asked: ChallengeJoiner) -> Reply:
@@ -219,6 +222,8 @@ class Admitting:
                 await self._log.remove(node)             # the same name on an empty disk: what it had is gone
         member = Member(id=node, raft_id=asked.raft_id, address=asked.cluster_addr, voter=False)
         known_as = {known.raft_id: known for known in self._log.status.members}.get(asked.raft_id)
+        if asked.non_voter is not (node in self._attempts.read(autopilot.non_voters)):
+            self._write(Internal(partial(_keep_without_vote, node, asked.non_voter)))    # or autopilot would soon give it a vote
         if known_as is None or not known_as.voter or known_as.address != asked.cluster_addr:
             await self._log.add(member, voter=False)
         if not asked.non_voter:
@@ -282,6 +287,10 @@ def leaders(named: Iterable[RetryJoin]) -> tuple[Target, ...]:
                client_key=Secret(block.leader_client_key.encode()) if block.leader_client_key else None,
                server_name=block.leader_tls_servername)
         for block in map(with_files, named))
+
+
+def _keep_without_vote(node: NodeId, without: bool, txn: Txn, attempt: Attempt) -> None:
+    autopilot.keep_without_vote(txn, node, without=without)
 
 
 def _decode(body: bytes, type_: type[T]) -> T:

@@ -167,7 +167,7 @@ class Server:
             call=post, logger=logger)
         self._effects.raft_status = lambda: log.status
         self._effects.admitting = admitting = Admitting(self.main.attempts, log, auto, RANDOM.draw, self.main.cluster_now,
-                                                                 self.main.clock.boot_ms, logger)
+                                                         self.main.clock.boot_ms, self.main.submit_own, logger)
         self._effects.snapshots = Snapshots(self.main, log, self._store.replica, self._store.replica_path.parent, admitting.seal,
                                             cluster.put_back, self.main.clock, RANDOM.draw, logger)
 
