@@ -35,11 +35,12 @@ class Active:
     """`index`: everything of earlier terms, which this node has applied. `after_round`: the last one of those, so that no number is used
     twice."""
 
-    def __init__(self, settings: Settings, fence: Fence, emit: Emit, *, index: Index, now: Millis, hold_until: Millis,
+    def __init__(self, settings: Settings, fence: Fence, emit: Emit, *, index: Index, hold_until: Millis, cluster_offset_ms: int | None,
                  after_round: int) -> None:
         self.fence = fence
         self._settings, self._emit = settings, emit
-        self.watermark = Watermark(settings.rules, settings.times, term=fence.term, index=index, now=now, hold_until=hold_until)
+        self.watermark = Watermark(settings.rules, settings.times, term=fence.term, index=index, hold_until=hold_until,
+                                   cluster_offset_ms=cluster_offset_ms)
         self._published = index
         self._performance: dict[NodeId, Peer] = {}       # who has the second connection
         self._is_ending = False

@@ -341,8 +341,9 @@ class Machine:
         self._wait_until = Millis(0)
         if self._is_sealing or (self._applied < held.index and rules.awaits_own_term):
             return
-        active = self._active = Active(self._settings, held.fence, self._effects.append, index=self._applied, now=now,
-                                       hold_until=held.hold_until_boot_ms, after_round=self._last_round)
+        active = self._active = Active(self._settings, held.fence, self._effects.append, index=self._applied,
+                                       hold_until=held.hold_until_boot_ms, cluster_offset_ms=self._standby.cluster_offset_ms,
+                                       after_round=self._last_round)
         self._held, self._is_drained, self._gave_up = None, False, False
         self._effects += (SetWatermark(index=active.watermark.value), StartLane(fence=held.fence))
         self._show_hold(held.hold_until_boot_ms)

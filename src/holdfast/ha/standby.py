@@ -42,6 +42,7 @@ class Standby:
         self._tries = 0
         self._open_at: Millis | None = None
         self._applied = self._watermark = Index(0)
+        self._cluster_offset_ms: int | None = None
         self._may_read = True                            # False: no audit device works
         self._reads: deque[tuple[int, Millis]] = deque()         # tickets that wait for the next round
         self._asked_reads: deque[tuple[int, int, Millis]] = deque()      # … for the answer of the round of this number
@@ -55,6 +56,11 @@ class Standby:
     @property
     def watermark(self) -> Index:
         return self._watermark
+
+    @property
+    def cluster_offset_ms(self) -> int | None:
+        """As the last grant told it; None: there was none."""
+        return self._cluster_offset_ms
 
     @property
     def lease_until(self) -> Millis:
@@ -140,7 +146,8 @@ class Standby:
     def granted(self, grant: LeaseGrant, now: Millis) -> None:
         if self._may_read and self._lease.granted(grant, now):
             self.pass_to(grant.watermark)
-            self._emit(SetClusterTime(offset_ms=grant.now_ms - now))
+            self._cluster_offset_ms = grant.now_ms - now
+            self._emit(SetClusterTime(offset_ms=self._cluster_offset_ms))
             if self._settings.consistency is Consistency.STRONG:
                 self._emit(SetLease(until_boot_ms=self._lease.until))
 

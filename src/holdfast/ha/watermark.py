@@ -42,15 +42,16 @@ class _Standing(msgspec.Struct):
 class Watermark:
     """One term of this node as active. Every call brings the time; `take_grants` after it."""
 
-    def __init__(self, rules: Rules, times: Times, *, term: Term, index: Index, now: Millis, hold_until: Millis) -> None:
-        """`index`: this node has applied everything of earlier terms, and this is the last of it (rule 9)."""
+    def __init__(self, rules: Rules, times: Times, *, term: Term, index: Index, hold_until: Millis, cluster_offset_ms: int | None) -> None:
+        """`index`: this node has applied everything of earlier terms, and this is the last of it (rule 9). `cluster_offset_ms`: as `hold`
+        tells it; None: not known yet, so nothing is granted, for a grant tells cluster time."""
         self._rules, self._times, self._term = rules, times, term
         self._value = self._here = index
         self._hold_until = hold_until
         self._standings: dict[Peer, _Standing] = {}
         self._applied_at: deque[tuple[Index, Millis]] = deque()      # when indexes above V were applied here
         self._grants: list[tuple[Peer, LeaseGrant]] = []
-        self._cluster_offset_ms = 0
+        self._cluster_offset_ms = cluster_offset_ms
         self._grants_none = False
         self._next_tick: Millis | None = NEVER           # None: to be found anew
 
@@ -216,10 +217,11 @@ class Watermark:
         length = self._times.lease
         if self._rules.caps_by_the_hold:
             length = min(length, self._hold_until - now)
-        if self._grants_none or now < standing.refused_until or now >= self._hold_until or length <= 0:
+        offset_ms = self._cluster_offset_ms
+        if self._grants_none or now < standing.refused_until or now >= self._hold_until or length <= 0 or offset_ms is None:
             return
         standing.until, self._next_tick = max(standing.until, now + length + self._times.margin), None
         standing.serial = max(standing.serial, ask.serial)
         self._grants.append((holder, LeaseGrant(
             term=self._term, incarnation=holder.incarnation, serial=ask.serial, length_ms=length, watermark=self._value,
-            now_ms=Millis(now + self._cluster_offset_ms))))
+            now_ms=Millis(now + offset_ms))))

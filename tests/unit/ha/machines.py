@@ -105,7 +105,9 @@ class Node:
         return self
 
     def lead(self, term: int = 4, index: int = 10) -> "Node":
-        self.step(saw.FenceHeld(fence=fence(term), index=Index(index), hold_until_boot_ms=Millis(self.now + 180)))
+        until = Millis(self.now + 180)
+        self.step(saw.FenceHeld(fence=fence(term), index=Index(index), hold_until_boot_ms=until))
+        self.step(saw.Held(term=Term(term), until_boot_ms=until, cluster_ms=Millis(1_000_000)))
         return self
 
     def with_standby(self, node: NodeId = A, applied: int = 10, serial: int = 1) -> "Node":

@@ -20,7 +20,7 @@ class Active:
 
     def __init__(self, index: int = 10) -> None:
         self.now = START
-        self.watermark = Watermark(RULES, TIMES, term=TERM, index=Index(index), now=Millis(START), hold_until=Millis(START + HOLD))
+        self.watermark = Watermark(RULES, TIMES, term=TERM, index=Index(index), hold_until=Millis(START + HOLD), cluster_offset_ms=0)
         self.serial = 0
 
     @property
@@ -143,6 +143,17 @@ def test_rule_3_the_tick_comes_when_the_last_grant_ends(active: Active) -> None:
     assert active.watermark.next_tick() == NEVER, "nothing waits for it"
     active.here(11)
     assert active.watermark.next_tick() == START + TIMES.lease + TIMES.margin
+
+
+def test_rule_3_nothing_is_granted_before_cluster_time_is_known() -> None:
+    """A grant tells it: who took a wrong one would take tokens that have expired."""
+    active = Active()
+    active.watermark = Watermark(RULES, TIMES, term=TERM, index=Index(10), hold_until=Millis(START + HOLD), cluster_offset_ms=None)
+    assert active.ask(B, 10) is None
+    active.watermark.hold(Millis(START + HOLD), 5_000)
+    grant = active.ask(B, 10)
+    assert grant is not None
+    assert grant.now_ms == START + 5_000
 
 
 def test_rule_3_the_times_cannot_break_it() -> None:
