@@ -25,6 +25,7 @@ from holdfast.storage.raft import form
 from holdfast.storage.raft.extents import Extents
 from holdfast.storage.raft.form import Base, Change, HardState, Install, Member
 from holdfast.storage.raft.members import Members
+from holdfast.storage.raft.terms import Terms
 from holdfast.storage.reading import Reading, Trimmed
 from holdfast.storage.segment import Record
 
@@ -72,6 +73,7 @@ class RaftDisk:
             self.raft_id = 0
             self.state = HardState()
             self.extents = Extents(self.base.index)
+            self.terms = Terms(self.base.terms)          # of what is committed
             self._recover(draw)
             self._find_restored()
         except BaseException:
@@ -122,9 +124,10 @@ class RaftDisk:
 
     def learn_commit(self, index: int) -> None:
         """Entries up to `index`, which are here, are known to be committed. Becomes durable with the next record."""
-        changes = [(at, data) for at, _, kind, data in self.read(self.state.commit, index, 1 << 62) if kind == 1]
-        for at, data in changes:
-            self.members.apply(at, form.read_change(data))
+        for at, term, kind, data in self.read(self.state.commit, index, 1 << 62):
+            self.terms.note(at, term)
+            if kind == 1:
+                self.members.apply(at, form.read_change(data))
         self.state = HardState(self.state.term, self.state.vote, index)
 
     def stopped_at(self, commit: int) -> None:
@@ -349,6 +352,9 @@ class RaftDisk:
         rows = _entries(record)
         wal = next((form.first_index(data) for _, _, kind, data in rows if kind == 0 and data), 0)
         self.extents.add(record.first, rows[0][0], rows[-1][0], wal)
+        for index, term, _, _ in rows:
+            if index > self.base.index:
+                self.terms.note(index, term)
         for known in (changes, self._installs):
             while known and known[-1][0] >= rows[0][0]:
                 known.pop()
@@ -366,6 +372,7 @@ class RaftDisk:
                 self.members.apply(index, form.read_change(data))
         if self.members.is_alone:
             commit = last
+        self.terms.cut(commit)
         term, vote = self.state.term, self.state.vote
         if self.base.term > term:                        # the snapshot was taken in, and its hard state was not
             term, vote = self.base.term, 0

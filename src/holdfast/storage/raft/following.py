@@ -110,7 +110,7 @@ class Following:
         """The state that an entry installs becomes the checkpoint. Where it is missing, raft has to send the whole of a later one."""
         index, term, _, data = row
         if self._disk.base.index < index:
-            base = Base(index=index, term=term, members=self._disk.members.at(index))
+            base = Base(index=index, term=term, members=self._disk.members.at(index), terms=self._disk.terms.up_to(index))
             if await self._in_pool(self._disk.install_restored, form.read_install(data), base):
                 self._home.base_changed()
         while self._disk.base.index < index:

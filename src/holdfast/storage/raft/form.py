@@ -57,14 +57,15 @@ class Install(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Base(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a checkpoint stands in raft's log, and who the members were there. Records up to `record` are not needed any more; entries of
-    records up to `void` are not in the log, whatever their index."""
+    """Where a checkpoint stands in raft's log, who the members were there, and where the last terms before it began. Records up to `record`
+    are not needed any more; entries of records up to `void` are not in the log, whatever their index."""
 
     index: int = 0
     term: int = 0
     record: int = 0
     void: int = 0
     members: tuple[Member, ...] = ()
+    terms: tuple[tuple[int, int], ...] = ()
 
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -44,6 +44,7 @@ from holdfast.storage.raft.form import Base, Member
 from holdfast.storage.raft.members import learners, voters
 from holdfast.storage.raft.shipping import Shipping
 from holdfast.storage.raft.status import RaftStatus, status_of
+from holdfast.storage.raft.terms import Terms
 from holdfast.storage.raft.timing import TIMING, Timing
 from holdfast.storage.raft.transport import FromMember, NotAMember, Transport
 from holdfast.storage.raft.waiting import Waiters
@@ -100,6 +101,7 @@ class RaftLog:
         self._on_change: Callable[[], None] = _nothing
         self._fence: Fence | None = None
         self._pending: Pending | None = None
+        self._noted = 0                                  # the last entry whose term is known to have been committed
         self._space_due = Millis(0)                      # when the disk is asked again how much is free
         self._contacts: dict[int, Millis] = {}
         self._addresses: dict[int, str] = {}             # of who spoke to this node before it knew the members
@@ -152,7 +154,7 @@ class RaftLog:
             message_bytes=RAFT_MESSAGE_BYTES, uncommitted_bytes=RAFT_UNCOMMITTED_MAX_BYTES, inflight=RAFT_INFLIGHT_MAX,
             chunk_bytes=RAFT_PERSIST_BYTES)
         node.compact(self._sizes.window, disk.state.commit)
-        self._transport, self._on_change, self._pending = transport, on_change, None
+        self._transport, self._on_change, self._pending, self._noted = transport, on_change, None, disk.state.commit
         self.driver = Driver(node, disk, self._appender, self._maker, self, timing=timing, boot_ms=self._boot_ms, rank=self._rank,
                              draw=lambda: int.from_bytes(self._draw(8)))
         self._shipping = Shipping(self.driver, disk, transport, self._in_maker)
@@ -330,7 +332,8 @@ class RaftLog:
                 return
             at = self._checkpoint_at = await self._following.locate(copy.index)
             term = await self._in_maker(self._disk.term_at, at)
-            await self._in_maker(self._disk.save, copy, Base(index=at, term=term, members=self.members.at(at)))
+            base = Base(index=at, term=term, members=self.members.at(at), terms=self._disk.terms.up_to(at))
+            await self._in_maker(self._disk.save, copy, base)
             self.base_changed()
         finally:
             self._checkpoint_at = None
@@ -406,6 +409,8 @@ class RaftLog:
             asyncio.get_running_loop().call_soon(driver.renew)
             self._waiters.wake()
             self._changed_soon()
+        self._disk.terms.extend(self._noted, ready.committed, driver.node.term_at)
+        self._noted = ready.committed
         if ready.mark is not None:
             self.durable_index = form.last_index(ready.mark)
         if self._pending is not None:
@@ -432,8 +437,12 @@ class RaftLog:
         self._shipping.lacks_state = False
         self._shipping.offer()
         disk.members.reset(disk.base.index, disk.base.members)
-        if self._pending is not None and self._pending.index <= disk.base.index:
-            self._pending.is_lost = True                 # what stood at its place, nobody can tell any more
+        disk.terms, self._noted = Terms(disk.base.terms), disk.base.index
+        pending = self._pending
+        if pending is not None and pending.verdict is None and pending.index <= disk.base.index:
+            known = disk.terms.of(pending.index)
+            pending.verdict = known == pending.term if known else None
+            pending.is_lost = not known                  # so long ago that nobody can tell any more what stood at its place
             self._waiters.wake()
         self.durable_index = disk.base_wal
         self._following.news.wake()

@@ -9,6 +9,7 @@ from holdfast.storage.raft.extents import Extents
 from holdfast.storage.raft.form import Base, Change, HardState, Install, Member
 from holdfast.storage.raft.gate import Gate, Hold
 from holdfast.storage.raft.members import Members
+from holdfast.storage.raft.terms import Terms
 from holdfast.storage.raft.timing import TIMING, Timing
 
 
@@ -139,3 +140,25 @@ def test_what_cannot_be_read_is_refused(read: object, data: bytes) -> None:
     except IntegrityError:
         return
     assert read in (form.last_index, form.read_group), found
+
+
+def test_where_terms_began_tells_the_term_of_any_entry_since() -> None:
+    log = {1: 1, 2: 1, 3: 4, 4: 4, 5: 4, 6: 5}
+    terms = Terms()
+    terms.extend(0, 2, log.__getitem__)
+    terms.extend(2, 5, log.__getitem__)
+    terms.extend(5, 6, log.__getitem__)
+    assert {index: terms.of(index) for index in log} == log
+    assert terms.up_to(4) == ((1, 1), (3, 4))
+    later = Terms(terms.up_to(4))
+    assert [later.of(index) for index in (2, 4)] == [1, 4]
+    later.note(5, 9)
+    later.note(6, 9)
+    later.note(5, 10)
+    assert [later.of(index) for index in (4, 5, 6)] == [4, 10, 10]
+    later.cut(4)
+    assert later.of(6) == 4
+    many = Terms()
+    for index in range(1, 200):
+        many.note(index, index)
+    assert (many.of(199), many.of(100)) == (199, 0)

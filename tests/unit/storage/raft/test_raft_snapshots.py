@@ -1,9 +1,12 @@
 """Checkpoints, compaction, and followers whose entries are gone."""
 
+import asyncio
+
 import pytest
 from tests.unit.storage.raft.cluster import Network, Node, end, grow, play, until
 
-from holdfast.storage import Fence
+from holdfast.ids import Index
+from holdfast.storage import Fence, Uncertain
 from holdfast.storage.raft import Member, Sizes
 
 TINY = Sizes(segment=1 << 16, reserve=1 << 12, checkpoint_after=1 << 18, window=1 << 15)
@@ -133,5 +136,38 @@ def test_a_state_that_is_not_what_its_header_says_is_refused(damage: str) -> Non
         network.damage = ""
         await until(lambda: second.index == 150)
         await end([first, second])
+
+    play(run())
+
+
+@pytest.mark.parametrize("arrives", [False, True])
+def test_the_fate_of_an_append_is_told_though_a_snapshot_has_taken_the_place_of_its_entry(arrives: bool) -> None:
+    async def run() -> None:
+        network = Network()
+        nodes = await grow(network, 3, sizes=TINY)
+        fence = await nodes[0].log.lock()
+        await fill(nodes[0], fence, 5)
+        for node in nodes[1:]:
+            network.cut.add((node.log.raft_id, nodes[0].log.raft_id))    # nobody is heard by the leader any more
+        if not arrives:
+            network.isolate(nodes[0])
+        with pytest.raises(Uncertain):
+            await nodes[0].write(fence)
+        network.isolate(nodes[0])
+        locks = [asyncio.ensure_future(node.log.lock()) for node in nodes[1:]]
+        done, others = await asyncio.wait(locks, return_when=asyncio.FIRST_COMPLETED)
+        for lock in others:
+            lock.cancel()
+        second = done.pop().result()
+        leader = next(node for node in nodes if node.name == second.holder)
+        await fill(leader, second, 100)
+        await until(lambda: leader.index == leader.log.durable_index)
+        await leader.checkpoint()
+        network.heal()
+        assert await nodes[0].log.fate(Index(6)) is arrives
+        await until(lambda: nodes[0].index == leader.log.durable_index)
+        assert nodes[0].snapshots
+        assert nodes[0].applied == leader.applied
+        await end(nodes)
 
     play(run())
