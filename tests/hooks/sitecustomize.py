@@ -55,8 +55,13 @@ def die_at(path: str) -> None:
 
 
 def forget_records() -> None:
-    once: Any = importlib.import_module("holdfast.core.once")
-    once.Once.find = lambda self, txn, origin: None
+    once: Any = importlib.import_module("holdfast.core.once").Once
+    find = once.find
+
+    def find_nothing(self: Any, txn: Any, origin: Any) -> None:
+        find(self, txn, origin)
+
+    once.find = find_nothing
 
 
 if (version_ := os.environ.get("HOLDFAST_TEST_WORKER_VERSION")) and "holdfast.node.worker_process" in sys.orig_argv:
