@@ -51,6 +51,8 @@ from holdfast.node.store import Store, open_store
 from holdfast.node.tending import audit_trouble, tend_devices
 from holdfast.node.unsealing import Unsealing
 from holdfast.replica import Abandoned, Why
+from holdfast.storage.disk import OsDisk
+from holdfast.storage.incarnation import next_incarnation
 from holdfast.storage.raft import RaftLog
 from holdfast.system import build
 from holdfast.telemetry.collect import INTERVAL_S, Collector
@@ -154,9 +156,10 @@ class Server:
             is_strict=settings.consistency.value == Consistency.STRICT.value, look_every_s=raft.autopilot_update_interval_s,
             change_every_s=raft.autopilot_reconcile_interval_s)
         logger = self.logs.logger("cluster")
-        ha = HaSettings(node=store.node, incarnation=time.time_ns(), consistency=Consistency(settings.consistency.value),
+        incarnation = next_incarnation(OsDisk(), store.replica_path.parent, time.time_ns())
+        ha = HaSettings(node=store.node, incarnation=incarnation, consistency=Consistency(settings.consistency.value),
                         disable_performance_standby=settings.disable_performance_standby)
-        return Clustering(self.main, log, store.replica, own, incarnation=ha.incarnation, draw=RANDOM.draw,
+        return Clustering(self.main, log, store.replica, own, incarnation=incarnation, draw=RANDOM.draw,
                           new_port=lambda introduce: TlsPort(introduce, bounds=PORT_BOUNDS, log=logger), new_machine=lambda: Machine(ha),
                           logger=logger)
 

@@ -38,6 +38,7 @@ from holdfast.node.unsealing import Unsealing
 from holdfast.node.worker import Worker
 from holdfast.replica import Why
 from holdfast.replica.recovery import catch_up
+from holdfast.storage.incarnation import next_incarnation
 from holdfast.storage.raft import TIMING, RaftLog, Sizes, Timing
 from holdfast.system import build
 from holdfast.telemetry.log import Format, Level, Logs
@@ -263,7 +264,7 @@ class Cluster(World):
         effects = Effects(main, SEAL, reload=_nothing, reopen_audit=lambda: None, metrics=_no_metrics, monitor=_no_lines)
         own = ClusterSettings(node=NodeId(host.name), hostname=host.name, api_address=f"https://{host.name}:8200",
                               cluster_address=host.address, listen_address=host.address)
-        incarnation = host.life
+        incarnation = next_incarnation(host.disk, FOLDER, machine.wall_ms() * 1_000_000)
         ha = HaSettings(node=NodeId(host.name), incarnation=incarnation, consistency=options.consistency, rules=options.rules)
         clustering = Clustering(
             main, log, replica, own, incarnation=incarnation, draw=draw,
