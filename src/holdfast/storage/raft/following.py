@@ -86,14 +86,17 @@ class Following:
                 last, base = self._disk.now
                 if last is None or last.index < after:
                     raise IntegrityError(f"batch {after + 1} is in neither the log nor a checkpoint") from None
+                if last.index == after and at >= 0:      # it has that state: each one installed has a higher index than all before it
+                    at = base.index
+                    continue
                 yield Snapshot(index=last.index, generation=last.generation, chunks=self._chunks(last))
                 at, after = base.index, last.index
 
     async def locate(self, after: Index) -> int:
         """The last committed entry before the first one with a batch after `after`. Raises Trimmed."""
         commit = self.commit
-        if after == self._home.durable_index:
-            return commit
+        if after == self._home.durable_index and self._disk.known_through() >= self._disk.state.commit:
+            return commit                                # the usual case: it has everything
         return await self._in_pool(self._disk.locate, after, commit)
 
     async def _read(self, at: int) -> Sequence[Row]:

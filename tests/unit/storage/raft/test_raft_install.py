@@ -7,7 +7,8 @@ from tests.unit.storage.raft.test_raft_paper import QUICK, first_fence
 from tests.unit.storage.raft.test_raft_snapshots import TINY
 
 from holdfast.errors import InvariantError, UnavailableError
-from holdfast.ids import Index
+from holdfast.ids import Index, Millis
+from holdfast.storage import Fence, WriteBatch
 
 RESTORED = repr((500, {500: {"restored": b"1"}})).encode()
 
@@ -15,6 +16,12 @@ RESTORED = repr((500, {500: {"restored": b"1"}})).encode()
 async def chunks(state: bytes = RESTORED) -> AsyncIterator[bytes]:
     for at in range(0, len(state), 7):
         yield state[at:at + 7]
+
+
+def fence_of(node: Node) -> Fence:
+    fence = node.log._fence
+    assert fence is not None
+    return fence
 
 
 async def ready(network: Network) -> tuple[list[Node], Node]:
@@ -55,8 +62,7 @@ def test_a_member_that_was_away_gets_it_when_it_returns() -> None:
         nodes, leader = await ready(network)
         network.isolate(nodes[2])
         await leader.log.install(Index(500), 1, chunks())
-        fence = leader.log._fence
-        assert fence is not None
+        fence = fence_of(leader)
         await leader.write(fence, 3)
         await until(lambda: all(node.index == 503 for node in nodes[:2]))
         network.heal()
@@ -76,8 +82,7 @@ def test_without_a_majority_nothing_happens() -> None:
             await leader.log.install(Index(500), 1, chunks())
         with pytest.raises(InvariantError):
             await leader.log.install(Index(30), 1, chunks())
-        fence = leader.log._fence
-        assert fence is not None
+        fence = fence_of(leader)
         await leader.write(fence)
         await until(lambda: all(node.index == 31 for node in nodes))
         await leader.log.install(Index(500), 1, chunks())
@@ -87,7 +92,8 @@ def test_without_a_majority_nothing_happens() -> None:
     play(run())
 
 
-def test_a_node_that_died_between_the_entry_and_its_checkpoint_finds_the_state_again() -> None:
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_a_node_that_died_between_the_entry_and_its_checkpoint_finds_the_state_again(is_lost: bool) -> None:
     async def run() -> None:
         nodes, leader = await ready(Network())
         third = nodes[2]
@@ -96,12 +102,18 @@ def test_a_node_that_died_between_the_entry_and_its_checkpoint_finds_the_state_a
         third.following.cancel()                         # it stages and stores the entry, and does not adopt the state
         await leader.log.install(Index(500), 1, chunks())
         await until(lambda: third.log.durable_index == 500)
+        await leader.log.append([WriteBatch(index=Index(501), time_ms=Millis(0), changes={})], fence_of(leader))
+        await until(lambda: third.log.durable_index == 501)
         third.following = None
         await third.kill()
+        if is_lost:
+            for name in third.disk.names(third.disk_folder):
+                if name.startswith("restore-"):
+                    third.disk.remove(third.disk_folder / name)
         third.open()
-        assert third.log.durable_index in (30, 500)
+        assert third.log.durable_index == 30 if is_lost else third.log.durable_index >= 500
         await third.start()
-        await until(lambda: third.index == 500)
+        await until(lambda: third.index == 501)
         await third.kill()
         for name in third.disk.names(third.disk_folder):
             assert not name.startswith("restore-") or name.startswith("restore-00000001"), name
