@@ -111,6 +111,8 @@ def test_metrics_of_each_kind_of_node(cluster: Cluster) -> None:
         assert any(name.endswith("raft_storage.stats.applied_index") and value > 0 for name, value in gauges.items())
         for wanted in ("raft.peers", "autopilot.healthy", "raft_storage.follower.last_heartbeat_ms"):
             assert any(name.endswith(wanted) for name in gauges) is is_active, wanted
+        prometheus = member.client().get("sys/metrics?format=prometheus").ok().body
+        assert is_active or b"_ha_rpc_client_echo_count" in prometheus
 
 
 def test_each_answer_says_which_node_has_made_it(cluster: Cluster) -> None:

@@ -112,6 +112,7 @@ class Main:
         self.access, self.log, self.replica, self.words, self.clock = access, log, replica, words, clock
         self.devices, self.workers, self.unsealing, self._draw, self._perform = devices, workers, unsealing, draw, perform
         self.attempts = Attempts(access, replica, words, clock, Place.MAIN, self.draw_seed, derived_max)
+        self.metrics = metrics.metrics
         self.serving = Serving(self.attempts, devices, metrics, self.forward, self._carry_out)
         self.serve = self.serving.serve
         self._facts, self._logger = facts, logger

@@ -72,6 +72,9 @@ class Standing:
     def replied(self, reply: EchoReply) -> None:
         self._echoes.replied(reply, self._clock.boot_ms())
         self.publish()
+        beat = self._main.facts.heartbeat
+        if beat is not None:
+            self._main.metrics.summary("ha.rpc.client.echo", peer_id=self._named.node).observe(float(beat.took_ms))
 
     # The active node
 
@@ -91,6 +94,7 @@ class Standing:
         """Is not asked any more."""
         if self._task is not None:
             self._task.cancel()
+            self._main.metrics.summary("core.leadership_lost").observe(float(self._main.cluster_now() - self._began_ms))
         self._task, self._roll, self._autopilot = None, Roll(), None
 
     async def _look_after(self) -> None:
