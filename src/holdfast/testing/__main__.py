@@ -17,7 +17,7 @@ from holdfast.telemetry.log import Level
 from holdfast.testing.run import Outcome, add_up, run_one, run_seed, scenario_of
 
 TAIL_LINES = 200
-TOLD_EVERY_H = 0.25
+TOLD_EVERY_H = 0.1
 
 
 def show_one(seed: int) -> int:
