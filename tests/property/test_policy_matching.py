@@ -122,3 +122,17 @@ def test_a_mount_below_which_something_is_granted_is_reached(rules: PathRules, m
     granted = matcher.find("/".join((*mount, *below)), listing=False)
     if below and granted is not None and granted.capabilities - {Capability.DENY}:
         assert matcher.reaches("/".join(mount) + "/")
+
+
+@settings(max_examples=100, deadline=None)
+@given(POLICIES, POLICIES, PATHS, st.booleans())
+def test_own_stanzas_over_shared_ones_are_as_all_made_at_once(shared: list[list[PathRules]], own: list[list[PathRules]], path: str,
+                                                              listing: bool) -> None:
+    known = made([*shared, *own])
+    base = Matcher(known[:len(shared)])
+    before = base.find(path, listing=listing)
+    both, whole = Matcher(known[len(shared):], base), Matcher(known)
+    fast, expected = both.find(path, listing=listing), whole.find(path, listing=listing)
+    assert (fast and found(fast)) == (expected and found(expected))
+    after = base.find(path, listing=listing)
+    assert (before and found(before)) == (after and found(after))

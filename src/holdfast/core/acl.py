@@ -10,7 +10,7 @@ import msgspec
 from holdfast.core import policy_store, policy_template
 from holdfast.core.acl_match import Matcher, Permissions
 from holdfast.core.acl_parameters import permits_parameters, permits_wrapping
-from holdfast.core.policy import Capability
+from holdfast.core.policy import Capability, Policy
 from holdfast.core.router import Hit
 from holdfast.engine import Given, Method, Op, Request, Token, Txn
 from holdfast.errors import PolicyDenied
@@ -40,9 +40,10 @@ ROOT_RULES = Rules(is_root=True, granting=(policy_store.ROOT,))
 
 
 def matcher(txn: Txn, names: tuple[str, ...], entity_id: str) -> Matcher:
-    """All stanzas of these policies, made once for everybody who has them; where they are templated, once for each entity."""
-    templated = txn.derive(_is_templated, names)
-    return txn.derive(_load_matcher, names, entity_id if templated else "")
+    """All stanzas of these policies, made once for everybody who has them; where some are templated, each entity adds those as its own."""
+    if entity_id and txn.derive(_is_templated, names):
+        return txn.derive(_load_own_matcher, names, entity_id)
+    return txn.derive(_load_matcher, names)
 
 
 def rules(txn: Txn, token: Token, method: Method, path: str) -> Rules:
@@ -122,7 +123,15 @@ def _is_templated(txn: Txn, names: tuple[str, ...]) -> bool:
     return any(policy is not None and policy.templated for policy in (txn.derive(policy_store.load, name) for name in names))
 
 
-def _load_matcher(txn: Txn, names: tuple[str, ...], entity_id: str) -> Matcher:
-    policies = [policy for name in names if (policy := txn.derive(policy_store.load, name)) is not None]
+def _load_matcher(txn: Txn, names: tuple[str, ...]) -> Matcher:
+    return Matcher(policy_template.plain(policy) for policy in _load_policies(txn, names))
+
+
+def _load_own_matcher(txn: Txn, names: tuple[str, ...], entity_id: str) -> Matcher:
     subject = txn.derive(policy_template.load_subject, entity_id)
-    return Matcher(policy_template.rendered(policy, subject) if policy.templated else policy for policy in policies)
+    templated = (policy for policy in _load_policies(txn, names) if policy.templated)
+    return Matcher((policy_template.rendered(policy, subject) for policy in templated), txn.derive(_load_matcher, names))
+
+
+def _load_policies(txn: Txn, names: tuple[str, ...]) -> list[Policy]:
+    return [policy for name in names if (policy := txn.derive(policy_store.load, name)) is not None]

@@ -122,25 +122,27 @@ class _Node:
 class Matcher:
     """The stanzas of a set of policies, ready to be asked about any path. Never changed once made."""
 
-    def __init__(self, policies: Iterable[Policy]) -> None:
-        merged: dict[str, Permissions] = {}
+    def __init__(self, policies: Iterable[Policy], base: "Matcher | None" = None) -> None:
+        """`base`: whose stanzas go before. What many tokens share is made once, and each adds its own for a copy of its tables."""
+        self.exact: dict[str, Permissions] = dict(base.exact) if base is not None else {}
+        self.prefixes: dict[str, Permissions] = dict(base.prefixes) if base is not None else {}
+        self.segmented: dict[str, Permissions] = dict(base.segmented) if base is not None else {}
         for policy in policies:
             for rules in policy.paths:
-                known, new = merged.get(rules.path), permissions(policy.name, rules)
-                merged[rules.path] = new if known is None else merge(known, new)
-        self.exact: dict[str, Permissions] = {}
-        self.prefixes: dict[str, Permissions] = {}
-        self.segmented: dict[str, Permissions] = {}
-        self._root = _Node()
-        for path, found in merged.items():
-            if has_segment_wildcards(path):
-                self.segmented[path] = found
+                table, key = self._place_of(rules.path)
+                known, new = table.get(key), permissions(policy.name, rules)
+                table[key] = new if known is None else merge(known, new)
+        self._root: _Node = base._root if base is not None else _Node()
+        if base is None or len(base.segmented) < len(self.segmented):
+            self._root = _Node()
+            for path in self.segmented:
                 self._add(path)
-            elif path.endswith("*"):
-                self.prefixes[path[:-1]] = found
-            else:
-                self.exact[path] = found
         self._lengths = sorted({len(prefix) for prefix in self.prefixes}, reverse=True)
+
+    def _place_of(self, path: str) -> tuple[dict[str, Permissions], str]:
+        if has_segment_wildcards(path):
+            return self.segmented, path
+        return (self.prefixes, path[:-1]) if path.endswith("*") else (self.exact, path)
 
     def find(self, path: str, *, listing: bool) -> Permissions | None:
         """What holds for a path. A listing of a folder also obeys an exact rule on the path without its final slash."""

@@ -58,14 +58,21 @@ def is_template(text: str) -> bool:
     return bool(rest)
 
 
+def plain(policy: Policy) -> Policy:
+    """The stanzas that are the same for everybody: all that a token without an entity has of the policy."""
+    if not policy.templated:
+        return policy
+    return replace(policy, paths=tuple(rules for rules in policy.paths if OPEN not in rules.path), templated=False)
+
+
 def rendered(policy: Policy, subject: Subject | None) -> Policy:
-    """The policy of this entity: without the stanzas that do not apply to it."""
+    """The templated stanzas as they are for this entity, without those that do not apply to it."""
     return replace(policy, paths=tuple(_render_all(policy.paths, subject)), templated=False)
 
 
 def _render_all(paths: tuple[PathRules, ...], subject: Subject | None) -> Iterator[PathRules]:
     for rules in paths:
-        path = fill(rules.path, subject)
+        path = fill(rules.path, subject) if OPEN in rules.path else None
         if path is not None:
             yield replace(rules, path=path)
 
