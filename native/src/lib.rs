@@ -13,6 +13,7 @@ mod raft_window;
 mod session;
 mod ticket;
 mod tls;
+mod uuid;
 mod words;
 
 use pyo3::prelude::*;
@@ -23,6 +24,7 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("TlsError", m.py().get_type::<error::TlsError>())?;
     m.add_function(wrap_pyfunction!(head::parse_head, m)?)?;
     m.add_function(wrap_pyfunction!(json::check_json, m)?)?;
+    m.add_function(wrap_pyfunction!(uuid::uuids, m)?)?;
     m.add_class::<cluster_tls::PeerTls>()?;
     m.add_class::<cluster_tls::PeerSession>()?;
     m.add_class::<keyed::AesGcm>()?;

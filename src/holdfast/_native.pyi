@@ -25,6 +25,9 @@ def check_json(
 ) -> Literal["depth", "string", "entries", "elements"] | None:
     """Which limit the JSON text breaks first; None: it keeps all. 0: no limit. About 1 ns a byte. Not a parser: other faults pass."""
 
+def uuids(random: bytes, /) -> list[str]:
+    """One UUID (RFC 9562, version 4) as text for each 16 bytes; a rest is passed over. 0.1 us each."""
+
 @final
 class AesGcm:
     """AES-256-GCM under one key. A box is: bytes of the caller's, nonce 12 B, ciphertext, tag 16 B."""
