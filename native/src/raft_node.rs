@@ -62,7 +62,7 @@ pub struct RaftNode {
 impl RaftNode {
     #[new]
     #[pyo3(signature = (*, id, hard_state, voters, learners, base, entries, election_ticks, heartbeat_ticks, message_bytes,
-                        uncommitted_bytes, inflight, chunk_bytes))]
+                        uncommitted_bytes, inflight, chunk_bytes, campaign_ticks = None))]
     #[allow(clippy::too_many_arguments)]
     fn new(
         id: u64,
@@ -77,6 +77,7 @@ impl RaftNode {
         uncommitted_bytes: u64,
         inflight: usize,
         chunk_bytes: usize,
+        campaign_ticks: Option<usize>,
     ) -> PyResult<Self> {
         let mut state = HardState::default();
         (state.term, state.vote, state.commit) = hard_state;
@@ -91,8 +92,8 @@ impl RaftNode {
         let config = Config {
             id,
             election_tick: election_ticks,
-            min_election_tick: election_ticks,
-            max_election_tick: election_ticks + 1,
+            min_election_tick: campaign_ticks.unwrap_or(election_ticks),
+            max_election_tick: campaign_ticks.unwrap_or(election_ticks) + 1,
             heartbeat_tick: heartbeat_ticks,
             applied: hard_state.2,
             max_size_per_msg: message_bytes,

@@ -195,9 +195,10 @@ class RaftNode:
     def __new__(
         cls, *, id: int, hard_state: tuple[int, int, int], voters: Sequence[int], learners: Sequence[int], base: tuple[int, int],
         entries: Sequence[bytes], election_ticks: int, heartbeat_ticks: int, message_bytes: int, uncommitted_bytes: int, inflight: int,
-        chunk_bytes: int,
+        chunk_bytes: int, campaign_ticks: int | None = None,
     ) -> RaftNode:
-        """`base`: index and term of the entry before the first one given; `voters`, `learners`: as of `hard_state`'s commit."""
+        """`base`: index and term of the entry before the first one given; `voters`, `learners`: as of `hard_state`'s commit. After
+        `election_ticks` without a leader it may vote for another one; after `campaign_ticks`, those unless told, it campaigns itself."""
 
     def tick(self) -> None: ...
     def step(self, data: bytes, gated: bool, is_snapshot: bool = False, /) -> tuple[int, int, bool]:

@@ -21,6 +21,7 @@ from holdfast.storage.raft.gate import Gate, Hold
 from holdfast.storage.raft.timing import Timing
 
 T = TypeVar("T")
+VOTES_TICKS = 4                                          # at least between two campaigns of one node
 AGAIN_S = 0.1                                            # after a write that failed
 
 
@@ -77,7 +78,8 @@ class Driver:
         self._idle: asyncio.Future[None] | None = None   # for whoever waits until nothing is written
         self._pumping = self._stopped = False
         self._beats = 0
-        self._patience = self._skips = timing.patience(draw())   # ticks that raft is not told of before it campaigns
+        self._patience = timing.patience(draw())         # ticks for which it waits though it might campaign
+        self._silence = 0                                # ticks without a leader, since the gate opened
         self._suspects = self._hanging = self._wants_snapshot = False
         self._suspected = 0                              # who led then
         self._is_candidate_for_long = False
@@ -112,7 +114,9 @@ class Driver:
         if leads:
             self.gate.heard_leader(now)
             self._suspects = False
-            self._skips = self._patience
+            self._silence = 0
+        elif kind == Kind.VOTE:
+            self._silence = min(self._silence, self._timing.election_ticks - VOTES_TICKS)    # another one may be about to lead
         if kind != Kind.DROPPED:
             self.pump_soon()
         return kind, sender
@@ -192,7 +196,7 @@ class Driver:
             self.leader, self.role = ready.soft_state[0], Role(ready.soft_state[1])
             if self.role is not Role.LEADER:
                 self.hold.void()
-                self._patience = self._skips = self._timing.patience(self._draw())
+                self._patience = self._timing.patience(self._draw())
             self._events.role_changed()
         for context in ready.read_states:
             self.hold.confirmed(context)
@@ -327,10 +331,13 @@ class Driver:
                 self.renew()
         elif self.gate.is_shut(self._boot_ms()) or self._hanging:
             return                                       # a follower counts from when its gate opens, so never campaigns before
-        elif self._skips:
-            self._skips -= 1
-            return
+        else:
+            self._silence += 1
         self.node.tick()
+        if self._silence >= self._timing.election_ticks + self._patience:
+            self._silence = self._timing.election_ticks - VOTES_TICKS    # if nothing comes of it: again, after another draw
+            self._patience = self._timing.patience(self._draw())
+            self.node.campaign()
         self.pump()
         if self.node.wants_snapshot is not self._wants_snapshot:
             self._wants_snapshot = not self._wants_snapshot

@@ -152,7 +152,7 @@ class RaftLog:
             learners=learners(members), base=base, entries=entries,
             election_ticks=timing.election_ticks, heartbeat_ticks=timing.heartbeat // timing.tick,
             message_bytes=RAFT_MESSAGE_BYTES, uncommitted_bytes=RAFT_UNCOMMITTED_MAX_BYTES, inflight=RAFT_INFLIGHT_MAX,
-            chunk_bytes=RAFT_PERSIST_BYTES)
+            chunk_bytes=RAFT_PERSIST_BYTES, campaign_ticks=timing.election_ticks + timing.patience_max + 1)
         node.compact(self._sizes.window, disk.state.commit)
         self._transport, self._on_change, self._pending, self._noted = transport, on_change, None, disk.state.commit
         self.driver = Driver(node, disk, self._appender, self._maker, self, timing=timing, boot_ms=self._boot_ms, rank=self._rank,

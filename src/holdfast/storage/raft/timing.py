@@ -35,12 +35,16 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def election_ticks(self) -> int:
-        """Ticks without a leader after which a node may campaign, counted from when its gate opens."""
+        """Ticks without a leader after which a node may vote for another one, and campaign, counted from when its gate opens."""
         return (self.suspicion_min * self.multiplier - self.vote_gate) // self.tick
+
+    @property
+    def patience_max(self) -> int:
+        return (self.suspicion_max - self.suspicion_min) * self.multiplier // self.tick
 
     def patience(self, draw: int) -> int:
         """Ticks by which one campaign comes later than it might, so that no two nodes stay in step. `draw`: any number."""
-        return draw % ((self.suspicion_max - self.suspicion_min) * self.multiplier // self.tick + 1)
+        return draw % (self.patience_max + 1)
 
 
 TIMING = Timing()
