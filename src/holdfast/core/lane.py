@@ -193,8 +193,7 @@ class Lane:
             keys.begin_term(txn, attempt.rng, attempt.now_ms)
 
     def _number(self, changes: Changes) -> Index:
-        values = sum(value is not None for value in changes.values())
-        usage = self._meter.charge(values)
+        usage = self._meter.charge(len(changes) - list(changes.values()).count(None))
         if usage is not None:
             changes = {**changes, KEYRING_USAGE: msgspec.json.encode(usage)}
         sealed: Changes = {}

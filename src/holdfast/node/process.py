@@ -3,6 +3,7 @@ import asyncio
 import gc
 import os
 
+from holdfast._native import uuids
 from holdfast.errors import HoldfastError, InvariantError
 from holdfast.ids import RequestId
 from holdfast.telemetry.log import Logger
@@ -41,7 +42,7 @@ class RandomPool:
 
     def __init__(self) -> None:
         self._pool, self._at = b"", 0
-        self._hex, self._hex_at = "", 0
+        self._ids: list[str] = []
 
     def draw(self, size: int) -> bytes:
         """`size` bytes that are given to nobody else."""
@@ -56,13 +57,10 @@ class RandomPool:
         return self.draw(32)
 
     def request_id(self) -> RequestId:
-        """A random UUID (RFC 9562, version 4). Its two variant bits have company: 120 bits are random."""
-        at = self._hex_at
-        if at >= len(self._hex):
-            self._hex, at = os.urandom(self.POOL_BYTES).hex(), 0
-        self._hex_at = at + 32
-        h = self._hex[at:at + 32]
-        return f"{h[:8]}-{h[8:12]}-4{h[13:16]}-8{h[17:20]}-{h[20:]}"  # type: ignore[return-value]  # a NewType call costs
+        """A random UUID (RFC 9562, version 4)."""
+        if not self._ids:
+            self._ids = uuids(os.urandom(self.POOL_BYTES))
+        return self._ids.pop()  # type: ignore[return-value]  # a NewType call costs
 
 
 RANDOM = RandomPool()
