@@ -263,7 +263,8 @@ class Cluster(World):
                     draw, perform, RequestMetrics(Metrics(process.name)), logger)
         effects = Effects(main, SEAL, reload=_nothing, reopen_audit=lambda: None, metrics=_no_metrics, monitor=_no_lines)
         own = ClusterSettings(node=NodeId(host.name), hostname=host.name, api_address=f"https://{host.name}:8200",
-                              cluster_address=host.address, listen_address=host.address)
+                              cluster_address=host.address, listen_address=host.address,
+                              is_strict=options.consistency is Consistency.STRICT)
         incarnation = next_incarnation(host.disk, FOLDER, machine.wall_ms() * 1_000_000)
         ha = HaSettings(node=NodeId(host.name), incarnation=incarnation, consistency=options.consistency, rules=options.rules)
         clustering = Clustering(

@@ -1,6 +1,7 @@
 """The rules of the read leases, each broken on purpose: what the simulation must find.
 
 Rules 1 to 5, 9 and 10 have switches of their own (`ha.rules.Rules`); 7 and 8 are broken by another `Hold` or `Gate` in raft's driver.
+No rule of the leases, so 0 here: that forwarded writes leave a record by which a retry finds its answer (`core/once`).
 Rule 6 is about progress, and 11 to 13 are not for the simulation to break: members do not change in it, and its words are atomic.
 """
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,6 +11,8 @@ from unittest.mock import patch
 
 import msgspec
 
+from holdfast.core.once import Once
+from holdfast.engine import Origin, Reply, Txn
 from holdfast.ha.rules import RULES, Rules
 from holdfast.ids import Millis, Term
 from holdfast.storage import Fence
@@ -83,6 +86,7 @@ class Mutant(msgspec.Struct, frozen=True, kw_only=True):
     gate: type[Gate] = Gate
     hold: type[Hold] = Hold
     log: type[RaftLog] = RaftLog
+    remembers: bool = True
     nodes: int = 3
     every_s: float = 0.5
     bursts: float = 0.5
@@ -90,8 +94,9 @@ class Mutant(msgspec.Struct, frozen=True, kw_only=True):
 
     @contextmanager
     def installed(self) -> Iterator[None]:
-        """Raft's driver uses it as long."""
-        with patch.object(driver, "Gate", self.gate), patch.object(driver, "Hold", self.hold):
+        """Raft's driver, and the lane, use it as long."""
+        find = Once.find if self.remembers else _finds_nothing
+        with patch.object(driver, "Gate", self.gate), patch.object(driver, "Hold", self.hold), patch.object(Once, "find", find):
             yield
 
 
@@ -111,6 +116,12 @@ class Mutant(msgspec.Struct, frozen=True, kw_only=True):
         return None
 
 
+def _finds_nothing(once: Once, txn: Txn, origin: Origin) -> Reply | None:
+    """Whatever has been done already."""
+    once._hear(txn, origin)
+    return None
+
+
 def _without(rule: int, switch: str, faults: Mapping[str, float], **more: Any) -> Mutant:
     return Mutant(name=switch, rule=rule, rules=msgspec.structs.replace(RULES, **{switch: False}), faults=faults, **more)
 
@@ -127,6 +138,7 @@ MUTANTS: dict[str, Mutant] = {mutant.name: mutant for mutant in (
     Mutant(name="no_gate", rule=8, gate=NoGate, faults={"split": 2, "restart": 3}, every_s=1.5, bursts=1.0, at_leader=0.5),
     Mutant(name="no_gate_at_start", rule=8, gate=NoGateAtStart, faults={"cut pair": 3, "restart": 3}, every_s=0.6),
     _without(9, "awaits_own_term", {"kill": 1, "restart": 2, "step down": 1}, log=LocksEarly, at_leader=0.8),
+    Mutant(name="no_record", rule=0, remembers=False, faults={"kill": 1, "reset": 1, "cut off": 1}, at_leader=0.9, every_s=1.0, bursts=0.0),
     _without(10, "collects_before_transfer", {"step down": 3, "cut off": 2, "stop": 1}, bursts=1.0),
     _without(10, "ends_hold_at_transfer", {"step down": 3, "deaf": 3}, bursts=1.0, at_leader=0.9),
 )}

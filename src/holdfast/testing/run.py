@@ -10,6 +10,7 @@ import msgspec
 
 from holdfast.engine import Method, Reply
 from holdfast.ha.gate import Word
+from holdfast.ha.settings import Consistency
 from holdfast.limits import KV_VERSIONS_MAX
 from holdfast.node.serving import Served
 from holdfast.storage.raft import RaftLog
@@ -117,7 +118,10 @@ class Runner:
             raise SimulationError(f"not linearizable: {found}\n{show(history)}")
 
     def _serves(self, host: NodeHost) -> bool:
-        """It may read, on its own."""
+        """It may read, on its own; under strict consistency, ask whether it may."""
+        if self.scenario.options.consistency is Consistency.STRICT:
+            facts = host.node.main.facts if host.node is not None and host.is_up else None
+            return facts is not None and (facts.is_active or facts.performance_standby)
         return host.node is not None and host.is_up and host.node.words.load(Word.LEASE_UNTIL_BOOT_MS) > host.machine.boot_ms()
 
     def _check_service(self) -> None:
@@ -201,11 +205,13 @@ def _why(error: BaseException) -> str:
 
 
 def scenario_of(seed: int) -> Scenario:
-    """What a seed stands for: three nodes mostly, now and then four or five; faults now and then, or one upon the other."""
+    """What a seed stands for: three nodes mostly, now and then four or five, or strict reads; faults now and then, or one upon another."""
     dice = Random(seed)
     plan = Plan(every_s=dice.choice((0.7, 1.5, 4.0)), bursts=dice.choice((0.2, 0.5)), weights={**WEIGHTS, **MORE_WEIGHTS})
     load = Load(reads=dice.choice((8.0, 20.0, 40.0)), writes=dice.choice((3.0, 8.0, 20.0)), lookups=dice.choice((2.0, 8.0)))
-    return Scenario(seconds=60.0, options=Options(nodes=dice.choices((3, 4, 5), (8, 1, 3))[0]), plan=plan, load=load)
+    nodes = dice.choices((3, 4, 5), (8, 1, 3))[0]
+    consistency = Consistency.STRICT if dice.random() < 0.1 else Consistency.STRONG
+    return Scenario(seconds=60.0, options=Options(nodes=nodes, consistency=consistency), plan=plan, load=load)
 
 
 def run_seed(seed: int) -> Outcome:
