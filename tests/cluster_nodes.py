@@ -57,6 +57,8 @@ class Member(Node):
         command = (*(() if options.pop("outlives", False) else DIES_WITH_US), *options.pop("command", ()))
         self._data_at = data
         super().__init__(folder, storage="raft", command=command, **options)
+        while self.cluster_port == self.port:
+            self.cluster_port = free_port()
         self.data.mkdir(exist_ok=True)
 
     @property

@@ -25,12 +25,13 @@ from holdfast.ha.effect import State
 from holdfast.ha.event import Channel
 from holdfast.ha.gate import CLUSTER_TIME_OFFSET_MS, LEASE_UNTIL_BOOT_MS
 from holdfast.ha.machine import Machine
-from holdfast.ha.message import BOUNDS, Echo, EchoReply, ForwardStream, Kind, Message, Peer, decode, encode
+from holdfast.ha.message import BOUNDS, Echo, EchoReply, ForwardStream, Message, Peer, encode
 from holdfast.ha.watermark import NEVER
 from holdfast.http.reply import RAFT_NODE_ID
 from holdfast.ids import Index, Millis, NodeId
 from holdfast.limits import CLUSTER_DIAL_S
 from holdfast.node.follow import Follower, Keys, Replica
+from holdfast.node.ha_link import HaLink
 from holdfast.node.main import Main, in_thread
 from holdfast.node.raft_links import RAFT_BOUNDS, RAFT_IDENTITY, RaftLinks
 from holdfast.node.serving import Served
@@ -44,6 +45,7 @@ PORT_BOUNDS = {**BOUNDS, **RAFT_BOUNDS}
 """Kinds that the cluster port is told of."""
 GIVE_WAY_EVERY_MS = 10_000                           # where all disks are full, the fence does not go round and round
 GIVING_WAY_MS = 1_000                                # what cannot be written in that time is for the successor
+LEAVE_WITHIN_S = 6.0                                 # for draining (DRAIN_MAX_MS), and what was under way to be settled
 HOLD_POLL_S = 0.01                                   # a hold is renewed every 50 ms; what is known of it is so old at most
 ALPN = {Channel.FORWARDING: Alpn.FORWARDING, Channel.PERFORMANCE: Alpn.PERFORMANCE_STANDBY}
 
@@ -53,55 +55,6 @@ class ClusterSettings(Named, frozen=True, kw_only=True):
 
     listen_address: str
     is_strict: bool = False                          # consistency = "strict": a round for every read
-
-
-class HaLink:
-    """One link of `ha`, from either side. Frames go to the clustering while this is the newest link of its channel with its node."""
-
-    def __init__(self, clustering: "Clustering", channel: Channel) -> None:
-        self._clustering, self.channel = clustering, channel
-        self.streams = Streams(self, bounds=BOUNDS, opened=self._opened)
-        self.peer: Peer
-        self._early: list[Message] | None = []           # what came before the clustering knew of this link
-
-    def bind(self, link: Link) -> None:
-        self.streams.bind(link)
-        self.peer = Peer(link.peer.node, link.peer.incarnation)
-
-    def begin(self) -> None:
-        """The clustering knows of it."""
-        early, self._early = self._early, None
-        for message in early or ():
-            self._clustering.received(self, message)
-
-    def send(self, message: Message) -> None:
-        self.streams.send(*encode(message))
-
-    def close(self, why: str) -> None:
-        self.streams.link.close(why)
-
-    def received(self, kind: int, body: bytes) -> None:
-        try:
-            message = decode(kind, body)
-        except IntegrityError as error:
-            self.close(str(error))
-        else:
-            if self._early is not None:
-                self._early.append(message)
-            else:
-                self._clustering.received(self, message)
-
-    def _opened(self, incoming: Incoming) -> None:
-        try:
-            header = decode(Kind.FORWARD_STREAM, incoming.header)
-        except IntegrityError as error:
-            incoming.cancel(str(error))
-            return
-        assert isinstance(header, ForwardStream)
-        self._clustering.stream_begins(self, header, incoming)
-
-    def closed(self, why: str) -> None:
-        self._clustering.link_closed(self)
 
 
 class Clustering:
@@ -163,7 +116,13 @@ class Clustering:
         """Takes part no more; an active node gives the fence on first."""
         if self._machine is not None:
             self._step(saw.SealAsked())
-            await self._left.wait()
+            try:
+                async with asyncio.timeout(LEAVE_WITHIN_S):
+                    await self._left.wait()
+            except TimeoutError:                         # an append that nobody can settle now: a disk that is full, no majority
+                self._logger.warn("ha.leaves_unsettled")
+                await self._log.stop()
+                await self._left.wait()
             self._machine = None
         await self._stop_following()
         for task in (*self._tasks, *self._dials.values(), *([self._contending] if self._contending else [])):

@@ -53,6 +53,7 @@ T = TypeVar("T")
 INTRODUCING = frozenset({Kind.HEARTBEAT, Kind.VOTE, Kind.PRE_VOTE})
 """Messages that may be the first ones that a node gets of a member that it does not know yet: they say where to answer."""
 SPACE_EVERY_MS = 100
+SPACE_PLENTY = 16                                        # times the reserve: of a disk with less it is asked at each append
 ADDRESSES_MAX = 64                                       # kept of such members
 
 
@@ -230,9 +231,11 @@ class RaftLog:
         """Asks the system now and then: it costs as much as the rest of an append here, and what a tenth of a second brings is little."""
         now = self._boot_ms()
         if now >= self._space_due:
-            if self._disk.disk.free_bytes(self._disk.folder) < self._sizes.reserve:
+            free = self._disk.disk.free_bytes(self._disk.folder)
+            if free < self._sizes.reserve:
                 raise Full(f"no space left on the storage device: less than {self._sizes.reserve} bytes are free")
-            self._space_due = Millis(now + SPACE_EVERY_MS)
+            if free >= SPACE_PLENTY * self._sizes.reserve:
+                self._space_due = Millis(now + SPACE_EVERY_MS)
 
     async def _propose(self, driver: Driver, data: bytes, last: Index, fence: Fence) -> None:
         index = driver.propose(data, fence.term)

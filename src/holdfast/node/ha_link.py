@@ -1,0 +1,64 @@
+"""One link of `ha` with another node, from either side: messages of it as frames, and back."""
+from typing import Protocol
+
+from holdfast.cluster import Incoming, Link, Streams
+from holdfast.errors import IntegrityError
+from holdfast.ha.event import Channel
+from holdfast.ha.message import BOUNDS, ForwardStream, Kind, Message, Peer, decode, encode
+
+
+class Home(Protocol):
+    """Who is told of what comes over it."""
+
+    def received(self, link: "HaLink", message: Message) -> None: ...
+    def stream_begins(self, link: "HaLink", header: ForwardStream, incoming: Incoming) -> None: ...
+    def link_closed(self, link: "HaLink") -> None: ...
+
+
+class HaLink:
+    """Frames that cannot be read end it. What comes before `begin` waits for that."""
+
+    def __init__(self, home: Home, channel: Channel) -> None:
+        self._home, self.channel = home, channel
+        self.streams = Streams(self, bounds=BOUNDS, opened=self._opened)
+        self.peer: Peer
+        self._early: list[Message] | None = []           # what came before its home knew of this link
+
+    def bind(self, link: Link) -> None:
+        self.streams.bind(link)
+        self.peer = Peer(link.peer.node, link.peer.incarnation)
+
+    def begin(self) -> None:
+        """Its home knows of it."""
+        early, self._early = self._early, None
+        for message in early or ():
+            self._home.received(self, message)
+
+    def send(self, message: Message) -> None:
+        self.streams.send(*encode(message))
+
+    def close(self, why: str) -> None:
+        self.streams.link.close(why)
+
+    def received(self, kind: int, body: bytes) -> None:
+        try:
+            message = decode(kind, body)
+        except IntegrityError as error:
+            self.close(str(error))
+        else:
+            if self._early is not None:
+                self._early.append(message)
+            else:
+                self._home.received(self, message)
+
+    def _opened(self, incoming: Incoming) -> None:
+        try:
+            header = decode(Kind.FORWARD_STREAM, incoming.header)
+        except IntegrityError as error:
+            incoming.cancel(str(error))
+            return
+        assert isinstance(header, ForwardStream)
+        self._home.stream_begins(self, header, incoming)
+
+    def closed(self, why: str) -> None:
+        self._home.link_closed(self)
