@@ -52,8 +52,15 @@ class Proxy:
         self._loop.call_soon_threadsafe(self._passes.set)
 
     def reset(self) -> None:
-        """Every connection that there is ends at once, with a reset."""
-        self._loop.call_soon_threadsafe(self._reset)
+        """Every connection that there is has ended with a reset when this returns."""
+        done = threading.Event()
+
+        def reset() -> None:
+            self._reset()
+            done.set()
+
+        self._loop.call_soon_threadsafe(reset)
+        assert done.wait(10), "the proxy does not answer"
 
     def close(self) -> None:
         if self._thread.is_alive():
