@@ -5,6 +5,8 @@ import asyncio
 import contextlib
 import itertools
 import os
+import socket
+import struct
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -57,7 +59,7 @@ class Proxy:
 
         def reset() -> None:
             self._reset()
-            done.set()
+            self._loop.call_soon(done.set)               # the transports close in the loop's next turn
 
         self._loop.call_soon_threadsafe(reset)
         assert done.wait(10), "the proxy does not answer"
@@ -115,6 +117,8 @@ class Proxy:
     def _reset(self) -> None:
         for writer in list(self._writers):
             self._writers.discard(writer)
+            # Without lingering the kernel sends a reset; else it would send an end, and a reset only for what comes after it.
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             writer.transport.abort()
 
 
