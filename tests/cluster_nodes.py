@@ -208,8 +208,20 @@ class Cluster:
         for member in others:
             if not self.static:
                 member.unseal()
-        self.wait_whole(within_s=JOINS_WITHIN_S)
+        active = self.wait_whole(within_s=JOINS_WITHIN_S)
+        self._wait_votes(active)
         return self
+
+    def _wait_votes(self, active: Member) -> None:
+        """A node that has just joined only learns for a moment: without its vote, the death of another one may leave no majority."""
+        client = active.client(self.root_token)
+        deadline = time.monotonic() + JOINS_WITHIN_S
+        while True:
+            servers = client.get("sys/storage/raft/configuration").ok().data["config"]["servers"]
+            if len(servers) == len(self.members) and all(server["voter"] for server in servers):
+                return
+            assert time.monotonic() < deadline, f"no vote for all within {JOINS_WITHIN_S} s: {servers}"
+            time.sleep(POLL_S)
 
     @property
     def running(self) -> list[Member]:
