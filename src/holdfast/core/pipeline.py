@@ -37,6 +37,8 @@ def execute(engines: Access, request: Request, attempt: Attempt) -> Outcome:
                 token = tokens.admit(txn, grant.hit.op, token, request, attempt)   # expiry; spends a use, also of what is refused below
         if not grant.permitted:
             acl.permit(txn, grant.rules, grant.hit, grant.prefix, request)   # parameter rules, with query and body
+        if grant.hit.op.writes:
+            txn.need(Place.ACTIVE, Why.WRITE)                            # as the handler would say, after much that is lost then
         if grant.standing.devices:
             creates = access.creates(txn, grant, request)
         ctx = Context(request, grant.hit.mount, token, attempt.now_ms, attempt)

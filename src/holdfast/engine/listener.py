@@ -2,7 +2,7 @@
 import msgspec
 
 
-class Listener(msgspec.Struct, frozen=True, kw_only=True):
+class Listener(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the listener's stanza says about answers: where a request came in decides what it may see."""
 
     redact_addresses: bool = False

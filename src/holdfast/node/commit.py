@@ -87,7 +87,7 @@ class Committer:
         self._clock, self._time, self._devices, self._facts, self._pool = clock, time, devices, facts, pool
         self._perform, self._keys_changed, self._draw_seed = perform, keys_changed, draw_seed
         self._applied, self._orphaned, self._confirmed = applied, orphaned, confirmed
-        self._batch = AuditBatch(devices)
+        self._batch, self._loop = AuditBatch(devices), asyncio.get_running_loop()
         self._opened = lane.opened
         self._answers: dict[int, asyncio.Future[Served]] = {}            # by id of the work, which the lane holds on to
         self._tasks: set[asyncio.Task[None]] = set()
@@ -107,7 +107,7 @@ class Committer:
 
     def submit(self, task: Task, memo: Memo = NOTHING_YET, origin: Origin | None = None) -> "asyncio.Future[Served]":
         """Runs a request, or work of the node's own, to its end, whether anybody waits for it or not."""
-        answer: asyncio.Future[Served] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Served] = self._loop.create_future()
         self._run(Work(task=task, rng=Rng(self._draw_seed), memo=memo, origin=origin), answer)
         return answer
 

@@ -45,14 +45,14 @@ class Worker:
     """`send` is the channel to main."""
 
     def __init__(self, attempts: Attempts, devices: Devices, metrics: RequestMetrics, send: Callable[[FromWorker], None]) -> None:
-        self._send = send
+        self._send, self._loop = send, asyncio.get_running_loop()
         self._numbers = 0
         self._waiting: dict[int, asyncio.Future[Served]] = {}
         self._streams: dict[int, Streaming] = {}
         self.serve = Serving(attempts, devices, metrics, self._submit, self._refuse).serve
 
     def _submit(self, request: Request, to: Place, why: Why, memo: Memo) -> "asyncio.Future[Served]":
-        answer: asyncio.Future[Served] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Served] = self._loop.create_future()
         if len(self._waiting) >= FORWARDS_MAX:
             answer.set_result(envelope.failed(UnavailableError(f"{FORWARDS_MAX} requests of this worker wait already")))
             return answer

@@ -100,7 +100,7 @@ KV_V1 = Engine(type="kv", version="1", routes=(
           "revoked then.", {
               Method.GET: on(AtPath, read),
               Method.LIST: on(AtPath, list_keys),
-              Method.POST: on(Write, write, exists=exists, whole_body="data"),
-              Method.DELETE: on(AtPath, delete),
+              Method.POST: on(Write, write, exists=exists, whole_body="data", writes=True),
+              Method.DELETE: on(AtPath, delete, writes=True),
           }),
 ))

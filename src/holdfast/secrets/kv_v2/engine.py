@@ -31,21 +31,21 @@ KV_V2 = Engine(type="kv", version="2", jobs={store.DISCARD: store.discard_some},
     Route("data/*path", "The versions of a secret. A write adds one, a read shows the latest or the one asked for, deleting hides the "
           "latest and can be undone.", {
               Method.GET: on(data.Read, data.read),
-              Method.POST: on(data.Write, data.write, exists=data.exists),
-              Method.PATCH: on(data.Write, data.patch, exists=data.exists),
-              Method.DELETE: on(data.AtPath, data.delete_latest),
+              Method.POST: on(data.Write, data.write, exists=data.exists, writes=True),
+              Method.PATCH: on(data.Write, data.patch, exists=data.exists, writes=True),
+              Method.DELETE: on(data.AtPath, data.delete_latest, writes=True),
           }),
     Route("subkeys/*path", "The names in a secret, at all levels, with null for their values.", {
         Method.GET: on(data.ReadSubkeys, data.read_subkeys),
     }),
     Route("delete/*path", "Hides versions of a secret until they are undeleted.", {
-        Method.POST: on(lifecycle.Versions, lifecycle.delete),
+        Method.POST: on(lifecycle.Versions, lifecycle.delete, writes=True),
     }),
     Route("undelete/*path", "Brings hidden versions of a secret back.", {
-        Method.POST: on(lifecycle.Versions, lifecycle.undelete),
+        Method.POST: on(lifecycle.Versions, lifecycle.undelete, writes=True),
     }),
     Route("destroy/*path", "Removes the values of versions for good; that they existed stays known.", {
-        Method.POST: on(lifecycle.Versions, lifecycle.destroy),
+        Method.POST: on(lifecycle.Versions, lifecycle.destroy, writes=True),
     }),
     Route("metadata", "All secrets and folders at the top of the mount.", {
         Method.LIST: on(metadata.ListFolder, metadata.list_keys),
@@ -54,9 +54,9 @@ KV_V2 = Engine(type="kv", version="2", jobs={store.DISCARD: store.discard_some},
           "removes the secret with all its versions.", {
               Method.GET: on(metadata.AtPath, metadata.read),
               Method.LIST: on(metadata.ListFolder, metadata.list_keys),
-              Method.POST: on(metadata.Write, metadata.write, exists=metadata.exists),
-              Method.PATCH: on(metadata.Write, metadata.patch, exists=metadata.exists, nulls=True),
-              Method.DELETE: on(metadata.AtPath, metadata.delete),
+              Method.POST: on(metadata.Write, metadata.write, exists=metadata.exists, writes=True),
+              Method.PATCH: on(metadata.Write, metadata.patch, exists=metadata.exists, nulls=True, writes=True),
+              Method.DELETE: on(metadata.AtPath, metadata.delete, writes=True),
           }),
     Route("*path", "Every other path: refused, with a word on where secrets are.", {method: on(Elsewhere, refuse) for method in COMMANDS}),
 ))
