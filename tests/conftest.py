@@ -77,10 +77,10 @@ def node() -> Iterator[Node]:
 
 
 @pytest.fixture(scope="module")
-def shared_cluster() -> Iterator[Cluster]:
-    """Three nodes; `cluster` gives it to each test of a module as a whole."""
+def shared_cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """Three nodes; `cluster` gives it to each test of a module as a whole. A module's CLUSTER are options of them, such as CALM."""
     folder = Path(tempfile.mkdtemp(prefix="hf-"))
-    found = Cluster(folder)
+    found = Cluster(folder, **getattr(request.module, "CLUSTER", {}))
     try:
         yield found.begin()
     finally:

@@ -25,9 +25,12 @@ SOURCES = Path(holdfast.__file__).parents[1]
 REPOSITORY = Path(__file__).parents[1]
 HOOKS = Path(__file__).parent / "hooks"
 CONTRACT_ENGINES = "tests.contract.engine:CONTRACT,tests.contract.engine:CONTRACT_AUTH"
-STARTS_WITHIN_S = 30.0
-ENDS_WITHIN_S = 20.0
+STARTS_WITHIN_S = 60.0
+ENDS_WITHIN_S = 60.0
+WORKERS_END_WITHIN_S = 20.0
+CONNECTS_WITHIN_S = 15.0
 PORTS = (10_000, 32_000)                              # below those of outgoing connections
+BLOCK = 200                                           # of them, for one process of tests
 STATIC_KEY = base64.b64encode(bytes(range(32))).decode()
 STATIC = f"""
 seal "static" {{
@@ -199,7 +202,7 @@ class Node:
 
     def connect(self) -> ssl.SSLSocket:
         """A TLS connection; which worker has it, the kernel chooses."""
-        sock = socket.create_connection((self.host, self.port), timeout=5)
+        sock = socket.create_connection((self.host, self.port), timeout=CONNECTS_WITHIN_S)
         if self._preface:
             sock.sendall(self._preface)
         wrapped = self.tls.wrap_socket(sock, server_hostname="localhost", do_handshake_on_connect=False)
@@ -217,7 +220,7 @@ class Node:
     def connect_unix(self) -> socket.socket:
         sock = socket.socket(socket.AF_UNIX)
         try:
-            sock.settimeout(5)
+            sock.settimeout(CONNECTS_WITHIN_S)
             sock.connect(str(self.unix))
         except BaseException:
             sock.close()
@@ -268,7 +271,8 @@ class Node:
 
     def _assert_no_process(self, main: int, workers: list[int]) -> None:
         try:
-            wait_until(lambda: not workers_of(main) and all(has_ended(pid) for pid in workers), "the workers have ended", within_s=2.0)
+            wait_until(lambda: not workers_of(main) and all(has_ended(pid) for pid in workers), "the workers have ended",
+                       WORKERS_END_WITHIN_S)
         except AssertionError:
             for pid in workers_of(main):
                 os.kill(pid, signal.SIGKILL)
@@ -299,19 +303,51 @@ class Node:
         if (value := self.root_token if token is None else token):
             given["VAULT_TOKEN"] = value
         return subprocess.run([sys.executable, "-m", "holdfast.cli", *words], env=given, input=stdin, capture_output=True, text=True,
-                              timeout=60, check=False)
+                              timeout=120, check=False)
+
+
+class Ports:
+    """Those that this process gives to its nodes, each once: from blocks that no other process of tests takes from at the same time.
+
+    Between its choice and its first use, and while its node is down, nobody listens on a port: another test must not take it then.
+    """
+
+    def __init__(self) -> None:
+        self._left: list[int] = []
+        self._claims: list[socket.socket] = []           # names of the kernel's, which end with this process however it ends
+
+    def take(self) -> int:
+        while True:
+            if not self._left:
+                self._left = list(self._claim())
+            port = self._left.pop()
+            with socket.socket() as sock:
+                try:
+                    sock.bind(("127.0.0.1", port))
+                except OSError:
+                    continue
+            return port
+
+    def _claim(self) -> range:
+        blocks = [range(first, first + BLOCK) for first in range(*PORTS, BLOCK)]
+        for block in random.sample(blocks, len(blocks)):
+            claim = socket.socket(socket.AF_UNIX)
+            try:
+                claim.bind(f"\0holdfast-tests-{block.start}")
+            except OSError:
+                claim.close()
+                continue
+            self._claims.append(claim)
+            return block
+        raise AssertionError("every block of ports is taken")
+
+
+_ports = Ports()
 
 
 def free_port() -> int:
     """One that nobody listens on, and that the kernel gives to nobody by itself: a node can be started on it again and again."""
-    while True:
-        port = random.randrange(*PORTS)
-        with socket.socket() as sock:
-            try:
-                sock.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        return port
+    return _ports.take()
 
 
 def mount(client: Client, path: str, type_: str = "kv", **body: object) -> Answer:

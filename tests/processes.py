@@ -7,9 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 POLL_S = 0.003
+WITHIN_S = 60.0                                      # a hundred times what anything takes on a quiet machine: only a failure waits so long
 
 
-def wait_until(holds: Callable[[], object], what: str, within_s: float = 10.0) -> None:
+def wait_until(holds: Callable[[], object], what: str, within_s: float = WITHIN_S) -> None:
     """Returns as soon as it holds; fails with `what` when it does not in time."""
     deadline = time.monotonic() + within_s
     while not holds():
