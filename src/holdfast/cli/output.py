@@ -204,11 +204,11 @@ def _output_detailed(ui: Ui, values: Sequence[Json], info: Object) -> None:
         ui.output(table(("Keys", *headers), lines))
 
 
-def print_field(ui: Ui, source: Secret | Object, field: str) -> int:
-    """One field, raw in the table format, else in the format asked for."""
+def print_field(ui: Ui, source: Secret | Object, field: str, *, kind: str = "secret") -> int:
+    """One field, raw in the table format, else in the format asked for. `kind`: what is said not to have it."""
     value = field_of(source, field) if isinstance(source, Secret) else source.get(field)
     if value is None:
-        raise Failure(f'Field "{field}" not present in secret', USAGE)
+        raise Failure(f'Field "{field}" not present in {kind}', USAGE)
     match ui.format:
         case "json":
             text = json_text.encode(value, "  ")

@@ -6,7 +6,7 @@ from holdfast.cli.command import Command, Session, options
 from holdfast.cli.errors import USAGE, ApiError, ExchangeError, Failure
 from holdfast.cli.json_text import Json, Record, parse, plain
 from holdfast.cli.layout import table
-from holdfast.cli.output import Ui, output_data
+from holdfast.cli.output import Ui, output_data, print_field
 from holdfast.cli.secret import Object, mapping, number, strings, text
 from holdfast.cli.transport import HttpResponse
 
@@ -137,7 +137,11 @@ def _status(session: Session) -> int:
         raise Failure(failure.message, USAGE) from failure
     except ExchangeError as error:
         raise Failure(f"Error checking seal status: {error}", USAGE) from error
-    code = print_status(session.ui, client, seal)
+    field = session.flags.string("field")
+    if field:
+        code = print_field(session.ui, _to_json(seal, _leader(client)), field, kind="seal status")
+    else:
+        code = print_status(session.ui, client, seal)
     return SEALED if seal.get("sealed") is True else code
 
 
@@ -148,7 +152,7 @@ COMMANDS = (
         usage="[options]",
         text="Prints whether the node is sealed and what it is in its cluster; works on a sealed node and without a token. "
         "The exit code is 0 when unsealed, 2 when sealed, 1 for an error.",
-        options=options(),
+        options=options(field=True),
         run=_status,
     ),
 )

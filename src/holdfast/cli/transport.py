@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import http.client
 import socket
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from io import SEEK_END
 from typing import TYPE_CHECKING, BinaryIO, Protocol
@@ -170,8 +170,8 @@ def tls_context(tls: TlsSettings) -> ssl.SSLContext:
     """Raises Failure when a file cannot be used."""
     import ssl
 
-    try:
-        own = bool(tls.ca_cert or tls.ca_cert_pem or tls.ca_path)
+    own = bool(tls.ca_cert or tls.ca_cert_pem or tls.ca_path)
+    with _names_what_fails(tls.ca_cert or ("VAULT_CACERT_BYTES" if tls.ca_cert_pem else tls.ca_path)):
         context = ssl.create_default_context(
             cafile=tls.ca_cert or None,
             # A single file takes precedence over the folder, as the flags' help says.
@@ -180,10 +180,9 @@ def tls_context(tls: TlsSettings) -> ssl.SSLContext:
         )
         if own and tls.ca_path and not (tls.ca_cert or tls.ca_cert_pem):
             _load_folder(context, tls.ca_path)
-        if tls.client_cert:
+    if tls.client_cert:
+        with _names_what_fails(f"{tls.client_cert}, {tls.client_key}"):
             context.load_cert_chain(tls.client_cert, tls.client_key)
-    except (OSError, ValueError) as error:
-        raise Failure(f"failed to setup TLS config: {error}", API) from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     # Newer Pythons refuse authorities without a key identifier, which Go's clients accept.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
@@ -191,6 +190,16 @@ def tls_context(tls: TlsSettings) -> ssl.SSLContext:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
+
+
+@contextmanager
+def _names_what_fails(source: str) -> Iterator[None]:
+    """OpenSSL's errors do not say which file they are about."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, FileNotFoundError | PermissionError) else error
+        raise Failure(f"failed to setup TLS config: {source}: {reason}", API) from error
 
 
 def _load_folder(context: ssl.SSLContext, folder: str) -> None:

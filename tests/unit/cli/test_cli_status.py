@@ -153,6 +153,17 @@ def test_as_json(cli: CommandLine) -> None:
     assert list(msgspec.json.decode(cli("status -format=json").out))[10:] == ["recovery_seal", "storage_type", "ha_enabled", "active_time"]
 
 
+def test_a_field(cli: CommandLine) -> None:
+    answer(cli, SEAL, LEADER)
+    assert (cli("status -field=version").out, cli("status -field=t").out) == ("1.17.0+holdfast.0.1.0", "3")
+    assert cli("status -field=ha_enabled -format=json").out == "true"
+    answer(cli, {**SEAL, "sealed": True}, {"ha_enabled": True})
+    sealed = cli("status -field=sealed")
+    assert (sealed.code, sealed.out) == (2, "true")
+    missing = cli("status -field=colour")
+    assert (missing.code, missing.out, missing.err) == (1, "", 'Field "colour" not present in seal status\n')
+
+
 def test_no_token_and_no_namespace_are_needed(cli: CommandLine) -> None:
     answer(cli, SEAL, NO_HA)
     del cli.env["VAULT_TOKEN"]

@@ -158,10 +158,14 @@ def test_a_certificate_that_does_not_hold(tls: Place) -> None:
 
 def test_files_that_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "junk.pem").write_text("junk")
-    for tls in (TlsSettings(ca_cert="/no/such"), TlsSettings(ca_path=str(tmp_path)), TlsSettings(client_cert="/a", client_key="/b")):
+    for tls, source in (
+        (TlsSettings(ca_cert="/no/such"), "/no/such: No such file or directory"),
+        (TlsSettings(ca_path=str(tmp_path)), str(tmp_path / "junk.pem")),
+        (TlsSettings(client_cert="/a", client_key="/b"), "/a, /b: No such file or directory"),
+    ):
         with pytest.raises(Failure, match="failed to setup TLS config") as caught:
             ask(Settings(address="https://127.0.0.1:1", tls=tls))
-        assert caught.value.code == 2
+        assert (caught.value.code, source in str(caught.value)) == (2, True)
 
 
 def test_tls_to_a_server_without(plain: Place) -> None:
