@@ -114,9 +114,10 @@ class Lane:
             raise InvariantError(f"nothing is above the lane: {outcome.why}")
         return outcome
 
-    def accept(self, work: Work, outcome: Carried) -> None:
+    def accept(self, work: Work, outcome: Carried) -> Index:
         """Numbers the outcome of the last run, whose entry the audit devices have now; or takes the refusal that stands in for it.
-        It comes out of `release`. Before the next run, and before the reader of the last one is closed."""
+        It comes out of `release` once the watermark is at the index that this gives. Before the next run, and before the reader of the
+        last one is closed."""
         txn = self._txn
         changes = {} if isinstance(outcome, Answer) else outcome.changes
         if isinstance(outcome, Commit) and isinstance(work.task, Request):
@@ -127,6 +128,7 @@ class Lane:
                 changes = changes | self._once.record(work.origin, outcome.reply, self._nonce)
         index = self._number(changes) if changes else txn.run.reader.index
         self._waiting.append((index, Ready(work, outcome)))
+        return index
 
     @property
     def has_group(self) -> bool:

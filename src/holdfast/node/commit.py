@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from holdfast.core import envelope
 from holdfast.core.audit_device import Device
 from holdfast.core.cluster_time import ClusterTime
-from holdfast.core.lane import Carried, Internal, Lane, Ready, Task, Work
+from holdfast.core.lane import Carried, Lane, Ready, Task, Work
 from holdfast.core.outcome import Answer, AuditEntry, Commit, Do, Heavy, Outside
 from holdfast.crypto import Opened
 from holdfast.engine import NOTHING_YET, Effect, Memo, NodeFacts, Origin, Reply, Rng
@@ -31,7 +31,7 @@ from holdfast.node.audit_batch import AuditBatch, Settle
 from holdfast.node.clock import Clock
 from holdfast.node.outside import OutsideCalls
 from holdfast.node.serving import Served
-from holdfast.replica import Reads
+from holdfast.replica import Reader, Reads
 from holdfast.replica.lmdb import State
 from holdfast.storage import Fence, FenceLost, Log, Uncertain, Unsettled, WriteBatch
 
@@ -89,6 +89,7 @@ class Committer:
         self._applied, self._orphaned, self._confirmed = applied, orphaned, confirmed
         self._batch, self._loop = AuditBatch(devices), asyncio.get_running_loop()
         self._opened = lane.opened
+        self._reader: Reader | None = None           # of this turn of the loop
         self._answers: dict[int, asyncio.Future[Served]] = {}            # by id of the work, which the lane holds on to
         self._tasks: set[asyncio.Task[None]] = set()
         self._appending: asyncio.Task[None] | None = None
@@ -177,29 +178,43 @@ class Committer:
         if self._stopped:
             self._orphaned(work, answer, FenceLost("this node is not active any more"))
             return
-        if self._settling or self._resting or not (self._confirmed or may_read(self._words, self._clock.boot_ms())):
+        boot_ms = self._clock.boot_ms()
+        if self._settling or self._resting or not (self._confirmed or may_read(self._words, boot_ms)):
             self._held.append((work, answer))
             return
-        now_ms = self._time.now(wall_ms=self._clock.wall_ms(), boot_ms=self._clock.boot_ms())
+        now_ms = self._time.now(wall_ms=self._clock.wall_ms(), boot_ms=boot_ms)
         self._words.store(CLUSTER_TIME_OFFSET_MS, self._time.offset_ms)
-        reader = self._replica.open()
         try:
-            outcome = self._lane.run(work, reader, self._facts(), now_ms=now_ms)
+            outcome = self._lane.run(work, self._newest(), self._facts(), now_ms=now_ms)
             if isinstance(outcome, Heavy):
                 self._spawn(self._compute(work, outcome, answer))
                 return
             if outcome.audit and not isinstance(outcome, Answer) and not work.memo.audited:
                 outcome = self._audited(outcome)
-            self._lane.accept(work, outcome)
+            index = self._lane.accept(work, outcome)
         except Exception as error:  # noqa: BLE001 — whoever waits for the answer tells the loop, which stops on a defect
             _refuse(answer, error)
             return
-        finally:
-            reader.close()
         self._answers[id(work)] = answer
-        self._go_on()
-        if not isinstance(work.task, Internal) and (rotation := self._lane.rotation()) is not None:
-            self._spawn(self._alone(rotation))
+        if self._appending is None and self._lane.has_group:
+            # A task begins in the loop's next turn: all that came in one read goes out as one group.
+            self._appending = self._loop.create_task(self._append_all())
+            self._appending.add_done_callback(self._ended)
+        if index <= self._watermark:
+            self._release()
+
+    def _newest(self) -> Reader:
+        """The replica's newest state, opened once for all that runs in one turn of the loop."""
+        if self._reader is None:
+            self._reader = self._replica.open()
+            self._loop.call_soon(self._let_go)
+        return self._reader
+
+    def _let_go(self) -> None:
+        """At the end of the turn, or when there is a newer state: the overlay shows no more than that one lacks."""
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.close()
 
     def _audited(self, outcome: Commit | Outside | Do) -> Carried:
         """The outcome, once the devices have its request; else the refusal in its place, and nothing has happened."""
@@ -221,13 +236,6 @@ class Committer:
             return
         self._run(replace(work, memo=work.memo.having(heavy.key, result)), answer)
 
-    def _go_on(self) -> None:
-        if self._appending is None and self._lane.has_group:
-            # A task begins in the loop's next turn: all that came in one read goes out as one group.
-            self._appending = asyncio.get_running_loop().create_task(self._append_all())
-            self._appending.add_done_callback(self._ended)
-        self._release()
-
     async def _append_all(self) -> None:
         try:
             while group := self._lane.take_group():
@@ -246,12 +254,15 @@ class Committer:
             if not await self._settle(last, error):
                 return
         await self._apply(group)
+        self._let_go()
         self._lane.applied(last)
         self._durable = last
         if self._lane.opened is not self._opened:
             self._opened = self._lane.opened
             self._keys_changed(self._opened)             # before V says that what is under the new term may be read
         self._applied(last)
+        if (rotation := self._lane.rotation()) is not None:
+            self._spawn(self._alone(rotation))
 
     async def _apply(self, group: tuple[WriteBatch, ...]) -> None:
         """Into the replica. The group is durable, so where there is no room it is tried until there is: nothing is lost by waiting."""
