@@ -25,7 +25,7 @@ from holdfast.engine.context import Failed
 from holdfast.errors import AuditError, HandlerError, HoldfastError, InvariantError, UnavailableError
 from holdfast.ha.gate import CLUSTER_TIME_OFFSET_MS, WATERMARK, Words, may_read
 from holdfast.ids import Index
-from holdfast.node import attempts
+from holdfast.node import attempts, heavy
 from holdfast.node.attempts import Devices
 from holdfast.node.audit_batch import AuditBatch, Settle
 from holdfast.node.clock import Clock
@@ -228,13 +228,13 @@ class Committer:
         with contextlib.suppress(UnavailableError):      # it is still due after the next write
             await self.submit(task)
 
-    async def _compute(self, work: Work, heavy: Heavy, answer: "asyncio.Future[Served]") -> None:
+    async def _compute(self, work: Work, wanted: Heavy, answer: "asyncio.Future[Served]") -> None:
         try:
-            result = await self._pool(heavy.compute)
+            result = await heavy.compute(wanted.compute)
         except Exception as error:  # noqa: BLE001 — an engine's own function; whoever waits for the answer must not wait for ever
             self._answer(answer, envelope.failed(HandlerError(f"{type(error).__name__} in a heavy computation")), [])
             return
-        self._run(replace(work, memo=work.memo.having(heavy.key, result)), answer)
+        self._run(replace(work, memo=work.memo.having(wanted.key, result)), answer)
 
     async def _append_all(self) -> None:
         try:

@@ -15,6 +15,7 @@ from holdfast.ha.gate import GO, WATERMARK, Verdict
 from holdfast.http import Held
 from holdfast.ids import Index
 from holdfast.limits import WATERMARK_WAIT_MS
+from holdfast.node import heavy
 from holdfast.node.attempts import Attempts, Devices
 from holdfast.node.audit_batch import AuditBatch
 from holdfast.node.measuring import RequestMetrics
@@ -85,7 +86,7 @@ class Serving:
                         return self._audited(outcome)
                     return await forward(request, Place.ACTIVE, Why.NO_LEASE, memo)
                 case Heavy(key=key, compute=compute):
-                    memo = memo.having(key, await asyncio.to_thread(compute))
+                    memo = memo.having(key, await heavy.compute(compute))
                     rng.rewind()
                 case Forward(to=to, why=why):
                     return await forward(request, to, why, memo)
