@@ -46,9 +46,9 @@ class Active:
         self._is_ending = False
         self._readers: frozenset[NodeId] = frozenset()   # who had a lease when it began to end
         self._asked_rounds: dict[Peer, int] = {}         # since the round under way began; to the newest number
-        self._own_reads: list[int] = []
+        self._own_reads: list[tuple[int, Millis]] = []   # tickets, and since when they wait
         self._round = after_round
-        self._round_for: tuple[dict[Peer, int], list[int], Index] | None = None
+        self._round_for: tuple[dict[Peer, int], list[tuple[int, Millis]], Index] | None = None
 
     @property
     def last_round(self) -> int:
@@ -94,12 +94,12 @@ class Active:
                 self._asked_rounds[peer] = message.number
                 self._begin_round()
 
-    def read_asked(self, ticket: int) -> None:
-        """A read of this node's own that may begin only after a round."""
+    def read_asked(self, ticket: int, since: Millis) -> None:
+        """A read of this node's own that may begin only after a round, and has waited since then."""
         if len(self._own_reads) >= READ_ROUNDS_WAITING_MAX:
             self._emit(Refuse(ticket=ticket, why=TOO_MANY))
             return
-        self._own_reads.append(ticket)
+        self._own_reads.append((ticket, since))
         self._begin_round()
 
     def confirmed(self, number: int) -> None:
@@ -110,7 +110,7 @@ class Active:
         for peer, asked in sorted(peers.items()):
             self._emit(Send(node=peer.node, channel=Channel.PERFORMANCE, message=ReadIndex(
                 term=self.fence.term, incarnation=peer.incarnation, number=asked, index=index)))
-        for ticket in tickets:
+        for ticket, _ in tickets:
             self._emit(LetRead(ticket=ticket))
         self._begin_round()
 
@@ -139,8 +139,8 @@ class Active:
         for peer, grant in self.watermark.take_grants():
             self._emit(Send(node=peer.node, channel=Channel.PERFORMANCE, message=grant))
 
-    def waiting_reads(self) -> tuple[int, ...]:
-        """Tickets of this node's own reads that no round has been confirmed for."""
+    def waiting_reads(self) -> tuple[tuple[int, Millis], ...]:
+        """Tickets of this node's own reads that no round has been confirmed for, and since when they wait."""
         return (*(self._round_for[1] if self._round_for else ()), *self._own_reads)
 
     def _begin_round(self) -> None:

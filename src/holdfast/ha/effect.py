@@ -5,7 +5,7 @@ from typing import TypeAlias
 import msgspec
 
 from holdfast.crypto import Secret
-from holdfast.engine import Origin, Reply, Request
+from holdfast.engine import Origin, Reply, Request, Stream
 from holdfast.ha.event import Channel
 from holdfast.ha.message import ForwardStream, Message, Peer
 from holdfast.ids import Index, Millis, NodeId
@@ -111,10 +111,10 @@ class Run(_Effect, frozen=True, kw_only=True):
 
 
 class Answer(_Effect, frozen=True, kw_only=True):
-    """Who waits under this ticket gets this."""
+    """Who waits under this ticket gets this. None: nobody does any more; a stream is closed unread."""
 
-    ticket: int
-    reply: Reply
+    ticket: int | None
+    reply: Reply | Stream
 
 
 class AnswerStream(_Effect, frozen=True, kw_only=True):

@@ -5,7 +5,7 @@ from typing import TypeAlias
 import msgspec
 
 from holdfast.crypto import Secret
-from holdfast.engine import Reply, Request, WriteId
+from holdfast.engine import Reply, Request, Stream, WriteId
 from holdfast.ha.advertisement import Advertisement
 from holdfast.ha.message import Message, Peer
 from holdfast.ids import Index, Millis, NodeId, Term
@@ -135,10 +135,10 @@ class Cancelled(_Event, frozen=True, kw_only=True):
 
 
 class Ran(_Event, frozen=True, kw_only=True):
-    """After Run: the answer, which may leave. None: a stream, which the driver has sent, or given to who waits."""
+    """After Run: the answer, which may leave. None: a stream, which the driver sends to the node that asked."""
 
     id: WriteId
-    reply: Reply | None
+    reply: Reply | Stream | None
 
 
 class RanNot(_Event, frozen=True, kw_only=True):

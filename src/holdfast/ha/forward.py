@@ -102,8 +102,8 @@ class Outbox:
         for sequence in self._pending:
             self._held.setdefault(sequence, now)
 
-    def hold(self, id: WriteId, term: Term, now: Millis) -> None:
-        """It was not done in this term, and will not be."""
+    def hold(self, id: WriteId, term: Term | None, now: Millis) -> None:
+        """It was not done in this term, and will not be. None: in one that is over."""
         pending = self._pending.get(id.sequence) if self._is_own(id) else None
         if pending is not None:
             pending.not_in = term

@@ -166,7 +166,7 @@ class Machine:
         if state is PERFORMANCE_STANDBY or state is STANDBY:
             due = min(due, self._standby.next_tick())
         elif state is TAKING_OVER:
-            due = min(due, self._wait_until or NEVER)
+            due = min(due, self._wait_until or NEVER, self._standby.reads_due())
         if active is not None:
             due = min(due, active.watermark.next_tick())
             if state is DRAINING and not self._gave_up:
@@ -180,6 +180,8 @@ class Machine:
         self._requests.tick(now)
         if self._state in (STANDBY, PERFORMANCE_STANDBY):
             self._standby.tick(now)
+        elif self._state is TAKING_OVER:
+            self._standby.refuse_late_reads(now)
         if self._active is not None:
             self._active.watermark.tick(now)
         self._go_on(now)
@@ -224,7 +226,7 @@ class Machine:
                 self._audit_changed(broken, now)
             case ReadAsked(ticket=ticket):
                 if self._active is not None:
-                    self._active.read_asked(ticket)
+                    self._active.read_asked(ticket, now)
                 else:
                     self._standby.read_asked(ticket, now)
             case Confirmed(number=number):
@@ -300,6 +302,8 @@ class Machine:
     def _seal(self, now: Millis) -> None:
         self._standby.release()
         self._standby.leave(now)
+        for ticket, _ in self._standby.take_reads():
+            self._effects.append(Refuse(ticket=ticket, why=IS_SEALED))
         self._requests.refuse_all(IS_SEALED)
         self._is_sealing = False
         self._become(SEALED)
@@ -348,6 +352,8 @@ class Machine:
         self._effects += (SetWatermark(index=active.watermark.value), StartLane(fence=held.fence))
         self._show_hold(held.hold_until_boot_ms)
         self._become(ACTIVE)
+        for ticket, since in self._standby.take_reads():
+            active.read_asked(ticket, since)
         self._requests.run_held(held.fence.term)
 
     def _show_hold(self, until: Millis) -> None:
@@ -375,8 +381,8 @@ class Machine:
             if not self._gave_up:
                 self._effects += (SetLease(until_boot_ms=Millis(0)), StopLane(fence=active.fence))
                 self._stopping = active.fence
-            for ticket in active.waiting_reads():
-                self._standby.read_asked(ticket, now)
+            for ticket, since in active.waiting_reads():
+                self._standby.read_asked(ticket, since)
             self._standby.start_at(self._applied, active.watermark.value)
             self._last_round = active.last_round
             self._active = None
@@ -509,7 +515,7 @@ class Machine:
             case LeaseRecall():
                 standby.release()
             case ReadIndex():
-                standby.read_index(message, now)
+                standby.read_index(message)
             case _:
                 pass                                     # meant for the active node that this one was
 

@@ -7,7 +7,7 @@ that a successor finds their records.
 from collections.abc import Callable
 from typing import TypeAlias
 
-from holdfast.engine import WriteId
+from holdfast.engine import Reply, WriteId
 from holdfast.ha.effect import Answer, AnswerStream, Effect, Refuse, Run, Send
 from holdfast.ha.event import Channel, Ran, Submitted
 from holdfast.ha.forward import Outbox, Refusal
@@ -87,17 +87,17 @@ class Requests:
         self._inbox.done(event.id)
         if event.id.node == self._node:
             ticket = self._outbox.answered(event.id)
-            if ticket is not None and event.reply is not None:
+            if event.reply is not None:
                 self._emit(Answer(ticket=ticket, reply=event.reply))
-        elif event.reply is not None:
+        elif isinstance(event.reply, Reply):
             self._emit(Send(node=event.id.node, channel=Channel.FORWARDING, message=ForwardReply(id=event.id, reply=event.reply)))
 
     def ran_not(self, id: WriteId, term: Term | None, now: Millis) -> None:
-        """`term`: in which it was to run."""
+        """`term`: in which it was to run; None: in one that is over."""
         self._inbox.done(id)
         if id.node != self._node:
             self._refuse_to_run(id, "this node is not active any more", to=Peer(id.node, id.incarnation), hold=True)
-        elif term is not None:
+        else:
             self._outbox.hold(id, term, now)
 
     def forget(self, id: WriteId) -> None:

@@ -46,7 +46,7 @@ class Standby:
         self._may_read = True                            # False: no audit device works
         self._reads: deque[tuple[int, Millis]] = deque()         # tickets that wait for the next round
         self._asked_reads: deque[tuple[int, int, Millis]] = deque()      # … for the answer of the round of this number
-        self._confirmed_reads: deque[tuple[Index, int]] = deque()        # … for this index to be applied
+        self._confirmed_reads: deque[tuple[Index, int, Millis]] = deque()        # … for this index to be applied
         self._round = 0
 
     @property
@@ -171,22 +171,30 @@ class Standby:
         """What the replica has, and what is known of V."""
         self._applied, self._watermark = applied, watermark
 
-    def read_asked(self, ticket: int, now: Millis) -> None:
-        """A read that may begin only after a round."""
+    def read_asked(self, ticket: int, since: Millis) -> None:
+        """A read that may begin only after a round, and has waited since then."""
         if len(self._reads) + len(self._asked_reads) + len(self._confirmed_reads) >= READ_ROUNDS_WAITING_MAX:
             self._emit(Refuse(ticket=ticket, why=TOO_MANY))
             return
-        self._reads.append((ticket, now))
-        self._ask_round(now)
+        self._reads.append((ticket, since))
+        self._ask_round()
 
-    def read_index(self, answer: ReadIndex, now: Millis) -> None:
+    def take_reads(self) -> tuple[tuple[int, Millis], ...]:
+        """Those that wait, and since when: whoever takes them answers for them. A round that was under way for them is void."""
+        taken = (*((ticket, since) for _, ticket, since in (*self._confirmed_reads, *self._asked_reads)), *self._reads)
+        for waiting in (self._confirmed_reads, self._asked_reads, self._reads):
+            waiting.clear()
+        return taken
+
+    def read_index(self, answer: ReadIndex) -> None:
         if answer.incarnation != self._settings.incarnation:
             return
         self.pass_to(answer.index)                       # it was V when the round began
         while self._asked_reads and self._asked_reads[0][0] <= answer.number:
-            self._confirmed_reads.append((answer.index, self._asked_reads.popleft()[1]))
+            _, ticket, since = self._asked_reads.popleft()
+            self._confirmed_reads.append((answer.index, ticket, since))
         self._let_read()
-        self._ask_round(now)
+        self._ask_round()
 
     def tick(self, now: Millis) -> None:
         if self._dial_at is not None and now >= self._dial_at:
@@ -200,7 +208,7 @@ class Standby:
         ask = self._lease.ask(now, self._applied)
         if ask is not None:
             self._tell(Channel.PERFORMANCE, ask)
-        self._refuse_late_reads(now)
+        self.refuse_late_reads(now)
 
     def forward_held(self) -> None:
         """What waits goes to the active node, if it can be reached."""
@@ -216,11 +224,12 @@ class Standby:
             due = min(due, self._open_at)
         if self._candidate_at is not None and self._is_connected:
             due = min(due, self._candidate_at)
-        if self._reads:
-            due = min(due, Millis(self._reads[0][1] + FORWARD_HOLD_MAX_MS))
-        if self._asked_reads:
-            due = min(due, Millis(self._asked_reads[0][2] + FORWARD_HOLD_MAX_MS))
-        return due
+        return min(due, self.reads_due())
+
+    def reads_due(self) -> Millis:
+        """When one will have waited for too long."""
+        oldest = (waiting[0][-1] for waiting in (self._reads, self._asked_reads, self._confirmed_reads) if waiting)
+        return min((Millis(since + FORWARD_HOLD_MAX_MS) for since in oldest), default=NEVER)
 
     def _known(self) -> Advertisement:
         assert self._active is not None, "there is a connection, so there is an active node"
@@ -256,7 +265,7 @@ class Standby:
                 self._emit(SetWatermark(index=EVERYTHING))
                 self._emit(SetLease(until_boot_ms=FOREVER_BOOT_MS))
             case Consistency.STRICT:
-                self._ask_round(now)
+                self._ask_round()
 
     def _drop_forwarding(self, now: Millis) -> None:
         self._is_connected = False
@@ -269,7 +278,7 @@ class Standby:
             _, ticket, since = self._asked_reads.pop()
             self._reads.appendleft((ticket, since))
 
-    def _ask_round(self, now: Millis) -> None:
+    def _ask_round(self) -> None:
         """One at a time: what comes meanwhile shares the next."""
         if not self._reads or self._asked_reads or not self._is_performance:
             return
@@ -282,8 +291,7 @@ class Standby:
         while self._confirmed_reads and self._confirmed_reads[0][0] <= self._applied:
             self._emit(LetRead(ticket=self._confirmed_reads.popleft()[1]))
 
-    def _refuse_late_reads(self, now: Millis) -> None:
-        while self._reads and now - self._reads[0][1] >= FORWARD_HOLD_MAX_MS:
-            self._emit(Refuse(ticket=self._reads.popleft()[0], why=NO_ACTIVE))
-        while self._asked_reads and now - self._asked_reads[0][2] >= FORWARD_HOLD_MAX_MS:
-            self._emit(Refuse(ticket=self._asked_reads.popleft()[1], why=NO_ACTIVE))
+    def refuse_late_reads(self, now: Millis) -> None:
+        for waiting in (self._reads, self._asked_reads, self._confirmed_reads):
+            while waiting and now - waiting[0][-1] >= FORWARD_HOLD_MAX_MS:
+                self._emit(Refuse(ticket=waiting.popleft()[-2], why=NO_ACTIVE))

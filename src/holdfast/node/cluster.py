@@ -7,7 +7,7 @@ has taken the place of is not heard any more.
 import asyncio
 import uuid
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from functools import partial
 from typing import assert_never
 
@@ -613,7 +613,7 @@ class Clustering:
             served = self._main.failed(error)
         if self._main.facts.shows_node_id:
             served = replace(served, headers=(*served.headers, (RAFT_NODE_ID, self.settings.node)))
-        if isinstance(served, Stream):
+        if isinstance(served, Stream) and id.node != self.settings.node:
             self._spawn(self._send_stream(id, served))
             self._step(saw.Ran(id=id, reply=None))
         else:
@@ -622,6 +622,7 @@ class Clustering:
     async def _send_stream(self, id: WriteId, stream: Stream) -> None:
         link = self._ha_links.get((id.node, Channel.FORWARDING))
         if link is None:
+            await _close(stream)
             return
         header = ForwardStream(id=id, status=stream.status, content_type=stream.content_type, headers=stream.headers)
         kind, body = encode(header)
@@ -630,10 +631,12 @@ class Clustering:
         except LinkError as error:
             self._logger.warn("ha.stream_broken", node=id.node, why=error.why)
 
-    def _answer(self, ticket: int, reply: Reply) -> None:
-        waiting = self._tickets.pop(ticket, None)
+    def _answer(self, ticket: int | None, reply: Served) -> None:
+        waiting = self._tickets.pop(ticket, None) if ticket is not None else None
         if waiting is not None and not waiting.done():
             waiting.set_result(reply)
+        elif isinstance(reply, Stream):
+            self._spawn(_close(reply))
 
     def _answer_stream(self, ticket: int | None, header: ForwardStream) -> None:
         incoming, self._incoming = self._incoming, None
@@ -659,6 +662,12 @@ class Clustering:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             task.get_loop().call_exception_handler({"message": "work of the cluster failed", "exception": error})
+
+
+async def _close(stream: Stream) -> None:
+    """Nobody waits for it."""
+    if isinstance(stream.chunks, AsyncGenerator):
+        await stream.chunks.aclose()
 
 
 async def _chunks(copy: StateCopy) -> AsyncIterator[bytes]:
