@@ -8,13 +8,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Protocol
 
 from holdfast.crypto import KEYRING, ROOT_KEY, AesGcmBarrier, Opened, UnknownKeyTerm, follow
-from holdfast.errors import UnavailableError
 from holdfast.ids import Index
+from holdfast.node.applying import apply
 from holdfast.node.attempts import Replica as Readable
 from holdfast.replica import Reader
 from holdfast.storage import Snapshot, WriteBatch
-
-APPLY_AGAIN_S = 0.5                                  # without room for the replica: somebody else fills the disk
 
 
 class Replica(Readable, Protocol):
@@ -55,41 +53,36 @@ class Follower:
     def __init__(self, log: Log, replica: Replica, keys: Keys | None, pool: Callable[[Callable[[], object]], Awaitable[object]],
                  applied: Callable[[Index], None]) -> None:
         self._log, self._replica, self._keys, self._pool, self._applied = log, replica, keys, pool, applied
-        self._stopping = False
-        self._waiting: asyncio.Future[Sequence[WriteBatch] | Snapshot] | None = None
+        self._stopping = self._is_waiting = False
+        self._task: asyncio.Task[object] | None = None
 
     async def run(self) -> None:
         """Until `stop`. Raises what following and installing raise."""
-        groups = self._log.follow_groups(self._replica.index)
+        groups, self._task = self._log.follow_groups(self._replica.index), asyncio.current_task()
         while not self._stopping:
-            self._waiting = asyncio.ensure_future(anext(groups))
-            await asyncio.wait({self._waiting})
-            if self._waiting.cancelled():
-                return
-            found = self._waiting.result()
+            self._is_waiting = True
+            try:
+                found = await anext(groups)
+            except asyncio.CancelledError:
+                if self._stopping:                       # by `stop`: nothing has been taken
+                    return
+                raise
+            finally:
+                self._is_waiting = False
             if isinstance(found, Snapshot):
                 await self._replica.install(found)
                 self._follow_keys()
             else:
-                await self._apply(found)
+                await apply(found, self._replica, self._pool)
+                if any(KEYRING in batch.changes for batch in found):
+                    self._follow_keys()
             self._applied(self._replica.index)
 
     def stop(self) -> None:
         """What has been taken is still applied; `run` ends after it."""
         self._stopping = True
-        if self._waiting is not None:
-            self._waiting.cancel()
-
-    async def _apply(self, group: Sequence[WriteBatch]) -> None:
-        while True:
-            try:
-                await self._pool(lambda: self._replica.apply(group))
-                break
-            except UnavailableError as error:
-                asyncio.get_running_loop().call_exception_handler({"message": "the replica cannot be written", "exception": error})
-                await asyncio.sleep(APPLY_AGAIN_S)
-        if any(KEYRING in batch.changes for batch in group):
-            self._follow_keys()
+        if self._is_waiting and self._task is not None:
+            self._task.cancel()
 
     def _follow_keys(self) -> None:
         if self._keys is None:
