@@ -45,8 +45,8 @@ PORT_BOUNDS = {**BOUNDS, **RAFT_BOUNDS}
 """Kinds that the cluster port is told of."""
 GIVE_WAY_EVERY_MS = 10_000                           # where all disks are full, the fence does not go round and round
 GIVING_WAY_MS = 1_000                                # what cannot be written in that time is for the successor
+LOOK_AGAIN_MS = 1_000                                # at least so often the machine is asked what is due, whatever it said
 LEAVE_WITHIN_S = 6.0                                 # for draining (DRAIN_MAX_MS), and what was under way to be settled
-HOLD_POLL_S = 0.01                                   # a hold is renewed every 50 ms; what is known of it is so old at most
 ALPN = {Channel.FORWARDING: Alpn.FORWARDING, Channel.PERFORMANCE: Alpn.PERFORMANCE_STANDBY}
 
 
@@ -89,6 +89,8 @@ class Clustering:
         self._next_ticket = 0
         self._incoming: Incoming | None = None           # the stream that is being told of
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_due = Millis(0)
+        self._is_timing = False                          # the timer is looked at in the loop's next turn
         self._stepping = False
         self._events: list[saw.Event] = []
         self._left: asyncio.Event = asyncio.Event()
@@ -129,6 +131,7 @@ class Clustering:
             task.cancel()
         if self._timer is not None:
             self._timer.cancel()
+            self._timer = None
         self._contending, self._seen = None, None
         await self._leave()
 
@@ -333,7 +336,7 @@ class Clustering:
                 self._perform_all()
         finally:
             self._stepping = False
-        self._set_timer()
+        self._set_timer_soon()
 
     def _tick(self) -> None:
         self._timer = None
@@ -349,7 +352,7 @@ class Clustering:
         if self._events:
             self._step(self._events.pop(0))
         else:
-            self._set_timer()
+            self._set_timer_soon()
 
     def _send_echo(self) -> None:
         if self._seen is None or (link := self._ha_links.get((self._seen.node, Channel.FORWARDING))) is None:
@@ -364,17 +367,33 @@ class Clustering:
             for effect in effects:
                 self._perform(effect)
 
+    def _set_timer_soon(self) -> None:
+        """Once in a turn of the loop, however many events it brings."""
+        if not self._is_timing:
+            self._is_timing = True
+            asyncio.get_running_loop().call_soon(self._set_timer)
+
     def _set_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._machine is not None:
-            next_tick = min(self._machine.next_tick_boot_ms(), self._standing.next_tick or NEVER)
-            in_s = (next_tick - self._clock.boot_ms()) / 1000
-            self._timer = asyncio.get_running_loop().call_later(max(0.0, min(in_s, 1.0)), self._tick)
+        self._is_timing = False
+        if self._machine is None:
+            return
+        due, now = min(self._machine.next_tick_boot_ms(), self._standing.next_tick or NEVER), self._clock.boot_ms()
+        if self._timer is None or due < self._timer_due:     # one that comes too early only looks again
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer_due = min(due, Millis(now + LOOK_AGAIN_MS))
+            self._timer = asyncio.get_running_loop().call_later(max(0, self._timer_due - now) / 1000, self._tick)
 
     def _perform(self, effect: do.Effect) -> None:
-        match effect:
+        match effect:                                    # the first three are of each request
+            case do.Send(node=node, channel=channel, message=message):
+                link = self._ha_links.get((node, channel))
+                if link is not None:
+                    link.send(message)
+            case do.Run():
+                self._run(effect)
+            case do.Answer(ticket=ticket, reply=reply):
+                self._answer(ticket, reply)
             case do.SetLease(until_boot_ms=until):
                 self._words.store(LEASE_UNTIL_BOOT_MS, until)
                 if until:
@@ -383,10 +402,6 @@ class Clustering:
                 self._main.pass_to(index)
             case do.SetClusterTime(offset_ms=offset_ms):
                 self._words.store(CLUSTER_TIME_OFFSET_MS, offset_ms)
-            case do.Send(node=node, channel=channel, message=message):
-                link = self._ha_links.get((node, channel))
-                if link is not None:
-                    link.send(message)
             case do.Dial():
                 self._dial(effect)
             case do.HangUp(node=node, channel=channel):
@@ -402,10 +417,6 @@ class Clustering:
                 self._stop_lane(fence)
             case do.GiveUp(fence=fence, to=to):
                 self._spawn(self._log.unlock(fence, to))
-            case do.Run():
-                self._run(effect)
-            case do.Answer(ticket=ticket, reply=reply):
-                self._answer(ticket, reply)
             case do.AnswerStream(ticket=ticket, header=header):
                 self._answer_stream(ticket, header)
             case do.Refuse(ticket=ticket, why=why):
@@ -443,17 +454,10 @@ class Clustering:
         fence = await self._log.lock()
         self._fence, self._held_until = fence, self._log.hold_until_boot_ms(fence)
         self._step(saw.FenceHeld(fence=fence, index=self._log.durable_index, hold_until_boot_ms=self._held_until))
-        losing = asyncio.ensure_future(self._log.lost(fence))
-        try:
-            while not losing.done():
-                await asyncio.wait({losing}, timeout=HOLD_POLL_S)
-                until = self._log.hold_until_boot_ms(fence)
-                if until > self._held_until:
-                    self._held_until = until
-                    self._step(saw.Held(term=fence.term, until_boot_ms=until, cluster_ms=self._main.cluster_now()))
-                    self._confirm(until)
-        finally:
-            losing.cancel()
+        while (until := await self._log.held(fence, self._held_until)) is not None:
+            self._held_until = until
+            self._step(saw.Held(term=fence.term, until_boot_ms=until, cluster_ms=self._main.cluster_now()))
+            self._confirm(until)
         self._confirming.clear()
         self._fence = None
         self._contending = None                          # the machine may ask for the next one in the same step
@@ -550,7 +554,7 @@ class Clustering:
         link.begin()
         if link.channel is Channel.FORWARDING and not self._main.is_active:
             self._standing.connected()
-            self._set_timer()
+            self._set_timer_soon()
 
     def link_closed(self, link: HaLink) -> None:
         key = link.peer.node, link.channel

@@ -63,7 +63,8 @@ class Standing:
 
     def echo(self) -> Echo | None:
         """To be sent, if it is time."""
-        return self._echoes.echo(self._about(), self._clock.boot_ms(), wall_ms=self._clock.wall_ms())
+        now, due = self._clock.boot_ms(), self._echoes.next_tick
+        return None if due is None or now < due else self._echoes.echo(self._about(), now, wall_ms=self._clock.wall_ms())
 
     @property
     def next_tick(self) -> Millis | None:

@@ -50,6 +50,7 @@ class Events(Protocol):
 
     def send(self, to: int, kind: int, data: bytes) -> None: ...
     def committed(self, ready: Ready) -> None: ...
+    def hold_renewed(self) -> None: ...
     def role_changed(self) -> None:
         """Who leads, in which term, or whether a snapshot is wanted."""
     def staged(self, index: int) -> tuple[Staged, Base]: ...
@@ -77,7 +78,6 @@ class Driver:
         self._trying: asyncio.Task[None] | None = None   # the long way
         self._idle: asyncio.Future[None] | None = None   # for whoever waits until nothing is written
         self._pumping = self._stopped = False
-        self._beats = 0
         self._patience = timing.patience(draw())         # ticks for which it waits though it might campaign
         self._silence = 0                                # ticks without a leader, since the gate opened
         self._suspects = self._hanging = self._wants_snapshot = False
@@ -197,9 +197,12 @@ class Driver:
             if self.role is not Role.LEADER:
                 self.hold.void()
                 self._patience = self._timing.patience(self._draw())
+            self._tick_in(self._timing.tick)             # a follower's is far ahead
             self._events.role_changed()
-        for context in ready.read_states:
-            self.hold.confirmed(context)
+        if ready.read_states:
+            for context in ready.read_states:
+                self.hold.confirmed(context)
+            self._events.hold_renewed()
         if ready.snapshot is not None:
             self.installing.add(ready.snapshot[0])
         if ready.committed:
@@ -323,17 +326,19 @@ class Driver:
     def _tick(self) -> None:
         if self._stopped:
             return
-        self._tick_timer = self._loop.call_later(self._timing.tick / 1000, self._tick)
+        timing, wait = self._timing, self._wait_for_gate()
         if self.role is Role.LEADER:
-            self._beats += 1
-            if self._beats * self._timing.tick >= self._timing.renew:
-                self._beats = 0
-                self.renew()
-        elif self.gate.is_shut(self._boot_ms()) or self._hanging:
-            return                                       # a follower counts from when its gate opens, so never campaigns before
+            self._tick_in(timing.renew)
+            self.renew()
+            for _ in range(timing.ticks_a_renewal):
+                self.node.tick()
+        elif wait or self._hanging:
+            self._tick_in(wait + timing.tick)            # a follower counts from when its gate opens, so never campaigns before
+            return
         else:
+            self._tick_in(timing.tick)
             self._silence += 1
-        self.node.tick()
+            self.node.tick()
         if self._silence >= self._timing.election_ticks + self._patience:
             self._silence = self._timing.election_ticks - VOTES_TICKS    # if nothing comes of it: again, after another draw
             self._patience = self._timing.patience(self._draw())
@@ -342,6 +347,10 @@ class Driver:
         if self.node.wants_snapshot is not self._wants_snapshot:
             self._wants_snapshot = not self._wants_snapshot
             self._events.role_changed()
+
+    def _tick_in(self, ms: int) -> None:
+        self._tick_timer.cancel()
+        self._tick_timer = self._loop.call_later(ms / 1000, self._tick)
 
     def _wait_for_gate(self) -> int:
         return max(0, self.gate.opens_at - self._boot_ms())

@@ -291,10 +291,13 @@ class RaftLog:
                     continue
             await self.change()
 
-    async def lost(self, fence: Fence) -> None:
-        """Returns when the fence is held no more."""
+    async def held(self, fence: Fence, after: Millis) -> Millis | None:
+        """Until when no other node can hold it, as soon as that is later than `after`; None: it is held no more."""
         while self._fence == fence:
+            if (until := self.hold_until_boot_ms(fence)) > after:
+                return until
             await self.change()
+        return None
 
     async def unlock(self, fence: Fence, to: NodeId | None) -> None:
         """Gives leadership to `to`, or to the voter that lacks least. Whoever relied on the hold has let go of it before."""
@@ -346,8 +349,7 @@ class RaftLog:
         if self.driver is None and index > self.durable_index:
             self._learn_commit(index)
         self._applied = max(self._applied, index)
-        if self._waiters and self._fence is None:
-            self._waiters.wake()
+        self._wake_next_holder()
 
     async def install(self, index: Index, generation: int, chunks: AsyncIterator[bytes]) -> None:
         """Puts a state in the place of everything, at every member: by the holder of the fence, who appends nothing meanwhile. Those who
@@ -418,10 +420,12 @@ class RaftLog:
             self.durable_index = form.last_index(ready.mark)
         if self._pending is not None:
             self._settle(driver, self._pending)
-        if self._fence is None and self._waiters:
-            self._waiters.wake()                    # the fence may be had now
+        self._wake_next_holder()
         self._compact(driver)
         self._following.news.wake()
+
+    def hold_renewed(self) -> None:
+        self._waiters.wake()
 
     def role_changed(self) -> None:
         driver = self.driver
@@ -542,6 +546,11 @@ class RaftLog:
             self._addresses[raft_id] = address
         if self.raft_id in self.members.now:
             self._transport.send(raft_id, address, transport.write(NotAMember(changed_at=self.members.changed_at)))
+
+    def _wake_next_holder(self) -> None:
+        """The fence may be had now."""
+        if self._fence is None and self.driver is not None and self.driver.role is Role.LEADER:
+            self._waiters.wake()
 
     def _learn_commit(self, index: Index) -> None:
         disk = self._disk

@@ -29,9 +29,16 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
     transfer: int = 1_000               # a successor that has not taken over by then will not
 
     def __post_init__(self) -> None:
+        if self.renew % self.tick:
+            raise InvariantError(f"a leader ticks when it renews its hold, which must be a number of ticks: {self}")
         is_safe = self.vote_gate >= self.hold + self.margin and self.lease <= self.hold
         if not is_safe or self.suspicion_min - self.vote_gate <= self.heartbeat or self.suspicion_max < self.suspicion_min:
             raise InvariantError(f"these times break the rules of the read leases: {self}")
+
+    @property
+    def ticks_a_renewal(self) -> int:
+        """A leader wakes once for both."""
+        return self.renew // self.tick
 
     @property
     def election_ticks(self) -> int:

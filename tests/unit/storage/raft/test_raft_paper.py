@@ -9,7 +9,7 @@ import pytest
 from tests.unit.storage.raft.cluster import Network, Node, boot_ms, end, grow, leader_of, play, until
 
 from holdfast.errors import BadRequest, UnavailableError
-from holdfast.ids import Index, NodeId
+from holdfast.ids import Index, Millis, NodeId
 from holdfast.storage import Fence, FenceLost, Uncertain
 from holdfast.storage.raft import Member, Timing
 from holdfast.testing.disk import FakeDisk
@@ -274,7 +274,7 @@ def test_6_a_leader_that_removes_itself_leads_no_more_and_says_so() -> None:
         with pytest.raises(BadRequest, match="is a member already"):
             await nodes[0].log.add(Member(id=NodeId("n2"), raft_id=77, address="x:1", voter=True), voter=True)
         await nodes[0].log.remove(nodes[0].name)
-        await nodes[0].log.lost(fence)
+        assert await nodes[0].log.held(fence, Millis(1 << 62)) is None
         assert nodes[0].log.is_removed
         leader, second = await first_fence(nodes[1:])
         await leader.write(second)
