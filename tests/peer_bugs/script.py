@@ -152,6 +152,13 @@ def _userpass() -> list[Step]:
         Step(404, "GET", "kv/data/none", token="ann"),
         Step(403, "POST", "kv/data/none", {"data": {}}, token="ann"),
         Step(200, "POST", "auth/token/renew-self", {}, token="ann"),
+        Step(200, "GET", "sys/locked-users"),
+        *[Step(400, "POST", "auth/userpass/login/bob", {"password": "one"}, token="nobody")] * 5,
+        Step(403, "POST", "auth/userpass/login/bob", {"password": "one"}, token="nobody"),
+        Step(200, "GET", "sys/auth/userpass", keep={"method": "data.accessor"}),
+        Step(200, "GET", "sys/locked-users?mount_accessor={method}"),
+        Step(204, "POST", "sys/locked-users/{method}/unlock/bob"),
+        Step(400, "POST", "auth/userpass/login/bob", {"password": "one"}, token="nobody"),
         Step(204, "DELETE", "auth/userpass/users/ann"),
         Step(400, "POST", "auth/userpass/login/ann", {"password": "two"}, token="nobody"),
     ]

@@ -15,7 +15,7 @@ from holdfast.core.secret_names import alias_name
 from holdfast.engine import Context, Place, Table, Txn
 from holdfast.errors import PermissionDenied
 from holdfast.ids import Millis
-from holdfast.limits import LOCKOUT_COUNTERS_MAX
+from holdfast.limits import LOCKOUT_COUNTERS_MAX, LOCKS_SHOWN_MAX
 
 LOCKABLE = frozenset(("userpass", "ldap", "approle"))
 """Types of auth methods whose logins are counted, as in Vault."""
@@ -91,6 +91,19 @@ def succeeded(txn: Txn, ctx: Context, name: str) -> None:
     """Forgets the failures, where they are known."""
     if txn.run.place is Place.ACTIVE:
         ctx.active(Failures).forget(name)
+
+
+def locked(txn: Txn, entry: MountEntry, now_ms: Millis) -> tuple[str, ...]:
+    """The aliases of this mount that are locked, in order; of more than LOCKS_SHOWN_MAX some."""
+    found = (LOCKS.get(txn, f"{entry.uuid}/{name}") for name in LOCKS.names(txn, f"{entry.uuid}/", limit=LOCKS_SHOWN_MAX))
+    return tuple(sorted(lock.alias for lock in found if lock is not None and lock.until_ms > now_ms))
+
+
+def unlock(txn: Txn, ctx: Context, entry: MountEntry, alias: str) -> None:
+    """An operator ends a lock, and what was counted towards the next one. What is not locked stays so."""
+    name = f"{entry.uuid}/{alias_name(txn, alias)}"
+    LOCKS.delete(txn, name)
+    ctx.active(Failures).forget(name)
 
 
 def end(txn: Txn, name: str, now_ms: Millis) -> None:

@@ -52,8 +52,9 @@ def test_what_does_not_fit_is_named(fields: dict[str, object], error: str) -> No
     assert error in str(raised.value)
 
 
-@pytest.mark.parametrize("fields", [{"token_num_uses": -1}, {"token_num_uses": 1 << 63}, {"token_num_uses": "x"}, {"token_policies": {"a": 1}},
-                                    {"token_ttl": [1]}, {"token_no_default_policy": "maybe"}, {"token_type": 5}])
+@pytest.mark.parametrize("fields", [
+    {"token_num_uses": -1}, {"token_num_uses": 1 << 63}, {"token_num_uses": "x"}, {"token_policies": {"a": 1}}, {"token_ttl": [1]},
+    {"token_no_default_policy": "maybe"}, {"token_type": 5}])
 def test_wrong_types_are_refused_at_the_edge(fields: dict[str, object]) -> None:
     with pytest.raises(msgspec.ValidationError):
         sent(**fields)
