@@ -95,5 +95,5 @@ def _context(target: Target) -> ssl.SSLContext:
 def _errors(body: bytes) -> str:
     try:
         return ", ".join(msgspec.json.decode(body, type=_Refusal).errors)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         return "with no reason given"

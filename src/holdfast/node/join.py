@@ -296,7 +296,7 @@ def _keep_without_vote(node: NodeId, without: bool, txn: Txn, attempt: Attempt) 
 def _decode(body: bytes, type_: type[T]) -> T:
     try:
         return msgspec.json.decode(body, type=type_)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise ApiError(f"an answer that is none of a cluster's: {error}") from error
 
 

@@ -15,6 +15,7 @@ import msgspec
 from holdfast.errors import IntegrityError
 from holdfast.ids import Index
 from holdfast.limits import SNAPSHOT_CHUNK_BYTES
+from holdfast.storage.batch import UNREADABLE
 from holdfast.storage.disk import Disk
 from holdfast.storage.log import StateCopy
 
@@ -51,7 +52,7 @@ def load(disk: Disk, folder: Path) -> Checkpoint | None:
             if _digest(body) != digest:
                 raise IntegrityError(f"{folder / NAME}: its digest does not match")
             found = _decode(body)
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             raise IntegrityError(f"{folder / NAME}: {error}") from error
         if found.format != FORMAT:
             raise IntegrityError(f"{folder / NAME} is of format {found.format}: this program knows {FORMAT}")

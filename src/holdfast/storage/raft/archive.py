@@ -20,6 +20,7 @@ import msgspec
 
 from holdfast.errors import BadRequest, IntegrityError
 from holdfast.limits import SNAPSHOT_MEMBER_MAX_BYTES, STREAM_CHUNK_BYTES
+from holdfast.storage.batch import UNREADABLE
 
 META, STATE, SUMS, SEALED = "meta.json", "state.bin", "SHA256SUMS", "SHA256SUMS.sealed"
 FORMAT = 1
@@ -123,7 +124,7 @@ def _check_sealed(unseal: Transform, sealed: bytes, sums: bytes) -> None:
 def _meta(text: bytes) -> Meta:
     try:
         meta = msgspec.json.decode(text, type=Meta)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise BadRequest(f"{META}: not of a snapshot of Holdfast: {error}") from error
     if meta.format != FORMAT:
         raise BadRequest(f"the snapshot is of format {meta.format}: this program knows {FORMAT}")

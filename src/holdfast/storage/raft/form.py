@@ -15,7 +15,7 @@ import msgspec
 from holdfast.errors import IntegrityError
 from holdfast.ids import Index, NodeId, Term
 from holdfast.storage import segment
-from holdfast.storage.batch import WriteBatch
+from holdfast.storage.batch import UNREADABLE, WriteBatch
 from holdfast.storage.segment import Record
 
 VERSION = 1
@@ -102,7 +102,7 @@ def read_install(data: bytes) -> Install:
     """Raises IntegrityError."""
     try:
         return _install(data[_ENTRY.size:])
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise IntegrityError(f"an entry of the raft log cannot be read: {error}") from error
 
 
@@ -134,7 +134,7 @@ def read_change(data: bytes) -> Change:
     """Raises IntegrityError."""
     try:
         return _change(data)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise IntegrityError(f"a change of members cannot be read: {error}") from error
 
 
@@ -146,7 +146,7 @@ def read_base(text: str) -> Base:
     """Raises IntegrityError."""
     try:
         return _base(text)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise IntegrityError(f"a checkpoint does not say where it stands in raft's log: {error}") from error
 
 

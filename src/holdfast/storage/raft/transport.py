@@ -9,6 +9,7 @@ from typing import Protocol
 import msgspec
 
 from holdfast.ids import Index
+from holdfast.storage.batch import UNREADABLE
 
 OURS = 0xFF
 _APPEND = b"\x08\x03"                               # how raft's message with entries begins: field 1, its kind, is 3
@@ -65,7 +66,7 @@ def read(data: bytes) -> NotAMember | FromMember | None:
     """None: it cannot be read."""
     try:
         return _ours(data[1:])
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return None
 
 
@@ -85,5 +86,5 @@ def read_header(data: bytes) -> StateHeader | None:
     """None: it cannot be read."""
     try:
         return _header(data)
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return None

@@ -1,10 +1,14 @@
 """The parts beside raft: times, the gate and the hold, who the members are, which record holds which entries, and what is written."""
+import zlib
+from functools import partial
+
 import pytest
 
 from holdfast.errors import IntegrityError, InvariantError
 from holdfast.ids import Index, Millis, NodeId
 from holdfast.storage import WriteBatch
-from holdfast.storage.raft import form
+from holdfast.storage.batch import decode
+from holdfast.storage.raft import form, transport
 from holdfast.storage.raft.extents import Extents
 from holdfast.storage.raft.form import Base, Change, HardState, Install, Member
 from holdfast.storage.raft.gate import Gate, Hold
@@ -140,6 +144,24 @@ def test_what_cannot_be_read_is_refused(read: object, data: bytes) -> None:
     except IntegrityError:
         return
     assert read in (form.last_index, form.read_group), found
+
+
+NESTED = b"\x91" * 100_000
+BAD_UTF_8 = b"\x83\xa5index\x01\xaageneration\x01\xa6digest\xa2\xff\xfe"
+
+
+@pytest.mark.parametrize("data", [NESTED, BAD_UTF_8, b"\x81\xa1x" + NESTED, b"\x81\xa2\xff\xfe\x01"])
+def test_what_the_decoder_refuses_in_its_own_way_is_refused_like_all_else(data: bytes) -> None:
+    head = form.write_install(Install(index=Index(1), generation=1, size=1, digest=""))[:13]
+    nested_base = '{"members":' + "[" * 100_000
+    for refuse in (partial(form.read_install, head + data), partial(form.read_change, data), partial(form.read_base, nested_base)):
+        with pytest.raises(IntegrityError):
+            refuse()
+    assert transport.read(bytes((transport.OURS,)) + data) is None
+    assert transport.read_header(data) is None
+    assert not transport.is_append(bytes((transport.OURS,)) + data)
+    with pytest.raises(IntegrityError):
+        decode(b"\x01" + zlib.crc32(data).to_bytes(4) + data)
 
 
 def test_where_terms_began_tells_the_term_of_any_entry_since() -> None:
