@@ -54,6 +54,7 @@ INTRODUCING = frozenset({Kind.HEARTBEAT, Kind.VOTE, Kind.PRE_VOTE})
 """Messages that may be the first ones that a node gets of a member that it does not know yet: they say where to answer."""
 SPACE_EVERY_MS = 100
 SPACE_PLENTY = 16                                        # times the reserve: of a disk with less it is asked at each append
+WRITTEN_AT_ONCE_BYTES = 1 << 20                          # of an entry: 2 ms, where the longest takes a hundred
 ADDRESSES_MAX = 64                                       # kept of such members
 
 
@@ -225,7 +226,13 @@ class RaftLog:
             if batch.index != number:
                 raise InvariantError(f"batch {batch.index} after batch {number - 1}")
         self._check_space()
-        await self._propose(driver, form.write_group(group), group[-1].index, fence)
+        if _is_long(group):
+            data = await self._in_maker(form.write_group, group)
+            if self.driver is not driver or fence != self._fence:
+                raise FenceLost(f"term {fence.term} has ended")
+        else:
+            data = form.write_group(group)
+        await self._propose(driver, data, group[-1].index, fence)
 
     def _check_space(self) -> None:
         """Asks the system now and then: it costs as much as the rest of an append here, and what a tenth of a second brings is little."""
@@ -596,6 +603,11 @@ class RaftLog:
 
     async def _in_maker(self, call: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._maker, call, *args)
+
+
+def _is_long(group: Sequence[WriteBatch]) -> bool:
+    """Would writing it down hold up heartbeats? What is longer than GROUP_MAX_BYTES is one batch."""
+    return sum(len(value) for value in group[-1].changes.values() if value is not None) > WRITTEN_AT_ONCE_BYTES
 
 
 def _nothing() -> None:
