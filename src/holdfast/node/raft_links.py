@@ -93,9 +93,13 @@ class RaftLinks:
         streams = Streams(_FromMember(self._log.receive), bounds=RAFT_BOUNDS, opened=self._snapshot)
         streams.bind(link)
         self._links = [*(known for known in self._links if known.peer.node != link.peer.node), link]
-        for member in self._log.status.members:
-            if member.id == link.peer.node:          # it is there, so it can be dialled: not only at the end of a wait
-                self._mesh.poke(member.address)
+        status = self._log.status
+        known = next((member for member in status.members if member.id == link.peer.node), None)
+        if known is not None:                        # it is there, so it can be dialled: not only at the end of a wait
+            self._mesh.poke(known.address)
+        elif status.is_leader:                       # others may lack the change that made it one, and have to hear it if it leads
+            self._logger.warn("raft.not_a_member", node=link.peer.node, remote=link.remote,
+                              why="it was removed from this cluster, or has not joined: raft tells it so as soon as it asks for votes")
         return streams
 
     def _snapshot(self, incoming: Incoming) -> None:

@@ -144,7 +144,7 @@ class Standing:
         self._main.publish(
             removed=status.is_removed, heartbeat=None if is_active else self._echoes.facts(offset_ms),
             standbys=self._roll.standbys(now, offset_ms) if is_active else (), autopilot=self._autopilot,
-            raft=RaftFacts(leader=status.leader, members=_members(status.members)))
+            raft=RaftFacts(leader=status.leader, members=_members(status.members), index=self._log.members.changed_at))
 
     def _about(self) -> About:
         facts = self._main.facts
