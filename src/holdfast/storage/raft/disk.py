@@ -29,7 +29,7 @@ from holdfast.storage.raft.terms import Terms
 from holdfast.storage.reading import Reading, Trimmed
 from holdfast.storage.segment import Record
 
-JOURNAL_FOLDER, LOCK_NAME, RESTORE_PREFIX = "log", "lock", "restore-"
+JOURNAL_FOLDER, LOCK_NAME, RESTORE_PREFIX, INCOMING_PREFIX = "log", "lock", "restore-", "incoming-"
 RAFT_ID_BYTES = 8
 
 Row = tuple[int, int, int, bytes]
@@ -76,6 +76,7 @@ class RaftDisk:
             self.terms = Terms(self.base.terms)          # of what is committed
             self._recover(draw)
             self._find_restored()
+            self._remove_incoming()
         except BaseException:
             self._lock.close()
             raise
@@ -249,7 +250,7 @@ class RaftDisk:
             made = Checkpoint(format=checkpoint.FORMAT, index=staged.index, generation=staged.generation, sequence=self.journal.sequence,
                               file=staged.file, size=staged.size, digest=staged.digest, note=form.write_base(base))
             checkpoint.adopt(self.disk, self.folder, made)
-            self.now = made, base
+            self._names(made, base)
             self.extents.reset(base.index)
             self.journal.trim(record)
             self._remove_restored()
@@ -278,11 +279,14 @@ class RaftDisk:
             self._begin_at(made, base)
             return True
 
-    def next_serial(self) -> int:
-        """For names that no two files of this process have."""
+    def incoming_path(self) -> Path:
+        """For a state that comes in: a name that no file has, or had in this process."""
         with self._adopting:
-            self._serial += 1
-            return self._serial
+            while True:
+                self._serial += 1
+                path = self.folder / f"{INCOMING_PREFIX}{self._serial}"
+                if not self.disk.exists(path):
+                    return path
 
     def close(self) -> None:
         self.journal.close()
@@ -303,8 +307,14 @@ class RaftDisk:
         where = self.journal.segment_of(record)
         return Index(record - 1), where[1].sequence if where else self.journal.sequence
 
+    def _names(self, made: Checkpoint, base: Base) -> None:
+        """The checkpoint is another one. The file of the one before it goes, if it came in: adopting leaves such files alone."""
+        before, self.now = self.checkpoint, (made, base)
+        if before is not None and before.file.startswith(INCOMING_PREFIX) and before.file != made.file:
+            self.disk.remove(self.folder / before.file)
+
     def _begin_at(self, made: Checkpoint, base: Base) -> None:
-        self.now = made, base
+        self._names(made, base)
         self.extents.trim(base.index)
         self.journal.trim(Index(base.record))
         self._remove_restored()
@@ -317,6 +327,13 @@ class RaftDisk:
                 if self.restored is None or self.restored.generation < found.generation:
                     self.restored = found
         self._remove_restored()
+
+    def _remove_incoming(self) -> None:
+        """What an earlier process did not take to its end, or replaced."""
+        named = self.checkpoint
+        for name in self.disk.names(self.folder):
+            if name.startswith(INCOMING_PREFIX) and (named is None or name != named.file):
+                self.disk.remove(self.folder / name)
 
     def _remove_restored(self) -> None:
         """Keeps the newest one, if it is newer than the checkpoint, and the checkpoint's own."""

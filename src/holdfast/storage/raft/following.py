@@ -3,7 +3,7 @@
 Invariants: (1) batches are given in order, each once, and none that is not committed; (2) where the log goes on from a state that came from
 elsewhere, that state is given first, and nothing that came before it afterwards.
 """
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import Protocol, TypeVar
 
 from holdfast.errors import IntegrityError
@@ -11,7 +11,6 @@ from holdfast.ids import Index
 from holdfast.limits import FOLLOW_BYTES
 from holdfast.storage import checkpoint
 from holdfast.storage.batch import WriteBatch
-from holdfast.storage.checkpoint import Checkpoint
 from holdfast.storage.log import Snapshot
 from holdfast.storage.raft import form
 from holdfast.storage.raft.disk import RaftDisk, Row
@@ -89,7 +88,14 @@ class Following:
                 if last.index == after and at >= 0:      # it has that state: each one installed has a higher index than all before it
                     at = base.index
                     continue
-                yield Snapshot(index=last.index, generation=last.generation, chunks=self._chunks(last))
+                chunks = checkpoint.chunks(self._disk.disk, self._disk.folder, last)
+                try:
+                    first = await self._in_pool(next, chunks, b"")
+                except FileNotFoundError:
+                    if self._disk.checkpoint is last:
+                        raise
+                    continue                             # a newer one has taken its place before its file was opened
+                yield Snapshot(index=last.index, generation=last.generation, chunks=self._chunks(first, chunks))
                 at, after = base.index, last.index
 
     async def locate(self, after: Index) -> int:
@@ -120,10 +126,11 @@ class Following:
             self._home.lacks_state()
             await self.news.wait(ASK_AGAIN_S)
 
-    async def _chunks(self, of: Checkpoint) -> AsyncIterator[bytes]:
-        chunks = checkpoint.chunks(self._disk.disk, self._disk.folder, of)
-        while chunk := await self._in_pool(next, chunks, b""):
+    async def _chunks(self, first: bytes, others: Iterator[bytes]) -> AsyncIterator[bytes]:
+        chunk = first
+        while chunk:
             yield chunk
+            chunk = await self._in_pool(next, others, b"")
 
 
 def _is_install(row: Row) -> bool:

@@ -1,12 +1,13 @@
 """States that come in a chunk at a time, on their way to become this node's checkpoint. Synchronous, bounded memory.
 
-Invariant: a state is only handed on once all of it is durable here and, where somebody said what it is, is that.
+Invariants: (1) a state is only handed on once all of it is durable here and, where somebody said what it is, is that; (2) its file is
+nobody else's: the checkpoint's may have such a name, since an earlier process, and a checkpoint that is made meanwhile leaves it alone.
 """
 import hashlib
 
 from holdfast.errors import IntegrityError
 from holdfast.ids import Index
-from holdfast.storage.checkpoint import COPY_PREFIX, DIGEST_BYTES
+from holdfast.storage.checkpoint import DIGEST_BYTES
 from holdfast.storage.raft.disk import RaftDisk, Staged
 
 
@@ -15,9 +16,7 @@ class Staging:
 
     def __init__(self, disk: RaftDisk) -> None:
         self._disk = disk.disk
-        self._path = disk.folder / f"{COPY_PREFIX}incoming-{disk.next_serial()}"
-        if self._disk.exists(self._path):
-            self._disk.remove(self._path)
+        self._path = disk.incoming_path()
         self._file = self._disk.open(self._path, create=True)
         self._digest, self._size = hashlib.blake2b(digest_size=DIGEST_BYTES), 0
 
