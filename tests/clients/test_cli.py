@@ -452,7 +452,7 @@ def test_the_curl_string_is_a_command_for_curl(shell: Shell) -> None:
     shell(Step("write $n-1/app user=ann"))
     line = shell(Step("read -output-curl-string $n-1/app"))
     done = subprocess.run(["sh", "-c", line.replace("holdfast print token", 'echo "$VAULT_TOKEN"').replace("curl ", "curl -qsS ", 1)],
-                          env={"PATH": os.environ["PATH"], **shell.env}, capture_output=True, timeout=30, check=True)
+                          env={"PATH": os.environ["PATH"], **shell.env}, capture_output=True, timeout=120, check=True)
     assert json.loads(done.stdout).get("data") == {"user": "ann"}, done.stdout
 
 

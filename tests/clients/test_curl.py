@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import pytest
 from tests.client import Client
 from tests.node import Node, mount
+from tests.processes import WITHIN_S
 
 CURL = shutil.which("curl")
 pytestmark = pytest.mark.skipif(CURL is None, reason="curl is not installed; where CI runs it is")
@@ -31,7 +32,7 @@ def curl(node: Node) -> Curl:
         done = subprocess.run(
             [CURL, "--silent", "--verbose", "--cacert", str(node.ca), "--write-out", "\n%{http_code}", "--max-time", "20",
              "--header", f"X-Vault-Token: {node.root_token}", *words, f"{address}/v1/{path}"],
-            input=stdin, capture_output=True, timeout=30, check=False)
+            input=stdin, capture_output=True, timeout=120, check=False)
         said = done.stderr.decode(errors="replace")
         assert done.returncode == 0, said
         body, _, status = done.stdout.decode().rpartition("\n")
@@ -103,10 +104,10 @@ def test_tls_versions(curl: Curl, node: Node) -> None:
     assert curl("--tlsv1.2", "--tls-max", "1.2", path="sys/health")[0] == 200
     assert CURL is not None
     old = subprocess.run([CURL, "--silent", "--cacert", str(node.ca), "--tls-max", "1.1", f"{node.address}/v1/sys/health"],
-                         capture_output=True, timeout=30, check=False)
+                         capture_output=True, timeout=120, check=False)
     assert old.returncode != 0
-    stranger = subprocess.run([CURL, "--silent", "--cacert", "/dev/null", f"{node.address}/v1/sys/health"], capture_output=True, timeout=30,
-                              check=False)
+    stranger = subprocess.run([CURL, "--silent", "--cacert", "/dev/null", f"{node.address}/v1/sys/health"],
+                              capture_output=True, timeout=120, check=False)
     assert stranger.returncode != 0
 
 
@@ -122,7 +123,7 @@ def test_the_log_as_it_is_written(node: Node, client: Client) -> None:
                            f"{node.address}/v1/sys/monitor"], stdout=subprocess.PIPE) as following:
         assert following.stdout is not None
         os.set_blocking(following.stdout.fileno(), False)
-        heard, deadline = b"", time.monotonic() + 15
+        heard, deadline = b"", time.monotonic() + WITHIN_S
         while b"core.reloaded" not in heard and time.monotonic() < deadline:
             os.kill(node.pid, signal.SIGHUP)
             time.sleep(0.1)

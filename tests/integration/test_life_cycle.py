@@ -206,4 +206,4 @@ def test_health_of_a_worker_follows_a_write(node: Node, client: Client) -> None:
     before = client.get("sys/health").json["last_wal"]
     client.post("sys/policies/acl/counted", {"policy": 'path "a" { capabilities = ["read"] }'}).ok()
     for where in (client, node.main()):
-        wait_until(lambda where=where: where.get("sys/health").json["last_wal"] == before + 1, "one more batch")  # type: ignore[misc]
+        wait_until(lambda where=where: where.get("sys/health").json["last_wal"] > before, "one more batch")  # type: ignore[misc]

@@ -17,7 +17,7 @@ from tests.processes import wait_until
 
 from holdfast.node.dev import DEV_CA, DEV_CERT, DEV_KEY, write_dev_certificate
 
-SLOW_S = 4.0                                             # a timeout of one second, the clock's half, and a machine that is busy
+SLOW_S = 15.0                                            # ten times a timeout of one second and the clock's half: the machine may be busy
 
 
 def _drips(node: Node) -> float:
@@ -55,7 +55,7 @@ def test_a_client_that_does_not_go_on_is_not_waited_for(make_node: MakeNode) -> 
     assert (refused.status, refused.header("connection")) == (408, "close")
     client.get("sys/health").ok()
     assert _ends(client) < SLOW_S, "an idle connection is ended"
-    with socket.create_connection(("127.0.0.1", node.port), timeout=10) as silent:       # not even a handshake
+    with socket.create_connection(("127.0.0.1", node.port), timeout=2 * SLOW_S) as silent:       # not even a handshake
         began = time.monotonic()
         assert silent.recv(1) == b""
         assert time.monotonic() - began < SLOW_S
@@ -68,7 +68,7 @@ def test_a_request_that_takes_too_long_is_answered(make_node: MakeNode) -> None:
     mount(client, "con", "contract")
     client.post("con/world", {"folder": str(node.folder)}).ok()
     began = time.monotonic()
-    refused = client.get("con/creds/slow?create=hang&within_ms=20000")
+    refused = client.get("con/creds/slow?create=hang&within_ms=60000")
     assert refused.status == 503
     assert "max_request_duration is 1 s" in refused.errors[0]
     assert time.monotonic() - began < SLOW_S
@@ -117,7 +117,7 @@ def test_versions_of_tls(make_node: MakeNode) -> None:
     assert node.client().get("sys/health").status == 200
     old = ssl.create_default_context(cafile=str(node.ca))
     old.maximum_version = ssl.TLSVersion.TLSv1_2
-    with socket.create_connection(("127.0.0.1", node.port), timeout=10) as sock, pytest.raises(ssl.SSLError):
+    with socket.create_connection(("127.0.0.1", node.port), timeout=30) as sock, pytest.raises(ssl.SSLError):
         old.wrap_socket(sock, server_hostname="localhost")
 
 
@@ -139,7 +139,7 @@ def test_client_certificates(make_node: MakeNode, tmp_path: Path) -> None:
 
 def _is_served(node: Node, context: ssl.SSLContext) -> bool:
     """With TLS 1.3 a client learns only after its handshake that it was refused."""
-    with socket.create_connection(("127.0.0.1", node.port), timeout=10) as sock:
+    with socket.create_connection(("127.0.0.1", node.port), timeout=30) as sock:
         try:
             with context.wrap_socket(sock, server_hostname="localhost") as tls:
                 tls.sendall(b"GET /v1/sys/health HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -223,7 +223,7 @@ def test_without_tls(make_node: MakeNode) -> None:
     node.launch()
 
     def connect() -> socket.socket:
-        return socket.create_connection(("127.0.0.1", node.port), timeout=5)
+        return socket.create_connection(("127.0.0.1", node.port), timeout=30)
 
     client = Client(connect)
     try:

@@ -103,7 +103,7 @@ def test_what_workers_say_is_in_the_stream(make_node: MakeNode) -> None:
 
 
 def test_handshakes_that_fail_are_logged(node: Node) -> None:
-    with socket.create_connection(("127.0.0.1", node.port), timeout=5) as sock:
+    with socket.create_connection(("127.0.0.1", node.port), timeout=30) as sock:
         sock.sendall(b"GET / HTTP/1.1\r\n\r\n")
         sock.recv(1000)
         port = sock.getsockname()[1]

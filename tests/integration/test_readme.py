@@ -27,13 +27,13 @@ def test_the_first_minute_by_hand(tmp_path: Path) -> None:
     port = free_port()
     server = f"server -dev -dev-no-store-token -dev-listen-address=127.0.0.1:{port}"
     script = block.replace("server -dev", server).replace("8200", str(port))
-    wait = f"for _ in $(seq 200); do curl -sf http://127.0.0.1:{port}/v1/sys/health >/dev/null && break; sleep 0.05; done\n"
+    wait = f"for _ in $(seq 2000); do curl -sf http://127.0.0.1:{port}/v1/sys/health >/dev/null && break; sleep 0.05; done\n"
     script = script.replace("export VAULT_ADDR", wait + "export VAULT_ADDR")
     env = {**{name: value for name, value in os.environ.items() if not name.startswith("VAULT_")}, "HOME": str(tmp_path)}
     shell = subprocess.Popen(["bash", "-e", "-c", script + "\nkill %1; wait %1"], cwd=ROOT, env=env, stdout=subprocess.PIPE,
                              stderr=subprocess.STDOUT, text=True, start_new_session=True)
     try:
-        output, _ = shell.communicate(timeout=60)
+        output, _ = shell.communicate(timeout=300)
     finally:
         if shell.poll() is None:
             os.killpg(shell.pid, signal.SIGKILL)

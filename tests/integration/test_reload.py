@@ -134,7 +134,7 @@ def test_a_session_of_before_is_not_taken_up_again(make_node: MakeNode) -> None:
     context.maximum_version = ssl.TLSVersion.TLSv1_2             # its session is there at the end of the handshake
 
     def connect(session: ssl.SSLSession | None) -> ssl.SSLSocket:
-        sock = socket.create_connection(("127.0.0.1", node.port), timeout=5)
+        sock = socket.create_connection(("127.0.0.1", node.port), timeout=30)
         return context.wrap_socket(sock, server_hostname="localhost", session=session)
 
     with connect(None) as first:

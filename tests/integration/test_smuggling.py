@@ -183,7 +183,7 @@ def test_old_clients(world: Node, old: Client) -> None:
 
 
 def test_plain_http_on_the_port_for_tls_is_told_so(world: Node) -> None:
-    with socket.create_connection(("127.0.0.1", world.port), timeout=5) as sock:
+    with socket.create_connection(("127.0.0.1", world.port), timeout=30) as sock:
         sock.sendall(b"GET /v1/sys/seal-status HTTP/1.1\r\nHost: a\r\n\r\n")
         answer = b"".join(iter(lambda: sock.recv(4096), b""))
     assert b"Client sent an HTTP request to an HTTPS server." in answer
