@@ -22,7 +22,7 @@ from holdfast.engine import Attempt, Reply, Txn
 from holdfast.engine.effect import AdmitJoiner, ChallengeJoiner, ChangeMembership, Join
 from holdfast.errors import BadRequest, HoldfastError, UnavailableError
 from holdfast.ids import Millis, NodeId
-from holdfast.limits import JOIN_RETRY_S, JOIN_STATE_S
+from holdfast.limits import JOIN_RETRY_S, JOIN_SAID_S, JOIN_STATE_S
 from holdfast.node.api_client import ApiError, Target
 from holdfast.node.attempts import Attempts
 from holdfast.node.raft_links import RAFT_IDENTITY
@@ -137,12 +137,17 @@ class Joiner:
             self._trying.cancel()
 
     async def _keep_trying(self, targets: Sequence[Target], *, non_voter: bool) -> None:
+        now_s = asyncio.get_running_loop().time
+        said: dict[str, tuple[str, float]] = {}          # of a leader: why it was not, and when that was told
         while not self._home.is_initialized:
             for target in targets:
                 try:
                     await self._try(target, non_voter=non_voter)
                 except (HoldfastError, ApiError, OSError) as error:
-                    self._logger.warn("raft.join_failed", leader=target.address, why=str(error))
+                    before, since_s = said.get(target.address, ("", 0.0))
+                    if str(error) != before or now_s() - since_s >= JOIN_SAID_S:
+                        said[target.address] = str(error), now_s()
+                        self._logger.warn("raft.join_failed", leader=target.address, why=str(error))
                 else:
                     return
             await asyncio.sleep(JOIN_RETRY_S)
