@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from holdfast.config import units
 from holdfast.config.decode import plans
 from holdfast.config.finding import Findings
-from holdfast.config.settings import SealStanza, Settings, StorageStanza
+from holdfast.config.settings import SealStanza, Settings, StorageStanza, Use
 from holdfast.config.tree import Literal, Position
 
 VARIABLES = {
@@ -38,6 +38,8 @@ def values_of(env: Mapping[str, str], findings: Findings) -> dict[str, object]:
         written, plan = env.get(variable, ""), known[key]
         if not written or plan.attribute in found or plan.convert is None:
             continue
+        if plan.use is Use.CHECKED:
+            findings.warn(f"{variable} has no effect")
         try:
             value = plan.convert(Literal(written, Position(1, 1)))
             found[plan.attribute] = plan.rule(value) if plan.rule is not None else value

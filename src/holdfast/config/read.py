@@ -62,7 +62,6 @@ def dev_settings(*, listen_address: str = "127.0.0.1:8200", tls_cert_file: str =
         api_addr = {quote(f"{scheme}://{listen_address}")}
         disable_mlock = true
         read_workers = 0
-        ui = true
     """
     return _load(paths, env or {}, first=(parse(text, source="-dev"),))
 

@@ -280,7 +280,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     default_max_request_duration_s: Seconds = field(default=90.0, name="default_max_request_duration")
     raw_storage_endpoint: Annotated[bool, Use.CHECKED] = False
     introspection_endpoint: Annotated[bool, Use.CHECKED] = False
-    ui: bool = False
+    ui: Annotated[bool, Use.CHECKED] = False
     disable_mlock: bool = False
     imprecise_lease_role_tracking: Annotated[bool, Use.CHECKED] = False
     enable_unauthenticated_access: Annotated[tuple[str, ...], Use.CHECKED] = ()

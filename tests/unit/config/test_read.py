@@ -208,26 +208,26 @@ def test_the_same_in_json(folder: Folder) -> None:
                    {"tcp": {"address": "127.0.0.1:3", "tls_disable": "true",
                             "custom_response_headers": {"default": {"X-A": ["b"]}}}}],
       "telemetry": {"disable_hostname": true},
-      "default_lease_ttl": "1h", "ui": true}""", ending="json")
+      "default_lease_ttl": "1h", "disable_mlock": true}""", ending="json")
     settings = loaded.settings
     assert (settings.storage.type, settings.storage.options) == ("file", {"path": "/data"})
     assert [each.address for each in settings.listeners] == ["127.0.0.1:1", "127.0.0.1:3"]
     assert settings.listeners[0].telemetry.unauthenticated_metrics_access
     assert settings.listeners[1].custom_response_headers["default"]["X-A"] == "b"
-    assert (settings.telemetry.disable_hostname, settings.default_lease_ttl_s, settings.ui) == (True, 3_600, True)
+    assert (settings.telemetry.disable_hostname, settings.default_lease_ttl_s, settings.disable_mlock) == (True, 3_600, True)
     assert loaded.warnings == ()
 
 
 # peer-bugs.md 36
 def test_peer_bug_36_no_setting_of_any_file_is_dropped_silently(folder: Folder) -> None:
     first = """log_level = "debug"
-        ui = true
+        disable_mlock = true
         default_lease_ttl = "2h"
         telemetry { metrics_prefix = "a" }
         storage "inmem" {}
         cluster_name = "x" """
     second = """listener "tcp" { tls_disable = true }
-        ui = false
+        disable_mlock = false
         default_lease_ttl = "1h"
         storage "file" { path = "/d" }
         cluster_name = "x" """
@@ -236,11 +236,11 @@ def test_peer_bug_36_no_setting_of_any_file_is_dropped_silently(folder: Folder) 
         telemetry { disable_hostname = true }"""
     loaded = folder.load(first, second, third)
     settings = loaded.settings
-    assert (settings.log_level, settings.ui, *ttls(settings)) == (LogLevel.DEBUG, False, 3_600, 10_800, 90.0)
+    assert (settings.log_level, settings.disable_mlock, *ttls(settings)) == (LogLevel.DEBUG, False, 3_600, 10_800, 90.0)
     assert (settings.storage.type, len(settings.listeners), settings.cluster_name) == ("file", 2, "x")
     assert (settings.telemetry.metrics_prefix, settings.telemetry.disable_hostname) == ("vault", True)
     assert sorted(folder.short(str(each)) for each in loaded.warnings) == [
-        "1.hcl:2:9: 'ui' replaces the one of 0.hcl:2:9",
+        "1.hcl:2:9: 'disable_mlock' replaces the one of 0.hcl:2:9",
         "1.hcl:3:9: 'default_lease_ttl' replaces the one of 0.hcl:3:9",
         "1.hcl:4:9: 'storage' replaces the one of 0.hcl:5:9",
         "2.hcl:3:9: 'telemetry' replaces the one of 0.hcl:4:9"]
@@ -285,6 +285,7 @@ def test_what_has_no_effect_and_what_stands_twice_is_said(folder: Folder) -> Non
         "0.hcl:4:1: 'sentinel' is accepted, and has no effect",
         "0.hcl:3:1: 'cache_size' is accepted, and has no effect",
         "0.hcl:6:1: 'ui' is given more than once: this one holds, not that of 0.hcl:5:1",
+        "0.hcl:6:1: 'UI' is accepted, and has no effect",
         "0.hcl:7:1: 'service_registration' is accepted, and has no effect"]
     assert folder.warnings(MINIMAL.replace("{}", '{ a = 1\n a = 2 }'))[-1] == (
         "0.hcl:2:2: 'storage \"inmem\".a' is given more than once: this one holds, not that of 0.hcl:1:19")
@@ -439,6 +440,7 @@ def test_variables_that_do_not_fit_are_named(folder: Folder) -> None:
     errors = folder.errors(MINIMAL, env={"VAULT_UI": "maybe", "VAULT_API_ADDR": "h", "VAULT_SEAL_TYPE": "gcpckms"})
     assert [error.split(":")[0] for error in errors] == ["VAULT_API_ADDR", "VAULT_UI", "VAULT_SEAL_TYPE"]
     assert folder.warnings(MINIMAL, env={"VAULT_LICENSE": "x"}) == ["VAULT_LICENSE has no effect"]
+    assert folder.warnings(MINIMAL, env={"VAULT_UI": "true"}) == ["VAULT_UI has no effect"]
 
 
 def test_variables_of_raft_and_of_the_seal(folder: Folder) -> None:
@@ -501,7 +503,7 @@ def test_no_repr_and_no_warning_shows_an_option(folder: Folder) -> None:
 def test_a_dev_node() -> None:
     loaded = dev_settings()
     settings = loaded.settings
-    assert (settings.storage.type, settings.disable_mlock, settings.read_workers, settings.ui) == ("inmem", True, 0, True)
+    assert (settings.storage.type, settings.disable_mlock, settings.read_workers) == ("inmem", True, 0)
     assert (tcp(settings).address, tcp(settings).tls_disable) == ("127.0.0.1:8200", True)
     assert (settings.api_addr, settings.cluster_addr) == ("http://127.0.0.1:8200", "https://127.0.0.1:8201")
     assert loaded.warnings == ()
@@ -510,8 +512,9 @@ def test_a_dev_node() -> None:
 def test_a_dev_node_with_tls_an_open_port_and_a_file_over_it(folder: Folder) -> None:
     path = folder.write("x.hcl", 'log_level = "trace"\nstorage "file" { path = "/d" }')
     loaded = dev_settings(
-        listen_address="127.0.0.1:0", tls_cert_file='/c "1".pem', tls_key_file="/k", paths=[path], env={"VAULT_UI": "false"})
+        listen_address="127.0.0.1:0", tls_cert_file='/c "1".pem', tls_key_file="/k", paths=[path], env={"VAULT_LOG_FORMAT": "json"})
     settings = loaded.settings
     assert (tcp(settings).tls_cert_file, tcp(settings).tls_key_file, tcp(settings).cluster_address) == ('/c "1".pem', "/k", "127.0.0.1:0")
-    assert (settings.api_addr, settings.cluster_addr, settings.log_level, settings.ui) == ("https://127.0.0.1:0", "", LogLevel.TRACE, False)
+    assert (settings.api_addr, settings.cluster_addr, settings.log_level) == ("https://127.0.0.1:0", "", LogLevel.TRACE)
+    assert settings.log_format is LogFormat.JSON
     assert [folder.short(str(each)) for each in loaded.warnings] == ["x.hcl:2:1: 'storage' replaces the one of -dev:2:9"]
