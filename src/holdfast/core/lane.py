@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from holdfast.core import jobs, keys, state_token
 from holdfast.core.access import Access
-from holdfast.core.once import Once
+from holdfast.core.once import Found, Once, is_repeated
 from holdfast.core.outcome import Answer, Commit, Do, Forward, Heavy, Outcome, Outside
 from holdfast.core.pipeline import execute
 from holdfast.crypto import (
@@ -87,6 +87,7 @@ class Lane:
         self._group: deque[tuple[int, WriteBatch]] = deque()
         self._waiting: deque[tuple[Index, Ready]] = deque()
         self._txn: Txn
+        self._found: Found | None = None                 # the work was done before
         self._signer: state_token.Signer
 
     @property
@@ -106,8 +107,9 @@ class Lane:
         work.rng.rewind()
         self._txn = txn = Txn(Run(state, self._barrier, Place.ACTIVE, self._derived, Reads()))
         self._signer = txn.derive(state_token.load_signer)   # before anything is written, or it could not be kept
-        if work.origin is not None and (reply := self._once.find(txn, work.origin)) is not None:
-            return Answer(reply=reply, index=state.index, reads=txn.run.reads)
+        self._found = self._once.find(txn, work.origin) if work.origin is not None else None
+        if self._found is not None:
+            return Commit(reply=self._found.reply, changes={}, effects=self._found.effects)
         outcome = self._execute(work, Attempt(txn=txn, now_ms=self._time_ms, rng=work.rng, facts=facts, has_lease=True,
                                               active=self._active, memo=work.memo))
         if isinstance(outcome, Forward):
@@ -124,8 +126,10 @@ class Lane:
             if changes:
                 header = ("X-Vault-Index", self._signer.show(Index(txn.run.reader.index + 1)))
                 outcome = replace(outcome, reply=replace(outcome.reply, headers=(*outcome.reply.headers, header)))
-            if work.origin is not None and (changes or outcome.effects):
-                changes = changes | self._once.record(work.origin, outcome.reply, self._nonce)
+            if work.origin is not None and self._found is None and (changes or outcome.effects):
+                changes = changes | self._once.record(work.origin, outcome.reply, self._nonce, outcome.effects)
+        elif isinstance(outcome, Do) and changes and work.origin is not None and is_repeated(outcome.effect):
+            changes = changes | self._once.record(work.origin, NO_REPLY, self._nonce, (outcome.effect,))
         index = self._number(changes) if changes else txn.run.reader.index
         self._waiting.append((index, Ready(work, outcome)))
         return index

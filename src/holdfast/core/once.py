@@ -10,26 +10,33 @@ Invariants:
    a later batch of the same node, ONCE_ENDED_AT_ONCE at a time.
 4. What is remembered beside the store is of one term, and only narrows what is run. That is enough, since a forwarded request names the
    term of the active node that it is for: what reaches a successor was sent to it, after its sender had heard every answer it was to hear.
+5. The effects of a batch come after it, so who finds the record cannot know whether they were done. Those that mean the same done twice
+   (REPEATED) are in the record, and are done by who finds it, before it answers: at least once. Any other (a step-down, which would put the
+   successor out of its place) is done by the node that wrote the record or by none: at most once.
 
 Left to others: requests under way (`ha/inbox`), and that no request is sent again once the floor has passed it (`ha/forward`).
-Not recorded: answers without a write; an effect whose outcome is the answer (a snapshot), which is done again; the uses spent before an
-outside call, which the successor's run spends again.
+Not recorded: answers without a write; an effect whose outcome is the answer, which a successor does again (a challenge, an admission, a
+snapshot that is saved; one that is put back is never sent twice: see `ha/forward`); the uses spent before an outside call, which the
+successor's run spends again.
 """
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import quote
 
 import msgspec
 
 from holdfast.core import envelope
 from holdfast.crypto.aead import open_box, seal_box
-from holdfast.engine import Origin, Reply, Txn
+from holdfast.engine import Effect, Origin, Reply, Txn
+from holdfast.engine.effect import AwaitRevoked, ChangeMembership
 from holdfast.errors import IntegrityError, RequestError
 from holdfast.ids import NodeId
 from holdfast.limits import ONCE_ENDED_AT_ONCE, ONCE_REPLY_MAX_BYTES, ONCE_SCAN_MAX
 from holdfast.storage import Changes
 
 PREFIX = "core/once/"
+REPEATED: Mapping[str, type[Effect]] = {type_.__name__: type_ for type_ in (ChangeMembership, AwaitRevoked)}
+"""Effects that may be done again: the members are what they were told to be, and waiting changes nothing."""
 COMMITTED = "the request was carried out; its answer, of {} bytes, was too large to be kept, and was lost with the node that gave it"
 
 
@@ -40,11 +47,20 @@ class AlreadyDone(RequestError):
 
 
 class Record(msgspec.Struct, frozen=True, array_like=True):
-    """`sealed`: the Reply as msgpack, under the origin's key; empty where it was too large. `size`: of the reply's body."""
+    """`sealed`: the Reply as msgpack, under the origin's key; empty where it was too large. `size`: of the reply's body. `effects`: by
+    their names in REPEATED, with their fields as msgpack."""
 
     digest: bytes
     sealed: bytes
     size: int
+    effects: tuple[tuple[str, bytes], ...] = ()
+
+
+class Found(msgspec.Struct, frozen=True):
+    """What a retry is answered with, once the effects have been done."""
+
+    reply: Reply
+    effects: tuple[Effect, ...] = ()
 
 
 class _Forwarder(msgspec.Struct):
@@ -61,6 +77,11 @@ class _Forwarder(msgspec.Struct):
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Record).decode
 _decode_reply = msgspec.msgpack.Decoder(Reply).decode
+
+
+def is_repeated(effect: Effect) -> bool:
+    """Whether who finds it in a record does it once more. Its answer, where it is one, is 204."""
+    return type(effect).__name__ in REPEATED
 
 
 def folder(node: NodeId) -> str:
@@ -83,23 +104,24 @@ class Once:
     def __init__(self) -> None:
         self._forwarders: dict[NodeId, _Forwarder] = {}
 
-    def find(self, txn: Txn, origin: Origin) -> Reply | None:
-        """The reply to give without running anything; None: run it."""
+    def find(self, txn: Txn, origin: Origin) -> Found | None:
+        """What to answer without running anything; None: run it."""
         known = self._hear(txn, origin)
         if origin.id.incarnation < known.incarnation or origin.id.sequence < known.floor:
-            return envelope.failed(AlreadyDone("this forwarded request has been answered, or given up, before"))
+            return _refused("this forwarded request has been answered, or given up, before")
         name = f"{known.below}{origin.id.sequence:016x}"
         value = txn.get(name)
         return None if value is None else _answer(name, _decode(value), origin)
 
-    def record(self, origin: Origin, reply: Reply, nonce: Callable[[], bytes]) -> Changes:
+    def record(self, origin: Origin, reply: Reply, nonce: Callable[[], bytes], effects: Sequence[Effect] = ()) -> Changes:
         """What the batch of this write, for which `find` has just found nothing, has beside its own changes."""
         known = self._forwarders[origin.id.node]
         name = f"{known.below}{origin.id.sequence:016x}"
         changes = _ended(known)
         size = len(reply.body)
         sealed = b"" if size > ONCE_REPLY_MAX_BYTES else seal_box(origin.reply_key, _encode(reply), name=name, nonce=nonce())
-        changes[name] = _encode(Record(origin.digest, sealed, size))
+        repeated = tuple((type(effect).__name__, _encode(effect)) for effect in effects if is_repeated(effect))
+        changes[name] = _encode(Record(origin.digest, sealed, size, repeated))
         known.records.append(origin.id.sequence)
         return changes
 
@@ -154,12 +176,17 @@ def _ended(known: _Forwarder) -> Changes:
     return ended
 
 
-def _answer(name: str, record: Record, origin: Origin) -> Reply:
+def _answer(name: str, record: Record, origin: Origin) -> Found:
     if record.digest != origin.digest:
-        return envelope.failed(AlreadyDone("a forwarded request has the id of another one"))
+        return _refused("a forwarded request has the id of another one")
+    effects = tuple(msgspec.msgpack.decode(fields, type=REPEATED[kind]) for kind, fields in record.effects if kind in REPEATED)
     if not record.sealed:
-        return envelope.failed(AlreadyDone(COMMITTED.format(record.size)))
+        return Found(envelope.failed(AlreadyDone(COMMITTED.format(record.size))), effects)
     try:
-        return _decode_reply(open_box(origin.reply_key, record.sealed, name=name))
+        return Found(_decode_reply(open_box(origin.reply_key, record.sealed, name=name)), effects)
     except IntegrityError:
-        return envelope.failed(AlreadyDone("a forwarded request has another key than when it was carried out"))
+        return _refused("a forwarded request has another key than when it was carried out")
+
+
+def _refused(why: str) -> Found:
+    return Found(envelope.failed(AlreadyDone(why)))

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from holdfast.core import bootstrap
 from holdfast.core.access import Access
-from holdfast.core.lane import Lane, Ready, Work
+from holdfast.core.lane import Carried, Lane, Ready, Work
 from holdfast.core.mounts import MOUNTS, Defaults, MountEntry
 from holdfast.core.outcome import Heavy
 from holdfast.crypto import AesGcmBarrier, Secret, new_shamir_cluster
@@ -31,6 +31,7 @@ class LaneNode:
 
     def __init__(self, *engines: Engine) -> None:
         self.replica = MemoryReplica()
+        self.facts = FACTS
         self._bytes = self._count()
         made = new_shamir_cluster(shares=1, threshold=1, draw=self.draw, now_ms=NOW_MS)
         self.opened = made.opened
@@ -75,7 +76,7 @@ class LaneNode:
         """On the lane, up to where it waits for the append."""
         work = Work(task=request, rng=Rng(lambda: self.draw(32)), origin=origin)
         reader = self.replica.open()
-        outcome = self.lane.run(work, reader, FACTS, now_ms=NOW_MS)
+        outcome = self.lane.run(work, reader, self.facts, now_ms=NOW_MS)
         assert not isinstance(outcome, Heavy)
         self.lane.accept(work, outcome)
 
@@ -90,12 +91,15 @@ class LaneNode:
     def release(self) -> tuple[Ready, ...]:
         return self.lane.release(self.replica.index)
 
-    def finish(self, request: Request, origin: Origin | None = None) -> Reply:
-        """To its answer."""
+    def outcome(self, request: Request, origin: Origin | None = None) -> Carried:
+        """As it comes out of the lane, durable."""
         self.run(request, origin)
         self.append()
-        reply = self.release()[-1].outcome
-        return reply.reply  # type: ignore[union-attr]
+        return self.release()[-1].outcome
+
+    def finish(self, request: Request, origin: Origin | None = None) -> Reply:
+        """To its answer."""
+        return self.outcome(request, origin).reply  # type: ignore[union-attr]
 
     def versions(self, path: str) -> int:
         """How often a secret has been written."""

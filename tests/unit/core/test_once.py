@@ -3,13 +3,17 @@ import json
 from random import Random
 
 import pytest
-from tests.unit.core.lane_node import LaneNode, key_of
+from msgspec.structs import replace
+from tests.unit.core.lane_node import FACTS, LaneNode, key_of
 
 from holdfast.core import once
 from holdfast.core.lane import Lane
 from holdfast.core.once import Once
+from holdfast.core.outcome import Commit, Do
 from holdfast.crypto import AesGcmBarrier, Secret
-from holdfast.engine import Method, Origin, Reply, Request
+from holdfast.engine import Method, Origin, Reply, Request, WriteId
+from holdfast.engine.effect import AwaitRevoked, ChangeMembership, StepDown
+from holdfast.ids import NodeId
 from holdfast.limits import ONCE_ENDED_AT_ONCE, ONCE_REPLY_MAX_BYTES
 
 
@@ -243,3 +247,46 @@ def test_the_lane_gives_the_record_the_reply_that_the_client_sees(node: LaneNode
     assert isinstance(node.lane, Lane)
     again = node.finish(request, node.origin(request, 1))
     assert dict(again.headers)["X-Vault-Index"] == dict(first.headers)["X-Vault-Index"]
+
+
+def test_the_waiting_of_a_write_is_done_again_by_who_finds_its_record(node: LaneNode) -> None:
+    """The node died between the batch and its effect: the successor must not say 204 before all is revoked."""
+    request = node.request(Method.POST, "sys/leases/revoke-prefix/database/creds", {"sync": True})
+    first = node.outcome(request, node.origin(request, 1))
+    assert isinstance(first, Do)
+    assert isinstance(first.effect, AwaitRevoked)
+    node.take_over()
+    before = node.index
+    again = node.outcome(request, node.origin(request, 1))
+    assert isinstance(again, Commit)
+    assert (again.effects, again.reply.status) == ((first.effect,), 204)
+    assert node.index == before, "nothing was revoked again"
+
+
+def test_a_change_of_members_is_done_again_by_who_finds_its_record(node: LaneNode) -> None:
+    request = node.request(Method.POST, "sys/storage/raft/remove-peer", {"server_id": "n3"})
+    node.facts = replace(FACTS, storage_type="raft")
+    node.finish(request, node.origin(request, 1))
+    node.take_over()
+    again = node.outcome(request, node.origin(request, 1))
+    assert isinstance(again, Commit)
+    assert again.effects == (ChangeMembership(node=NodeId("n3"), change="remove"),)
+
+
+def test_a_step_down_that_comes_again_does_not_put_the_successor_out_of_its_place(node: LaneNode) -> None:
+    request = node.request(Method.POST, "sys/step-down")
+    node.facts = replace(FACTS, ha_enabled=True)
+    first = node.outcome(request, node.origin(request, 1))
+    assert isinstance(first, Commit)
+    assert first.effects == (StepDown(),)
+    node.take_over()
+    again = node.outcome(request, node.origin(request, 1))
+    assert isinstance(again, Commit)
+    assert (again.effects, again.reply.status) == ((), 204)
+
+
+def test_an_effect_that_this_version_does_not_know_is_passed_over() -> None:
+    """Of a record of a version after this one."""
+    origin = Origin(id=WriteId(node=NodeId("b"), incarnation=1, sequence=1), digest=b"d", floor=1, reply_key=Secret(b"k" * 32))
+    found = once._answer("name", once.Record(b"d", b"", 7, (("Dance", b"\x80"),)), origin)
+    assert (found.effects, found.reply.status) == ((), 409)
