@@ -534,8 +534,9 @@ class Clustering:
         dialling = self._dials.pop((node, channel), None)
         if dialling is not None:
             dialling.cancel()
-        link = self._ha_links.pop((node, channel), None)
+        link = self._ha_links.get((node, channel))
         if link is not None:
+            self._forget(link)
             link.close("not needed any more")
 
     def _accept(self, channel: Channel, link: Link) -> Streams:
@@ -559,10 +560,14 @@ class Clustering:
     def link_closed(self, link: HaLink) -> None:
         key = link.peer.node, link.channel
         if self._ha_links.get(key) is link:
-            del self._ha_links[key]
-            if link.channel is Channel.FORWARDING and not self._main.is_active:
-                self._standing.disconnected()
+            self._forget(link)
             self._step(saw.Disconnected(node=link.peer.node, channel=link.channel))
+
+    def _forget(self, link: HaLink) -> None:
+        """Nobody is told over it any more how this node stands: what would be due then would be so for ever."""
+        del self._ha_links[link.peer.node, link.channel]
+        if link.channel is Channel.FORWARDING and not self._main.is_active:
+            self._standing.disconnected()
 
     def received(self, link: HaLink, message: Message) -> None:
         if self._ha_links.get((link.peer.node, link.channel)) is not link:
