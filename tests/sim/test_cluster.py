@@ -2,13 +2,13 @@
 import pytest
 from msgspec.structs import replace
 
-from holdfast.testing.nemesis import WEIGHTS, Plan
-from holdfast.testing.run import MORE_WEIGHTS, Scenario, run_one, scenario_of
+from holdfast.testing.nemesis import Plan
+from holdfast.testing.run import ALL_WEIGHTS, Scenario, busy_of, run_one
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_nothing_is_lost_doubled_or_stale(seed: int) -> None:
-    outcome = run_one(seed, replace(scenario_of(seed), seconds=15.0))
+    outcome = run_one(seed, replace(busy_of(seed), seconds=15.0))
     assert outcome.failure is None, f"{outcome.failure}\nagain: make sim SEED={seed}"
     assert outcome.reads > 300
     assert sum(outcome.faults.values()) > 3
@@ -35,7 +35,7 @@ def test_a_step_down_loses_no_request() -> None:
 
 
 def test_every_kind_of_fault_befalls_somebody() -> None:
-    plan = Plan(every_s=0.1, weights={**WEIGHTS, **MORE_WEIGHTS})
+    plan = Plan(every_s=0.1, weights=ALL_WEIGHTS)
     outcome = run_one(3, Scenario(seconds=12.0, plan=plan))
     assert outcome.failure is None
-    assert set(outcome.faults) == {*WEIGHTS, *MORE_WEIGHTS}
+    assert set(outcome.faults) == set(ALL_WEIGHTS)

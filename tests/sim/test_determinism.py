@@ -9,8 +9,8 @@ import holdfast
 PROGRAM = """
 from msgspec.structs import replace
 from holdfast.testing.raft_cluster import run_members
-from holdfast.testing.run import run_one, scenario_of
-outcome = run_one(11, replace(scenario_of(11), seconds=4.0))
+from holdfast.testing.run import run_one, busy_of
+outcome = run_one(11, replace(busy_of(11), seconds=4.0))
 print(outcome.failure, outcome.digest, run_members(5, seconds=8).digest)
 """
 SOURCES = Path(holdfast.__file__).parents[1]

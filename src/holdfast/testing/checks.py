@@ -14,7 +14,8 @@ LEASE, V = int(Word.LEASE_UNTIL_BOOT_MS), int(Word.WATERMARK)
 
 
 class Watch:
-    """Looks whenever something has arrived anywhere. `changes`: of the active node; `seen` counts what there was."""
+    """Looks when something arrives anywhere, if a word or the facts of a node have changed since: a lease that lasts is renewed, so
+    nobody goes unseen for long. `changes`: of the active node; `seen` counts what there was."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
@@ -27,11 +28,13 @@ class Watch:
 
     def _traced(self, text: str) -> None:
         self._cluster.note(text)
-        self.look()
+        if self._cluster.has_news:
+            self.look()
 
     def look(self) -> None:
         """Raises SimulationError."""
         self.looks += 1
+        self._cluster.has_news = False
         watermark, active = self.watermark, ""
         reading = []
         for host in self._cluster.hosts.values():

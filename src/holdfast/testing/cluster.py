@@ -62,14 +62,16 @@ Serve = Callable[[Request], Reply | Awaitable[Served]]
 class MemoryWords:
     """Words that the processes of one node share. Those of an earlier main process are other ones."""
 
-    def __init__(self) -> None:
-        self._values = [0] * len(Word)
+    def __init__(self, cluster: "Cluster") -> None:
+        self._values, self._cluster = [0] * len(Word), cluster
 
     def load(self, word: int) -> int:
         return self._values[word]
 
     def store(self, word: int, value: int) -> None:
-        self._values[word] = value
+        if self._values[word] != value:
+            self._values[word] = value
+            self._cluster.has_news = True
 
 
 class NoDevices:
@@ -126,6 +128,7 @@ class SimWorkers:
 
     def publish(self, facts: NodeFacts) -> None:
         self._facts = facts
+        self._cluster.has_news = True
         for worker in self._all:
             self.tell(worker.process, worker.use_facts, facts)
 
@@ -202,6 +205,7 @@ class Cluster(World):
         self.options, self._log_of = options, log_of
         self.root: Secret | None = None
         self._requests = 0
+        self.has_news = False                        # a word, or a node's facts, have changed
         self._access = Access(ENGINES, build, Defaults(), lambda kind, options: "")
         self.logs = Logs(level=options.log_level, format=Format.STANDARD, sinks=(_ToTrace(self),), clock=lambda: 0.0)
 
@@ -251,7 +255,7 @@ class Cluster(World):
         log.note_applied(replica.index)
         await catch_up(replica, log)
         log.note_applied(replica.index)
-        words = MemoryWords()
+        words = MemoryWords(self)
         workers = SimWorkers(self, host, process, words)
         facts = NodeFacts(hostname=host.name, active_api_address=f"https://{host.name}:8200", active_cluster_address=host.address,
                           seal_type="static", recovery_seal=True, storage_type="raft", ha_enabled=True)

@@ -10,6 +10,8 @@ from math import inf
 
 import msgspec
 
+LINES_AT_ONCE = 1_000                                # that go into a trace's hash together
+
 
 class Act(Enum):
     """On one key, a register. `CAS` writes only where the register holds `expected`."""
@@ -42,24 +44,34 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Trace:
-    """The hash of everything that happens. `tail`: the last lines, for whoever looks for a fault."""
+    """The hash of everything that happens. `tail`: the last lines, `keep` of them, for whoever looks for a fault."""
 
     def __init__(self, keep: int = 0) -> None:
         self._hash = blake2b(digest_size=16)
-        self._keep = keep
-        self.tail: list[str] = []
-        self.lines = 0
+        self._keep, self._hashed = keep, 0
+        self._lines: list[str] = []                  # the first `_hashed` are in the hash, and kept
+        self._room = 2 * keep + LINES_AT_ONCE
 
     def note(self, text: str) -> None:
-        self.lines += 1
-        self._hash.update(text.encode() + b"\n")
-        if self._keep:
-            self.tail.append(text)
-            if len(self.tail) > 2 * self._keep:
-                del self.tail[:self._keep]
+        lines = self._lines
+        lines.append(text)
+        if len(lines) > self._room:
+            self._take_in()
+
+    def _take_in(self) -> None:
+        new = self._lines[self._hashed:]
+        if new:
+            self._hash.update("\n".join([*new, ""]).encode())
+        self._lines = self.tail
+        self._hashed = len(self._lines)
+
+    @property
+    def tail(self) -> list[str]:
+        return self._lines[len(self._lines) - min(self._keep, len(self._lines)):]
 
     @property
     def digest(self) -> str:
+        self._take_in()
         return self._hash.hexdigest()
 
 

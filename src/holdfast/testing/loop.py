@@ -71,7 +71,7 @@ class SimLoop(asyncio.BaseEventLoop):
         self.random = Random(seed)
         self.failures: list[BaseException] = []
         self.callbacks = 0                           # run so far
-        self._now = 0.0
+        self.now = 0.0                               # the simulation's own time, in seconds since it began
         self._ready: deque[Callback] = deque()
         self._heap: list[tuple[float, int, Callback]] = []
         self._next = count().__next__
@@ -82,16 +82,11 @@ class SimLoop(asyncio.BaseEventLoop):
         self._processes: list[Process] = []
         self._generators: WeakKeyDictionary[AsyncGenerator[Any, Any], Process] = WeakKeyDictionary()
 
-    @property
-    def now(self) -> float:
-        """The simulation's own time, in seconds since it began."""
-        return self._now
-
     # asyncio's side
 
     def time(self) -> float:
         owner = OWNER.get()
-        return self._now if owner is None else owner.machine.boot_s()
+        return self.now if owner is None else owner.machine.boot_s()
 
     def call_soon(self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None) -> Callback:
         handle = Callback(callback, args, copy_context() if context is None else context, 0.0)
@@ -102,7 +97,12 @@ class SimLoop(asyncio.BaseEventLoop):
         return self.call_soon(callback, *args, context=context)
 
     def call_later(self, delay: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None) -> Callback:
-        return self.call_at(self.time() + delay, callback, *args, context=context)
+        scope = copy_context() if context is None else context
+        owner = OWNER.get()
+        machine = None if owner is None else owner.machine
+        handle = Callback(callback, args, scope, delay + (self.now if machine is None else machine.boot_s()))
+        heapq.heappush(self._heap, (self.now + (delay if machine is None else delay / machine.rate), self._next(), handle))
+        return handle
 
     def call_at(self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None) -> Callback:
         scope = copy_context() if context is None else context
@@ -158,7 +158,7 @@ class SimLoop(asyncio.BaseEventLoop):
             return                                   # coroutines that are cleared away
         owner = OWNER.get()
         what = f"{context.get('message')} {context.get('task', '')}".rstrip()
-        error = SimulationError(f"{owner.name if owner else 'simulation'} at {self._now:.6f} s: {what}")
+        error = SimulationError(f"{owner.name if owner else 'simulation'} at {self.now:.6f} s: {what}")
         error.__cause__ = context.get("exception")
         self.failures.append(error)
 
@@ -177,12 +177,12 @@ class SimLoop(asyncio.BaseEventLoop):
         task = asyncio.ensure_future(cast("Coroutine[Any, Any, T]", future), loop=self)
         self._run(task.done, None)
         if not task.done():
-            raise SimulationError(f"at {self._now:.6f} s: nothing is left to do, and what was waited for has not come")
+            raise SimulationError(f"at {self.now:.6f} s: nothing is left to do, and what was waited for has not come")
         return task.result()
 
     def run_for(self, seconds: float) -> None:
         """Everything that happens in so much time."""
-        self.run_until(self._now + seconds)
+        self.run_until(self.now + seconds)
 
     def run_until(self, when: float) -> None:
         """Everything that happens until then, by the simulation's time."""
@@ -251,9 +251,9 @@ class SimLoop(asyncio.BaseEventLoop):
             heapq.heappop(heap)
         if not heap or (until is not None and heap[0][0] > until):
             if until is not None:
-                self._now = max(self._now, until)
+                self.now = max(self.now, until)
             return False
-        self._now = now = max(self._now, heap[0][0])
+        self.now = now = max(self.now, heap[0][0])
         if now >= self._instant + INSTANT_S:
             self._instant, self._left = now, CALLBACKS_OF_AN_INSTANT_MAX
         while heap and heap[0][0] <= now:
@@ -278,13 +278,13 @@ class SimLoop(asyncio.BaseEventLoop):
                 continue
             left -= 1
             if not left:
-                raise SimulationError(f"time stands still at {self._now:.6f} s: {handle!r}")
+                raise SimulationError(f"time stands still at {self.now:.6f} s: {handle!r}")
             try:
                 scope.run(handle.call, *handle.arguments)
             except (SystemExit, KeyboardInterrupt):
                 raise
             except BaseException as error:
-                raise SimulationError(f"{owner.name if owner else 'simulation'} at {self._now:.6f} s: {error!r} in {handle!r}") from error
+                raise SimulationError(f"{owner.name if owner else 'simulation'} at {self.now:.6f} s: {error!r} in {handle!r}") from error
             if self.failures or self._stopping:
                 break
         self.callbacks += self._left - left

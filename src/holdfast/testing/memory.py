@@ -57,8 +57,20 @@ class MemoryReplica:
                 if len(versions) > self._kept:
                     del versions[0]
             self._names[batch.index] = with_folders(batch.changes)
-            self._names.pop(Index(batch.index - self._window), None)
+            self._forget(self._names.pop(Index(batch.index - self._window), frozenset()))
             self.index, self.time_ms = batch.index, batch.time_ms
+
+    def _forget(self, names: Set[str]) -> None:
+        """Keys that are gone, and were so before the window: whoever lists others need not step over them."""
+        for key in names:
+            versions = self._versions.get(key)
+            if versions is not None and versions[-1][1] is None and key not in self._recent(versions[-1][0]):
+                del self._versions[key]
+                del self._sorted[bisect_left(self._sorted, key)]
+
+    def _recent(self, index: Index) -> Set[str]:
+        """What the batch with that number changed, if it is within the window."""
+        return self._names.get(index, frozenset())
 
     def write(self, changes: Mapping[str, bytes | None], *, time_ms: int = 0) -> Index:
         """Applies the changes as the next batch."""
@@ -100,8 +112,10 @@ class MemoryReplica:
         self.index, self.time_ms = Index(0), Millis(0)
 
     def value_at(self, key: str, index: Index) -> bytes | None:
-        versions = self._versions.get(key, ())
-        return next((value for number, value in reversed(versions) if number <= index), None)
+        for number, value in reversed(self._versions.get(key, ())):
+            if number <= index:
+                return value
+        return None
 
     def keys_from(self, start: str) -> Iterator[str]:
         """Also those of later states: whoever asks looks at each."""

@@ -49,11 +49,12 @@ class Nemesis:
             "wall clock": self._wall_clock,
             "split": self._split, "stall link": self._stall_link, "restart": self._restart, "deaf": self._deaf, **self._more,
         }
-        self.is_over = False
+        self._rounds = 0                             # begun or over
 
     async def run(self, seconds: float) -> None:
-        """So long; then it is over, but what it has begun has not ended. In no process of its own."""
+        """So long; then it is over, but what it has begun has not ended, and does not by itself. In no process of its own."""
         loop = asyncio.get_running_loop()
+        self._rounds += 1
         until = loop.time() + seconds
         while (wait_s := self._dice.expovariate(1 / self._plan.every_s)) < until - loop.time():
             await asyncio.sleep(wait_s)
@@ -63,7 +64,7 @@ class Nemesis:
                     await asyncio.sleep(self._dice.random() * BURST_S)
                     self.strike()
         await asyncio.sleep(max(0.0, until - loop.time()))
-        self.is_over = True
+        self._rounds += 1
 
     def strike(self) -> None:
         """One fault, now."""
@@ -77,13 +78,8 @@ class Nemesis:
         self._do[name](host)
 
     def _later(self, seconds: float, undo: Callable[[], object]) -> None:
-        world = self._world
-
-        def end() -> None:
-            if not self.is_over:
-                undo()
-
-        world.loop.at(world.loop.now + seconds, end)
+        began, loop = self._rounds, self._world.loop
+        loop.at(loop.now + seconds, lambda: undo() if self._rounds == began else None)
 
     def _span(self, low: float, high: float) -> float:
         """Seconds: short ones as likely as long ones."""

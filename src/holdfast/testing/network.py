@@ -186,17 +186,19 @@ class SimLink:
 
     def __init__(self, network: Network, process: Process, *, alpn: Alpn, remote: str, certificate: bytes, peer: Hello,
                  bounds: Bounds) -> None:
-        self._network, self.process = network, process
+        self._network, self.process, self.host = network, process, process.machine.name
         self.alpn, self.remote, self.certificate, self.peer = alpn, remote, certificate, peer
         self.was_reset = self.is_silent = False
         self.number = 0
         self.pending_bytes = 0
         self.has_ended = False
         self.other: SimLink
+        self._way: Conditions
         self._bounds = bounds
         self._receiver: Receiver | None = None
         self._held: list[tuple[int, bytes]] | None = []  # until its receiver may hear
-        self._batch: list[tuple[int, bytes]] = []    # of this instant
+        self._batch: list[tuple[int, bytes]] = []    # sent at `_batch_at`
+        self._batch_at = -1.0
         self._stalled: list[tuple[int, list[tuple[int, bytes]]]] = []    # with their numbers
         self._count = 0                              # batches so far
         self._last = 0.0                             # when the last batch arrives
@@ -206,9 +208,9 @@ class SimLink:
         self._drained: list[asyncio.Future[None]] = []
         process.at_death.append(self._died)
 
-    @property
-    def host(self) -> str:
-        return self.process.machine.name
+    def join(self, other: "SimLink") -> None:
+        """`other` is this link's other end."""
+        self.other, self._way = other, self._network.way(self.host, other.host)
 
     def bind(self, receiver: Receiver) -> None:
         self._receiver = receiver
@@ -223,13 +225,18 @@ class SimLink:
             return
         if len(body) > self._bounds.get(kind, -1):
             raise InvariantError(f"a frame of kind {kind:#06x} with {len(body)} bytes: the limit is {self._bounds.get(kind)}")
-        if not self._batch:
-            self._network.loop.call_soon(self._flush, context=self.process.enter())
-        self._batch.append((kind, body))
         self.pending_bytes += len(body)
+        if self._batch_at == self._network.loop.now:
+            self._batch.append((kind, body))         # it leaves at this instant, and arrives later
+            return
+        self._batch_at, self._batch = self._network.loop.now, [(kind, body)]
+        self._count += 1
+        if self._way.is_cut or self._stalled:
+            self._stalled.append((self._count, self._batch))
+        else:
+            self._dispatch(self._count, self._batch)
 
     async def drained(self) -> None:
-        self._flush()
         while self.pending_bytes > CLUSTER_PENDING_HIGH_BYTES // 4 and self._why is None and not self.has_ended:
             waiter = self._network.loop.create_future()
             self._drained.append(waiter)
@@ -240,7 +247,6 @@ class SimLink:
     def close(self, why: str = "") -> None:
         if self._why is not None or self.has_ended or not self.process.is_alive:
             return
-        self._flush()
         self._why = why or "closed by this node"
         self._goodbye = why
         if not self._stalled:
@@ -261,41 +267,35 @@ class SimLink:
 
     # This side's own
 
-    def _flush(self) -> None:
-        batch, self._batch = self._batch, []
-        if batch:
-            self._count += 1
-            if self._network.is_open(self.host, self.other.host) and not self._stalled:
-                self._dispatch(self._count, batch)
-            else:
-                self._stalled.append((self._count, batch))
-
     def _dispatch(self, number: int, batch: list[tuple[int, bytes]]) -> None:
         network = self._network
         network.sent += len(batch)
-        way = network.way(self.host, self.other.host)
+        way = self._way
         delay_s = way.draw_delay(network.dice)
         if way.loss and network.dice.random() < way.loss:
             delay_s += network.dice.uniform(0.2, 0.4)    # TCP sends it again
         self._last = max(self._last + 1e-9, network.loop.now + delay_s, self.stalled_until)
-        network.loop.at(self._last, self._arrive, number, batch, context=EVERYBODY)
+        network.loop.at(self._last, self._arrive, number, batch, context=self.other.process.enter())
 
     def _arrive(self, number: int, batch: list[tuple[int, bytes]]) -> None:
-        """At the other machine, whoever is alive there."""
+        """In the other process; while that is stopped, its machine's kernel keeps what has come, and the sender's window stays as it is."""
         network, other = self._network, self.other
-        if not network.is_open(self.host, other.host) or self._stalled:
+        if self._way.is_cut or self._stalled:
             self._stalled.append((number, batch))
             return
-        self.pending_bytes -= sum(len(body) for _, body in batch)
+        for _, body in batch:
+            self.pending_bytes -= len(body)
         if self._drained:
             waiters, self._drained = self._drained, []
             for waiter in waiters:
                 network.loop.call_soon(_wake, waiter, context=self.process.enter())
-        if other.has_ended or not other.process.is_alive:
+        if other.has_ended:
             return
-        frames = " ".join([f"{kind:x} {len(body)} {crc32(body):x}" for kind, body in batch])
-        network.trace(f"{self.host}>{other.host} {self.number} {frames}")
-        network.loop.call_soon(other._take, batch, context=other.process.enter())
+        digest = 0
+        for kind, body in batch:
+            digest = crc32(body, digest ^ kind)
+        network.trace(f"{self.host}>{other.host} {self.number} {len(batch)} {digest:x}")
+        other._take(batch)
 
     def _take(self, batch: list[tuple[int, bytes]]) -> None:
         """In this side's process."""
@@ -346,7 +346,6 @@ class SimLink:
             return
         self.has_ended = True
         network = self._network
-        self._flush()                                # the kernel had it
         if self._why is None and not self.is_silent:
             back = network.delay(self.host, self.other.host)
             if network.is_open(self.host, self.other.host):
@@ -450,7 +449,8 @@ class SimPort:
                        certificate=credentials.own.certificate, bounds=self.bounds)
         there = SimLink(self._network, dialling.process, alpn=alpn, remote=address, peer=mine, certificate=own.own.certificate,
                         bounds=dialling.bounds)
-        here.other, there.other = there, here
+        here.join(there)
+        there.join(here)
         self._network.connect(there, here)
         try:
             here.bind(accept(here))

@@ -25,9 +25,8 @@ BOOTED_BEFORE_S = 1_000.0                            # the first boot, before th
 class Time(Protocol):
     """The simulation's own time."""
 
-    @property
-    def now(self) -> float:
-        """Seconds since its beginning."""
+    now: float
+    """Seconds since its beginning."""
 
 
 class Machine:
@@ -38,7 +37,7 @@ class Machine:
 
     def __init__(self, time: Time, name: str, *, rate: float = 1.0, wall_ahead_s: float = 0.0,
                  booted_before_s: float = BOOTED_BEFORE_S) -> None:
-        self._time, self.name, self._rate = time, name, rate
+        self._time, self.name, self.rate = time, name, rate
         self._since = time.now                       # of the simulation's time, when rate or boot last changed
         self._boot_s = booted_before_s               # CLOCK_BOOTTIME then
         self._wall_s = START_WALL_S + wall_ahead_s   # the wall clock then
@@ -46,28 +45,24 @@ class Machine:
         self.disk_slow_s = 0.0                       # added to each use of the disk
         self._waiting: list[Callable[[], object]] = []
 
-    @property
-    def rate(self) -> float:
-        return self._rate
-
     def boot_s(self) -> float:
         """CLOCK_BOOTTIME in seconds; also what the processes' event loops go by."""
-        return self._boot_s + (self._time.now - self._since) * self._rate
+        return self._boot_s + (self._time.now - self._since) * self.rate
 
     def boot_ms(self) -> Millis:
-        return Millis(int(self.boot_s() * 1000))
+        return Millis(int((self._boot_s + (self._time.now - self._since) * self.rate) * 1000))
 
     def wall_ms(self) -> Millis:
-        return Millis(int((self._wall_s + (self._time.now - self._since) * self._rate) * 1000))
+        return Millis(int((self._wall_s + (self._time.now - self._since) * self.rate) * 1000))
 
     def when(self, boot_s: float) -> float:
         """The simulation's time at which this machine's CLOCK_BOOTTIME is `boot_s`."""
-        return self._since + (boot_s - self._boot_s) / self._rate
+        return self._since + (boot_s - self._boot_s) / self.rate
 
     def drift(self, rate: float) -> None:
         """From now on the clocks go at another pace."""
         self._settle()
-        self._rate = rate
+        self.rate = rate
 
     def jump(self, seconds: float) -> None:
         """Somebody sets the wall clock."""
@@ -93,7 +88,7 @@ class Machine:
         self._waiting.append(go_on)
 
     def _settle(self) -> None:
-        elapsed = (self._time.now - self._since) * self._rate
+        elapsed = (self._time.now - self._since) * self.rate
         self._since = self._time.now
         self._boot_s += elapsed
         self._wall_s += elapsed
@@ -114,6 +109,7 @@ class Process:
     def __init__(self, machine: Machine, name: str, random: Random) -> None:
         self.machine, self.name, self.random = machine, name, random
         self.state = RUNNING
+        self.is_alive = True
         self.parked: list[Callback] = []
         self.tasks: list[ReferenceType[asyncio.Task[object]]] = []
         self.heard_at = 0.0                          # when the last message of another process of its node arrives
@@ -122,10 +118,6 @@ class Process:
         self._resume: Callable[[list[Callback]], None] = _lose
         self.context: Context = copy_context()
         self.context.run(OWNER.set, self)
-
-    @property
-    def is_alive(self) -> bool:
-        return self.state is not DEAD
 
     def bind(self, resume: "Callable[[list[Callback]], None]") -> None:
         """`resume` takes what was put off when the process goes on. The loop's."""
@@ -151,7 +143,7 @@ class Process:
         """SIGKILL. Suspended coroutines are kept as they are: closing them would run their `finally`."""
         if self.state is DEAD:
             return
-        self.state = DEAD
+        self.state, self.is_alive = DEAD, False
         self.parked = []
         self._buried += [task for known in self.tasks if (task := known()) is not None]
         self.tasks = []
