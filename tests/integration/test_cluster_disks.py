@@ -62,6 +62,10 @@ def test_the_disk_of_a_node_alone_is_full(short_path: Path) -> None:
         assert answer.status == 503
         assert "no space left" in answer.errors[0]
         assert client.get("kv/data/a").status == 200
+        log = found[0].log_text
+        assert "storage.cannot_write: why=\"no space left" in log
+        assert f"disk={disk} free_bytes=" in log
+        assert "process.defect" not in log
         ballast.unlink()
         wait_until(lambda: write(client, "kv/data/b") == 200, "writes go on")
 

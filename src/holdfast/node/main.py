@@ -238,6 +238,8 @@ class Main:
 
     def _orphaned(self, work: Work, answer: "asyncio.Future[Served]", error: Exception) -> None:
         """Work that did not happen here. A client's own goes to the active node, with nothing of what was computed for it here."""
+        if isinstance(error, Full):
+            asyncio.get_running_loop().call_exception_handler({"message": "the log cannot be written", "exception": error})
         if answer.done():
             return
         if self.cluster is None:

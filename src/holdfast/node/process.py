@@ -2,6 +2,7 @@
 import asyncio
 import gc
 import os
+import shutil
 
 from holdfast._native import uuids
 from holdfast.errors import HoldfastError, InvariantError
@@ -10,6 +11,8 @@ from holdfast.telemetry.log import Logger
 from holdfast.telemetry.setup import places
 
 EX_SOFTWARE = 70                                     # <sysexits.h>: an internal error
+NOT_WRITTEN = "cannot be written"                    # in the message of whoever reports a storage that refuses: log, replica, lane
+DISK_AGAIN_S = 10.0                                  # whoever fills a disk has time to see it; each try would be a line
 GC_THRESHOLDS = (50_000, 20, 100)                    # collections cost milliseconds; requests leave next to no cycles
 
 
@@ -20,19 +23,36 @@ def settle_memory() -> None:
     gc.set_threshold(*GC_THRESHOLDS)
 
 
-def stop_on_defects(loop: asyncio.AbstractEventLoop, logger: Logger) -> None:
+def stop_on_defects(loop: asyncio.AbstractEventLoop, logger: Logger, disk: str = "") -> None:
     """What nothing else caught is reported, where it happened and no values; after an InvariantError the process ends, because its state is
-    not what the code believes. A worker is replaced, a node is started again by whoever supervises it."""
+    not what the code believes. A worker is replaced, a node is started again by whoever supervises it. A storage that cannot be written is
+    no defect of ours: the line names its folder, `disk`, and what is free there; one in DISK_AGAIN_S is enough."""
+    told_at = -DISK_AGAIN_S
 
     def handle(_: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+        nonlocal told_at
         error = context.get("exception")
         found = error if isinstance(error, BaseException) else None
-        logger.error("process.defect", error=type(found).__name__ if found else str(context.get("message")), at=places(found),
+        message = str(context.get("message"))
+        if NOT_WRITTEN in message:
+            if loop.time() - told_at >= DISK_AGAIN_S:
+                told_at = loop.time()
+                logger.error("storage.cannot_write", why=str(found), doing=message, disk=disk,
+                             free_bytes=_free_bytes(disk))
+            return
+        logger.error("process.defect", error=type(found).__name__ if found else message, at=places(found),
                      why=str(found) if isinstance(found, HoldfastError) else None)
         if isinstance(found, InvariantError):
             os._exit(EX_SOFTWARE)
 
     loop.set_exception_handler(handle)
+
+
+def _free_bytes(disk: str) -> int | None:
+    try:
+        return shutil.disk_usage(disk).free if disk else None
+    except OSError:
+        return None
 
 
 class RandomPool:

@@ -92,7 +92,7 @@ async def _run(options: ServerOptions, settings: Settings, dev_folder: Path | No
         print(f"Error opening the log: {error}", file=sys.stderr)
         return FAILED
     capture_libraries(logs.logger("library"))
-    stop_on_defects(loop, logs.logger("core"))
+    stop_on_defects(loop, logs.logger("core"), str(settings.storage.options.get("path", "")))
 
     def reread() -> Settings:
         return read_settings(options, os.environ, dev_folder)[0]

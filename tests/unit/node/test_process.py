@@ -1,4 +1,5 @@
 """What a process of a node does with what nothing else caught."""
+import re
 import subprocess
 import sys
 
@@ -7,15 +8,20 @@ from holdfast.node.process import EX_SOFTWARE, RandomPool
 PROGRAM = """
 import asyncio, sys
 from holdfast.errors import IntegrityError, InvariantError
+from holdfast.storage import Full
 from holdfast.node.process import stop_on_defects
 from holdfast.telemetry.setup import LogOptions, open_logs
 
 async def main(error):
     loop = asyncio.get_running_loop()
-    stop_on_defects(loop, open_logs(LogOptions()).logger("core"))
-    loop.call_exception_handler({"message": "seen", "exception": error})
+    stop_on_defects(loop, open_logs(LogOptions()).logger("core"), "/")
+    message = "the raft log cannot be written: trying again" if isinstance(error, Full) else "seen"
+    for _ in range(3):
+        loop.call_exception_handler({"message": message, "exception": error})
 
-asyncio.run(main({"damage": IntegrityError("a/b"), "defect": InvariantError("two of one"), "other": ValueError("s3cret")}[sys.argv[1]]))
+asyncio.run(main({
+    "full": Full("no space left"), "damage": IntegrityError("a/b"), "defect": InvariantError("two of one"), "other": ValueError("s3cret"),
+}[sys.argv[1]]))
 """
 
 
@@ -42,6 +48,15 @@ def test_of_any_other_error_no_value_is_shown() -> None:
     assert code == 0
     assert "ValueError" in log
     assert "s3cret" not in log
+
+
+def test_a_full_disk_is_no_defect_and_is_told_of_by_its_name_and_space() -> None:
+    code, log = ended("full")
+    assert code == 0
+    assert "process.defect" not in log
+    assert log.count("storage.cannot_write") == 1, "each try would be a line"
+    assert "no space left" in log
+    assert re.search(r"disk=/ free_bytes=\d+", log)
 
 
 def test_random_bytes_are_given_out_once() -> None:
