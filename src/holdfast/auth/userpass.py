@@ -20,7 +20,7 @@ from holdfast.engine import (
     Input,
     Login,
     Method,
-    Output,
+    Nothing,
     Place,
     Renewal,
     Response,
@@ -30,6 +30,7 @@ from holdfast.engine import (
     TokenParams,
     Txn,
     doc,
+    listing,
     on,
 )
 from holdfast.errors import BadRequest, LoginFailed, NotFound, PermissionDenied, UnsupportedPath
@@ -74,20 +75,9 @@ class LogIn(Input, frozen=True):
     password: Annotated[str, doc("Password of the user.")] = ""
 
 
-class Nothing(Input, frozen=True):
-    pass
-
-
-class Keys(Output, frozen=True):
-    keys: tuple[str, ...]
-
-
 def list_users(txn: Txn, args: Nothing, ctx: Context) -> Response:
     """List the users."""
-    keys = USERS.list(txn)
-    if not keys:
-        raise NotFound
-    return Response(data=Keys(keys=keys))
+    return listing(USERS.list(txn))
 
 
 def read_user(txn: Txn, args: UserName, ctx: Context) -> Response:

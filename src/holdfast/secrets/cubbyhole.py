@@ -5,29 +5,16 @@ comes back as it was written. Left to core: the mount itself, of which there is 
 wrapping, which keeps the wrapped answer in the cubbyhole of the wrapping token: the key `<id>/response` below this mount's prefix holds
 one JSON object, so that the token may also read it as `cubbyhole/response`.
 """
-from typing import Annotated
 
 import msgspec
 
-from holdfast.engine import Context, Engine, Input, Method, Output, Response, Route, Txn, doc, on
+from holdfast.engine import Context, Engine, Method, Response, Route, Txn, listing, on
 from holdfast.errors import BadRequest, NotFound
 from holdfast.secrets import json_object
 from holdfast.secrets.paths import can_exist, check_writable, folder
+from holdfast.secrets.whole_body import AtPath, Write, body_of
 
 RESPONSE = "response"                                # where response wrapping keeps the wrapped answer
-
-
-class AtPath(Input, frozen=True):
-    path: Annotated[str, doc("Path of the secret.")]
-
-
-class Write(Input, frozen=True):
-    path: Annotated[str, doc("Path of the secret.")]
-    data: Annotated[msgspec.Raw, doc("The whole body: any JSON object with at least one field, kept as written.")]
-
-
-class Keys(Output, frozen=True):
-    keys: tuple[str, ...]
 
 
 def key(token_id: str, path: str) -> str:
@@ -50,9 +37,7 @@ def write(txn: Txn, args: Write, ctx: Context) -> Response:
     """Write a secret of this token, whole."""
     owner = _owner(ctx)
     check_writable(args.path, ctx)
-    members = json_object.fields(args.data, "body")
-    if not members:
-        raise BadRequest("missing data fields")
+    members = body_of(args)
     txn.put(key(owner, args.path), json_object.kept(members))
     return Response()
 
@@ -68,10 +53,7 @@ def delete(txn: Txn, args: AtPath, ctx: Context) -> Response:
 def list_keys(txn: Txn, args: AtPath, ctx: Context) -> Response:
     """List this token's secrets and folders in a folder."""
     owner = _owner(ctx)
-    keys = txn.list(key(owner, folder(args.path))) if can_exist(args.path) else ()
-    if not keys:
-        raise NotFound
-    return Response(data=Keys(keys=keys))
+    return listing(txn.list(key(owner, folder(args.path))) if can_exist(args.path) else ())
 
 
 def _owner(ctx: Context) -> str:

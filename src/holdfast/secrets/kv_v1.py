@@ -4,15 +4,15 @@ Decides: what a read says of the value's time to live, which is a hint and no le
 numbers included; (2) its key, `v1/<path>`, is the one below which version 2 looks for what was written before the mount's upgrade
 (`kv_v2.store`), so an upgrade moves nothing. Left to others: policies, wrapping.
 """
-from typing import Annotated
 
 import msgspec
 
-from holdfast.engine import Context, Engine, Given, Input, Lease, Method, Output, Response, Route, Table, Txn, doc, on, seconds
+from holdfast.engine import Context, Engine, Given, Lease, Method, Response, Route, Table, Txn, listing, on, seconds
 from holdfast.engine.time import go_duration
 from holdfast.errors import BadRequest, NotFound
 from holdfast.secrets import json_object
 from holdfast.secrets.paths import can_exist, check_writable, folder
+from holdfast.secrets.whole_body import AtPath, Write, body_of
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -22,19 +22,6 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 ENTRIES = Table("v1/", Entry)                        # decrypted values are never cached
-
-
-class AtPath(Input, frozen=True):
-    path: Annotated[str, doc("Path of the secret.")]
-
-
-class Write(Input, frozen=True):
-    path: Annotated[str, doc("Path of the secret.")]
-    data: Annotated[msgspec.Raw, doc("The whole body: any JSON object with at least one field, kept as written.")]
-
-
-class Keys(Output, frozen=True):
-    keys: tuple[str, ...]
 
 
 def read(txn: Txn, args: AtPath, ctx: Context) -> Response:
@@ -49,9 +36,7 @@ def read(txn: Txn, args: AtPath, ctx: Context) -> Response:
 def write(txn: Txn, args: Write, ctx: Context) -> Response:
     """Write a secret, whole."""
     check_writable(args.path, ctx)
-    members = json_object.fields(args.data, "body")
-    if not members:
-        raise BadRequest("missing data fields")
+    members = body_of(args)
     ENTRIES.put(txn, args.path, Entry(written_ms=ctx.now_ms, ttl_s=_named_ttl(members.get("ttl") or members.get("lease")),
                                       data=msgspec.Raw(json_object.kept(members))))
     return Response()
@@ -66,10 +51,7 @@ def delete(txn: Txn, args: AtPath, ctx: Context) -> Response:
 
 def list_keys(txn: Txn, args: AtPath, ctx: Context) -> Response:
     """List the secrets and folders in a folder."""
-    keys = ENTRIES.list(txn, folder(args.path)) if can_exist(args.path) else ()
-    if not keys:
-        raise NotFound
-    return Response(data=Keys(keys=keys))
+    return listing(ENTRIES.list(txn, folder(args.path)) if can_exist(args.path) else ())
 
 
 def exists(txn: Txn, given: Given) -> bool:

@@ -9,10 +9,9 @@ import msgspec
 
 from holdfast.core.access import Access
 from holdfast.core.audit_device import DEVICES, find, hash_input, load_devices, new_device
-from holdfast.engine import Context, Input, Method, Name, Output, Response, Route, Txn, doc, on
+from holdfast.engine import Context, Input, Method, Name, Nothing, Output, Response, Route, Txn, doc, on
 from holdfast.errors import BadRequest
 from holdfast.limits import AUDIT_PROBE_MS
-from holdfast.system.status import Nothing
 
 
 class DeviceInput(Input, frozen=True):

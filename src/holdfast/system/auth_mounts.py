@@ -2,11 +2,10 @@
 from msgspec.structs import replace
 
 from holdfast.core.access import Access
-from holdfast.engine import Context, Method, Response, Route, Txn, on
+from holdfast.engine import Context, Method, Nothing, Response, Route, Txn, on
 from holdfast.errors import BadRequest
 from holdfast.system import mount_fields as fields
 from holdfast.system import mount_table, mounts
-from holdfast.system.status import Nothing
 from holdfast.system.unmount import unmount
 
 TOKEN = "auth/token/"

@@ -18,6 +18,7 @@ from holdfast.engine import (
     Method,
     Natural,
     NodeFacts,
+    Nothing,
     Output,
     RaftMember,
     Response,
@@ -34,7 +35,6 @@ from holdfast.errors import BadRequest, NotFound
 from holdfast.ids import Millis, NodeId
 from holdfast.limits import AUTOPILOT_DEAD_LEAST_S, AUTOPILOT_QUORUM_LEAST, AUTOPILOT_TRAILING_MAX, RAFT_MEMBERS_MAX
 from holdfast.replica import Place, Why
-from holdfast.system.status import Nothing
 from holdfast.version import VERSION
 
 NOT_IN_USE = "raft storage is not in use"

@@ -9,10 +9,9 @@ from msgspec import UNSET, UnsetType
 
 from holdfast.core.audit_headers import AUDITED, KEPT_BY_PARSER, HeaderSettings, load_audited
 from holdfast.core.cors import CORS, EVERY_ORIGIN, RULES, STANDARD_HEADERS, CrossOriginRules, load_rules
-from holdfast.engine import Context, Input, Method, Name, Output, Response, Route, Strings, Txn, doc, on, strings
+from holdfast.engine import Context, Input, Method, Name, Nothing, Output, Response, Route, Strings, Txn, doc, on, strings
 from holdfast.errors import BadRequest
 from holdfast.limits import AUDITED_HEADERS_MAX, CORS_TEXTS_MAX, HEADER_NAME_MAX
-from holdfast.system.status import Nothing
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _ORIGIN = re.compile(r"[\x21-\x7e]{1,512}")

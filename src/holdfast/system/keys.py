@@ -4,11 +4,10 @@ from typing import Annotated
 from msgspec.structs import replace
 
 from holdfast.core import keys
-from holdfast.engine import Context, Duration, Input, Method, Natural, Output, Response, Route, Txn, doc, on, seconds
+from holdfast.engine import Context, Duration, Input, Method, Natural, Nothing, Output, Response, Route, Txn, doc, on, seconds
 from holdfast.engine.time import rfc3339
 from holdfast.errors import BadRequest
 from holdfast.limits import KEY_ENCRYPTIONS_CEILING, KEY_ENCRYPTIONS_MAX_LEAST, KEY_INTERVAL_LEAST_MS
-from holdfast.system.status import Nothing
 
 
 class RotationInput(Input, frozen=True):

@@ -11,12 +11,27 @@ from holdfast.core import leases, token_revoke, token_store, tokens
 from holdfast.core.access import Access
 from holdfast.core.lease_store import IRREVOCABLE, LEASES, LeaseEntry
 from holdfast.core.token_store import ENTRIES, TokenEntry
-from holdfast.engine import Context, Duration, Input, Method, Output, Perform, Response, Result, Route, Txn, doc, on, seconds
+from holdfast.engine import (
+    Context,
+    Duration,
+    Input,
+    Method,
+    Nothing,
+    Output,
+    Perform,
+    Response,
+    Result,
+    Route,
+    Txn,
+    doc,
+    listing,
+    on,
+    seconds,
+)
 from holdfast.engine.time import rfc3339
-from holdfast.errors import BadRequest, NotFound, OutsideError
+from holdfast.errors import BadRequest, OutsideError
 from holdfast.ids import Millis
 from holdfast.limits import LEASES_COUNTED_MAX
-from holdfast.system.status import Nothing
 
 
 class LeaseInput(Input, frozen=True):
@@ -53,10 +68,6 @@ class LeaseOut(Output, frozen=True, kw_only=True):
     ttl: int
 
 
-class Keys(Output, frozen=True):
-    keys: tuple[str, ...]
-
-
 def lookup(txn: Txn, args: LeaseInput, ctx: Context) -> Response:
     """Show a lease."""
     id = asked_id(args)
@@ -75,10 +86,7 @@ def lookup(txn: Txn, args: LeaseInput, ctx: Context) -> Response:
 def list_below(txn: Txn, args: PrefixInput, ctx: Context) -> Response:
     """List the leases below a prefix, folder by folder."""
     prefix = args.prefix.strip("/") + "/" if args.prefix.strip("/") else ""
-    keys = sorted({*(LEASES.list(txn, prefix)), *(txn.list(token_store.PATHS + prefix))})
-    if not keys:
-        raise NotFound
-    return Response(data=Keys(keys=tuple(keys)))
+    return listing(sorted({*(LEASES.list(txn, prefix)), *(txn.list(token_store.PATHS + prefix))}))
 
 
 def list_leases(txn: Txn, args: ListInput, ctx: Context) -> Response:

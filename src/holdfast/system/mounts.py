@@ -1,11 +1,10 @@
 """sys/mounts: secrets engines. Source: Vault API, "/sys/mounts"."""
 from holdfast.core.access import Access
 from holdfast.core.mounts import as_mount
-from holdfast.engine import Context, Method, Response, Route, Txn, on
+from holdfast.engine import Context, Method, Nothing, Response, Route, Txn, on
 from holdfast.errors import BadRequest
 from holdfast.system import mount_fields as fields
 from holdfast.system import mount_table
-from holdfast.system.status import Nothing
 from holdfast.system.unmount import unmount
 
 UNTUNABLE = ("cubbyhole/", "sys/", "audit/", "identity/")

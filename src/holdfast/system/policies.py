@@ -8,10 +8,9 @@ from typing import Annotated
 
 from holdfast.core import policy_parse, policy_store
 from holdfast.core.policy import Policy
-from holdfast.engine import Context, Input, Method, Output, Response, Route, Txn, doc, on
+from holdfast.engine import Context, Input, Keys, Method, Nothing, Output, Response, Route, Txn, doc, listing, on
 from holdfast.errors import BadRequest, NotFound
 from holdfast.limits import POLICY_MAX_BYTES, POLICY_NAME_MAX, POLICY_PARSE_ON_LANE_MAX
-from holdfast.system.status import Nothing
 
 NAME = doc("Name of the policy.")
 OLD_FIELD = "'rules' is deprecated, please use 'policy' instead"
@@ -30,10 +29,6 @@ class OldPolicyInput(PolicyInput, frozen=True):
     rules: Annotated[str, doc("The old name of `policy`.")] = ""
 
 
-class Keys(Output, frozen=True):
-    keys: tuple[str, ...]
-
-
 class OldKeys(Keys, frozen=True):
     policies: tuple[str, ...]
 
@@ -50,7 +45,7 @@ class OldPolicyOut(Output, frozen=True):
 
 def list_policies(txn: Txn, args: Nothing, ctx: Context) -> Response:
     """List the policies that a token may be given."""
-    return Response(data=Keys(keys=policy_store.names(txn)))
+    return listing(policy_store.names(txn))
 
 
 def list_policies_old(txn: Txn, args: Nothing, ctx: Context) -> Response:

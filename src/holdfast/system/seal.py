@@ -9,10 +9,9 @@ from typing import Annotated
 import msgspec
 
 from holdfast.crypto import Secret
-from holdfast.engine import Context, Input, Method, Natural, Perform, Raw, Response, Route, Txn, doc, on
+from holdfast.engine import Context, Input, Method, Natural, Nothing, Perform, Raw, Response, Route, Txn, doc, on
 from holdfast.engine.effect import Init, Seal, StepDown, Unseal
 from holdfast.errors import BadRequest, RequestError
-from holdfast.system.status import Nothing
 
 SHARE_MAX_LENGTH = 1024                              # a genuine one has 66 hex digits
 

@@ -15,6 +15,7 @@ from holdfast.engine import (
     Listener,
     Method,
     NodeFacts,
+    Nothing,
     Output,
     Perform,
     Raw,
@@ -37,10 +38,6 @@ NO_TIME = "0001-01-01T00:00:00Z"                     # Go's zero time, which Vau
 CODE = msgspec.Meta(ge=100, le=599)
 Flag: TypeAlias = bool | Literal[""]                 # `?standbyok` alone is no yes
 UNHEARD_MS = 2 * ECHO_INTERVAL_MS                    # after which a standby says that it has lost its active node
-
-
-class Nothing(Input, frozen=True):
-    """No field."""
 
 
 class HealthInput(Input, frozen=True):

@@ -6,12 +6,28 @@ from msgspec import UNSET, Meta, UnsetType
 
 from holdfast.core.login import sanitized
 from holdfast.core.token_roles import ROLES, TokenRole
-from holdfast.engine import Context, Duration, Given, Input, Method, Output, Response, Route, Strings, TokenType, Txn, doc, on, strings
+from holdfast.engine import (
+    Context,
+    Duration,
+    Given,
+    Input,
+    Method,
+    Nothing,
+    Output,
+    Response,
+    Route,
+    Strings,
+    TokenType,
+    Txn,
+    doc,
+    listing,
+    on,
+    strings,
+)
 from holdfast.engine import cidrs as read_cidrs
 from holdfast.engine import seconds as read_seconds
 from holdfast.errors import BadRequest, NotFound
 from holdfast.limits import INTEGER_MAX
-from holdfast.system.status import Nothing
 
 T = TypeVar("T")
 _SUFFIX = re.compile(r"\w[\w.-]+\w")
@@ -68,16 +84,9 @@ class RoleOut(Output, frozen=True, kw_only=True):
     token_type: str
 
 
-class Keys(Output, frozen=True):
-    keys: tuple[str, ...]
-
-
 def list_roles(txn: Txn, args: Nothing, ctx: Context) -> Response:
     """List the roles."""
-    keys = ROLES.list(txn)
-    if not keys:
-        raise NotFound
-    return Response(data=Keys(keys=keys))
+    return listing(ROLES.list(txn))
 
 
 def read_role(txn: Txn, args: RoleName, ctx: Context) -> Response:

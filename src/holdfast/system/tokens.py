@@ -14,13 +14,12 @@ from holdfast.core.access import Access
 from holdfast.core.token_store import ACCESSORS, ENTRIES, TokenEntry
 from holdfast.core.tokens import BATCH_TYPE, SERVICE_TYPE, BatchClaims, Principal
 from holdfast.crypto import Secret
-from holdfast.engine import Context, Duration, Engine, Input, Method, Output, Place, Response, Route, Token, Txn, doc, on, seconds
+from holdfast.engine import Context, Duration, Engine, Input, Method, Nothing, Output, Place, Response, Route, Token, Txn, doc, on, seconds
 from holdfast.engine.time import rfc3339
 from holdfast.errors import BadRequest, PermissionDenied
 from holdfast.ids import Millis
 from holdfast.replica import Why
 from holdfast.system import token_create, token_roles
-from holdfast.system.status import Nothing
 
 
 class TokenInput(Input, frozen=True):

@@ -14,11 +14,10 @@ from holdfast.core import acl, openapi
 from holdfast.core.access import Access
 from holdfast.core.acl_match import Permissions, grants
 from holdfast.core.mounts import MountEntry
-from holdfast.engine import Context, Input, Method, Output, Raw, Response, Route, Token, Txn, doc, on
+from holdfast.engine import Context, Input, Method, Nothing, Output, Raw, Response, Route, Token, Txn, doc, on
 from holdfast.errors import PermissionDenied
 from holdfast.system import mount_fields as fields
 from holdfast.system import mount_table
-from holdfast.system.status import Nothing
 
 UNAUTHENTICATED = "unauth"                           # value of listing_visibility
 

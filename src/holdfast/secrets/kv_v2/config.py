@@ -3,16 +3,12 @@ from typing import Annotated
 
 from msgspec.structs import replace
 
-from holdfast.engine import Context, Duration, Input, Natural, Output, Response, Txn, doc, signed_seconds
+from holdfast.engine import Context, Duration, Input, Natural, Nothing, Output, Response, Txn, doc, signed_seconds
 from holdfast.engine.time import go_duration
 from holdfast.errors import BadRequest
 from holdfast.limits import KV_DELETE_AFTER_MAX_S, KV_VERSIONS_MAX
 from holdfast.secrets.kv_v2.store import CONFIG
 from holdfast.secrets.kv_v2.versions import Config
-
-
-class Nothing(Input, frozen=True):
-    pass
 
 
 class Write(Input, frozen=True):

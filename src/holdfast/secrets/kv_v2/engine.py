@@ -1,7 +1,7 @@
 """The table of KV version 2, and what it says to who takes it for version 1."""
 from typing import Annotated
 
-from holdfast.engine import Context, Engine, Input, Method, Response, Route, Txn, doc, on
+from holdfast.engine import Context, Engine, Input, Method, Nothing, Response, Route, Txn, doc, on
 from holdfast.secrets.kv_v2 import config, data, lifecycle, metadata, store
 
 ROOTS = ("metadata", "data", "delete", "undelete", "destroy", "subkeys")
@@ -25,7 +25,7 @@ def refuse(txn: Txn, args: Elsewhere, ctx: Context) -> Response:
 
 KV_V2 = Engine(type="kv", version="2", jobs={store.DISCARD: store.discard_some}, routes=(
     Route("config", "Settings that hold for every secret of the mount.", {
-        Method.GET: on(config.Nothing, config.read),
+        Method.GET: on(Nothing, config.read),
         Method.POST: on(config.Write, config.write),
     }),
     Route("data/*path", "The versions of a secret. A write adds one, a read shows the latest or the one asked for, deleting hides the "

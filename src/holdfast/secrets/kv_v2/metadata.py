@@ -5,7 +5,7 @@ from typing import Annotated, TypeAlias
 import msgspec
 from msgspec.structs import replace
 
-from holdfast.engine import Context, Duration, Given, Input, Natural, Output, Response, Txn, doc
+from holdfast.engine import Context, Duration, Given, Input, Natural, Output, Response, Txn, doc, listing
 from holdfast.engine.route import is_null
 from holdfast.engine.time import go_duration, rfc3339
 from holdfast.errors import BadRequest, NotFound
@@ -44,10 +44,6 @@ class Write(Input, frozen=True):
     @property
     def is_empty(self) -> bool:
         return self.max_versions is self.cas_required is self.delete_version_after is self.custom_metadata is msgspec.UNSET
-
-
-class Keys(Output, frozen=True):
-    keys: tuple[str, ...]
 
 
 class VersionTimes(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,9 +87,7 @@ def list_keys(txn: Txn, args: ListFolder, ctx: Context) -> Response:
     left = ENTRIES.list(txn, below)
     if left:
         keys = tuple(sorted({*keys, *left}))
-    if not keys:
-        raise NotFound
-    return Response(data=Keys(keys=keys))
+    return listing(keys)
 
 
 def write(txn: Txn, args: Write, ctx: Context) -> Response:
