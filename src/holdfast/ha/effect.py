@@ -125,10 +125,12 @@ class AnswerStream(_Effect, frozen=True, kw_only=True):
 
 
 class Refuse(_Effect, frozen=True, kw_only=True):
-    """Who waits under this ticket hears 503 and why."""
+    """Who waits under this ticket hears 503 and why. `unsent`: nothing of the request was done, and it was never sent: its client may be
+    told of the active node instead."""
 
     ticket: int
     why: str
+    unsent: Request | None = None
 
 
 class Enrol(_Effect, frozen=True, kw_only=True):

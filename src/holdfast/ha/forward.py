@@ -45,10 +45,11 @@ class Pending(msgspec.Struct, eq=False):
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """What the client of this ticket hears, with 503."""
+    """What the client of this ticket hears, with 503. `unsent`: the request, if it was held for too long and never sent."""
 
     ticket: int
     why: str
+    unsent: Request | None = None
 
 
 class Outbox:
@@ -143,7 +144,7 @@ class Outbox:
 
     def _give_up(self, sequence: int) -> Refusal:
         pending = self._end(sequence)
-        return Refusal(pending.ticket, NO_ANSWER if pending.was_sent else NO_ACTIVE)
+        return Refusal(pending.ticket, NO_ANSWER) if pending.was_sent else Refusal(pending.ticket, NO_ACTIVE, pending.request)
 
     def _end(self, sequence: int) -> Pending:
         pending = self._pending.pop(sequence)

@@ -114,4 +114,4 @@ class Requests:
 
     def _refuse(self, refusals: tuple[Refusal, ...]) -> None:
         for refusal in refusals:
-            self._emit(Refuse(ticket=refusal.ticket, why=refusal.why))
+            self._emit(Refuse(ticket=refusal.ticket, why=refusal.why, unsent=refusal.unsent))

@@ -14,6 +14,7 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from holdfast.cluster import Alpn, Credentials, Hello, Identity, Incoming, Link, LinkError, Port, Streams, new_identity
+from holdfast.core import redirect
 from holdfast.core.lane import Internal
 from holdfast.crypto import KEYRING, Opened, Secret
 from holdfast.engine import Attempt, Reply, Request, Stream, Txn, WriteId
@@ -419,10 +420,8 @@ class Clustering:
                 self._spawn(self._log.unlock(fence, to))
             case do.AnswerStream(ticket=ticket, header=header):
                 self._answer_stream(ticket, header)
-            case do.Refuse(ticket=ticket, why=why):
-                waiting = self._tickets.pop(ticket, None)
-                if waiting is not None and not waiting.done():
-                    waiting.set_exception(UnavailableError(why))
+            case do.Refuse():
+                self._refuse(effect)
             case do.Enrol(peer=peer):
                 self._spawn(self._enrol(peer))
             case do.Changed(state=state):
@@ -646,6 +645,16 @@ class Clustering:
             waiting.set_result(reply)
         elif isinstance(reply, Stream):
             self._spawn(_close(reply))
+
+    def _refuse(self, refused: do.Refuse) -> None:
+        """To a node that leads, as far as this one hears, but cannot be reached to forward to, its client may find the way."""
+        waiting, seen = self._tickets.pop(refused.ticket, None), self._seen
+        if waiting is None or waiting.done():
+            return
+        if refused.unsent is not None and seen is not None and self._log.status.leader == seen.node != self.settings.node:
+            waiting.set_result(redirect.to_active(refused.unsent, self._main.facts))
+        else:
+            waiting.set_exception(UnavailableError(refused.why))
 
     def _answer_stream(self, ticket: int | None, header: ForwardStream) -> None:
         incoming, self._incoming = self._incoming, None

@@ -105,3 +105,13 @@ def test_a_stream_that_this_node_ran_for_itself_reaches_who_waits(node: Node) ->
     assert (answer.ticket, answer.reply) == (1, stream)
     (nobody,) = of(node.step(saw.Ran(id=run.origin.id, reply=stream)), do.Answer)
     assert nobody.ticket is None, "whoever it was has gone: the driver closes it"
+
+
+def test_only_what_was_never_sent_may_be_asked_for_elsewhere(node: Node) -> None:
+    """A request whose fate is unknown must not reach the active node by another way."""
+    node.unseal().connect().step(submitted(1))
+    node.step(saw.Disconnected(node=A, channel=FORWARDING))
+    node.step(submitted(2))
+    refused = {effect.ticket: effect.unsent for effect in of(node.wait(FORWARD_HOLD_MAX_MS + 1), do.Refuse)}
+    assert refused[1] is None
+    assert refused[2] is not None
