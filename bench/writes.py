@@ -8,7 +8,7 @@ from itertools import cycle
 
 import uvloop
 from tests.node import Node
-from tests.processes import cpu_s
+from tests.processes import cpu_s, workers_of
 
 from bench import wrk
 from bench.figures import Figures, Result, percentile
@@ -32,9 +32,11 @@ def kv_write(world: World) -> Result:
         ours = world.contender(node, write_requests(node.folder / "requests", asks))
         contenders = [ours, *others.enter_context(world.peer_contender(asks, keys=0))]
         probes = [append_us(node.folder, count=world.size(1_000, 100))]
-        main_before, served_before = cpu_s(node.pid), _answered(node)
+        processes = {"main": node.pid, "the worker": workers_of(node.pid)[0]}
+        before, served_before = {name: cpu_s(pid) for name, pid in processes.items()}, _answered(node)
         found = alternate(contenders, seconds=world.seconds, rounds=world.rounds)
-        main_us = (cpu_s(node.pid) - main_before) / (_answered(node) - served_before) * 1e6
+        writes = _answered(node) - served_before
+        cpu_us = {name: (cpu_s(pid) - before[name]) / writes * 1e6 for name, pid in processes.items()}
         probes.append(append_us(node.folder, count=world.size(1_000, 100)))
     figures, probe_us = found["holdfast"], sum(probes) / len(probes)
     ratios: list[tuple[str, float, str | None]] = [
@@ -42,7 +44,7 @@ def kv_write(world: World) -> Result:
         ("writes in the time of one append with fdatasync", figures.requests_s * probe_us / 1e6, None)]
     if "peer" in found:
         ratios.append(("holdfast / peer, requests/s", figures.requests_s / found["peer"].requests_s, None))
-    return Result(rows=[*found.items(), ("main's CPU", f"{main_us:.1f} µs a write"),
+    return Result(rows=[*found.items(), ("CPU a write", ", ".join(f"{name} {us:.1f} µs" for name, us in cpu_us.items())),
                         ("disk", f"one append with fdatasync: {probes[0]:.0f} µs before, {probes[1]:.0f} µs after")], ratios=ratios)
 
 
@@ -72,19 +74,22 @@ def logins_beside_writes(world: World) -> Result:
 async def _both(node: Node, token: str, seconds: float, rounds: int) -> tuple[list[float], list[float], list[float]]:
     asks = cycle(rendered(("POST", f"/v1/{MOUNT}/data/{key(number)}", token, BODY)) for number in range(KEYS))
     login = cycle([rendered(("POST", "/v1/auth/userpass/login/bench", "", json.dumps({"password": "a password"})))])
-    lines, of_logins = [await _lines(node) for _ in range(2)]
+    lines = await _lines(node)
     without: list[float] = []
     beside: list[float] = []
     logins: list[float] = []
     await at_times(lines, asks, rate_s=WRITES_S, seconds=1)
     for _ in range(rounds):
         without += await at_times(lines, asks, rate_s=WRITES_S, seconds=seconds)
+        of_logins = await _lines(node)                   # now: a new connection on which nothing is asked ends after 10 s
         async with asyncio.TaskGroup() as group:
             writing = group.create_task(at_times(lines, asks, rate_s=WRITES_S, seconds=seconds))
             entering = group.create_task(at_times(of_logins, login, rate_s=LOGINS_S, seconds=seconds))
         beside += writing.result()
         logins += entering.result()
-    for line in (*lines, *of_logins):
+        for line in of_logins:
+            line.close()
+    for line in lines:
         line.close()
     return without, beside, logins
 
