@@ -70,8 +70,10 @@ class Attempts:
         has_lease = (confirmed or may_read(words, boot_ms)) and self.may_answer
         reader = self.replica.open()
         try:
-            self.derived.catch_up(reader)
-            txn = Txn(Run(reader, self._barrier, self.place, self.derived, Reads()))
+            derived = self.derived
+            if derived.index != reader.index:
+                derived.catch_up(reader)
+            txn = Txn(Run(reader, self._barrier, self.place, derived, Reads()))
             outcome = execute(self.access, request, Attempt(
                 txn=txn, now_ms=boot_ms + self._load(CLUSTER_TIME_OFFSET_MS), rng=rng, facts=self.facts,  # type: ignore[arg-type]
                 has_lease=has_lease, active=self._active, memo=memo))
