@@ -5,11 +5,12 @@ from typing import TypeAlias
 import msgspec
 
 from holdfast.core import acl, envelope, tokens
-from holdfast.core.audit_device import Standing, standing
+from holdfast.core.audit_device import NO_DEVICES, Standing, standing
 from holdfast.core.mounts import Defaults
 from holdfast.core.router import Hit, Registry, Router
-from holdfast.engine import Bound, Engine, Given, Method, Op, Request, Token, Txn
+from holdfast.engine import Bound, Engine, Given, Method, Mount, Op, Request, Token, Txn
 from holdfast.errors import BadRequest, InvalidToken, PermissionDenied, RequestError
+from holdfast.ids import Millis
 
 WRITES = frozenset((Method.POST, Method.PATCH))
 NO_QUERY: Mapping[str, str] = {}
@@ -19,12 +20,15 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """All that method, path and token decide. Depends on no time, query or body: what those decide is asked at each request."""
 
     hit: Hit
+    mount: Mount                                     # of the hit: what each read needs stands in this one record
     token: Token | None
     rules: acl.Rules | None                          # None: asks for no token
     permitted: bool                                  # whatever query and body are; else `acl.permit` decides at each request
+    is_plain: bool                                   # permitted, no write, no audit device: nothing more is asked before the handler runs
+    sure_until_ms: Millis                            # until then the token is good for any number of requests from anywhere
     bound: Bound | None                              # for a request without query and body; None: it cannot be bound so
     prefix: str                                      # of the engine's keys
-    tail: bytes                                      # of the envelope
+    tail: bytes                                      # of the envelope; empty where it has fields of `data` beside it
     standing: Standing                               # what the audit devices show of all this
 
 
@@ -51,8 +55,8 @@ class Access:
 
     def local(self, hit: Hit) -> Grant:
         """For a sealed node: an operation that reads nothing and asks for no token."""
-        return Grant(hit=hit, token=None, rules=None, permitted=True, bound=None, prefix="", tail=envelope.tail(hit.mount),
-                     standing=Standing(()))
+        return Grant(hit=hit, mount=hit.mount, token=None, rules=None, permitted=True, is_plain=not hit.op.writes,
+                     sure_until_ms=tokens.FOREVER_MS, bound=None, prefix="", tail=_tail(hit), standing=NO_DEVICES)
 
     def _grant(self, txn: Txn, method: Method, path: str, principal: tokens.Principal | None) -> Grant:
         if path.endswith("/") and method in WRITES:
@@ -64,9 +68,13 @@ class Access:
             if token is None:
                 raise PermissionDenied if principal is None else InvalidToken
             rules = acl.rules(txn, token, method, path)
-        return Grant(hit=hit, token=token, rules=rules, permitted=rules is None or acl.permits_always(rules, hit.op, method),
+        permitted = rules is None or acl.permits_always(rules, hit.op, method)
+        seen = NO_DEVICES if _is_about_state(hit.op) else standing(txn)
+        return Grant(hit=hit, mount=hit.mount, token=token, rules=rules, permitted=permitted,
+                     is_plain=permitted and not hit.op.writes and not seen.devices,
+                     sure_until_ms=tokens.FOREVER_MS if token is None else tokens.sure_until_ms(token),
                      bound=_bind_path(hit), prefix="" if hit.engine is None or hit.engine.at_root else hit.mount.prefix,
-                     tail=envelope.tail(hit.mount), standing=Standing(()) if _is_about_state(hit.op) else standing(txn))
+                     tail=_tail(hit), standing=seen)
 
 
 def bind(grant: Grant, request: Request) -> Bound:
@@ -80,6 +88,10 @@ def creates(txn: Txn, grant: Grant, request: Request) -> bool:
     if exists is None or request.method is not Method.POST:
         return False
     return not exists(txn.at(grant.prefix) if grant.prefix else txn, Given(grant.hit.path, request.query, request.body))
+
+
+def _tail(hit: Hit) -> bytes:
+    return b"" if hit.op.top_level else envelope.tail(hit.mount)
 
 
 def _is_about_state(op: Op) -> bool:

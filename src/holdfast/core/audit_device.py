@@ -101,9 +101,13 @@ class Standing(msgspec.Struct, eq=False):
     creates: bool = False
 
 
+NO_DEVICES = Standing(())
+
+
 def standing(txn: Txn) -> Standing:
-    """A new one, to be kept with a grant: both depend on the tables of devices and of headers."""
-    return Standing(txn.derive(load_devices), txn.derive(load_audited))
+    """A new one, to be kept with a grant: both depend on the tables of devices and of headers. Without devices the same one for all."""
+    devices = txn.derive(load_devices)
+    return Standing(devices, txn.derive(load_audited)) if devices else NO_DEVICES
 
 
 def find(txn: Txn, path: str) -> Device | None:

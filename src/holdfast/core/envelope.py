@@ -60,16 +60,17 @@ def _tail(type: str) -> bytes:
     return PLAIN_TAIL % _encode(type)
 
 
-def answer(request: Request, response: Response, mount: Mount, tail: bytes, *, top_level: bool = False) -> Reply:
-    """The reply to a request that was carried out. Nothing to show: 204."""
+def answer(request: Request, response: Response, mount: Mount, tail: bytes) -> Reply:
+    """The reply to a request that was carried out. Nothing to show: 204. `tail`: empty where the fields of `data` stand beside it."""
     data = response.data
     if response.auth is None and response.lease is None and response.wrap_info is None and not response.warnings:
         if data is None:
             return Reply(status=response.status or 204)
-        if top_level:
+        if not tail:
             return Reply(status=response.status or 200, body=full(request, response, mount, top_level=True))
-        return Reply(status=response.status or 200, body=b"".join((HEAD, request.id.encode(), PLAIN, _encode(data), tail)))
-    return Reply(status=response.status or 200, body=full(request, response, mount, top_level=top_level))
+        text = data if type(data) is msgspec.Raw else _encode(data)
+        return Reply(status=response.status or 200, body=b"".join((HEAD, request.id.encode(), PLAIN, text, tail)))
+    return Reply(status=response.status or 200, body=full(request, response, mount, top_level=not tail))
 
 
 def full(request: Request, response: Response, mount: Mount, *, top_level: bool = False) -> bytes:

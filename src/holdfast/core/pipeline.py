@@ -33,15 +33,11 @@ def execute(engines: Access, request: Request, attempt: Attempt) -> Outcome:
         else:
             grant = _granted(engines, request, txn)
             token = grant.token
-            if token is not None:
+            if token is not None and attempt.now_ms >= grant.sure_until_ms:
                 token = tokens.admit(txn, grant.hit.op, token, request, attempt)   # expiry; spends a use, also of what is refused below
-        if not grant.permitted:
-            acl.permit(txn, grant.rules, grant.hit, grant.prefix, request)   # parameter rules, with query and body
-        if grant.hit.op.writes:
-            txn.need(Place.ACTIVE, Why.WRITE)                            # as the handler would say, after much that is lost then
-        if grant.standing.devices:
-            creates = access.creates(txn, grant, request)
-        ctx = Context(request, grant.hit.mount, token, attempt.now_ms, attempt)
+        if not grant.is_plain:
+            creates = _asked(txn, grant, request)
+        ctx = Context(request, grant.mount, token, attempt.now_ms, attempt)
         bound = grant.bound if grant.bound is not None and not request.body and not request.query else access.bind(grant, request)
         inner = Txn(txn.run, grant.prefix) if grant.prefix else txn      # as txn.at: this one stands at the root
         if bound.alias is None:
@@ -93,20 +89,30 @@ def _granted(engines: Access, request: Request, txn: Txn) -> Grant:
     return grant
 
 
+def _asked(txn: Txn, grant: Grant, request: Request) -> bool:
+    """What a grant leaves open until there is a request. Gives whether it is a write of what is not there yet, for the audit devices."""
+    if not grant.permitted:
+        acl.permit(txn, grant.rules, grant.hit, grant.prefix, request)   # parameter rules, with query and body
+    if grant.hit.op.writes:
+        txn.need(Place.ACTIVE, Why.WRITE)                            # as the handler would say, after much that is lost then
+    return bool(grant.standing.devices) and access.creates(txn, grant, request)
+
+
 def _recorded(engines: Access, grant: Grant, ctx: Context, ignored: tuple[str, ...], result: Result) -> Result:
     """What a result leaves in the batch: a login becomes a token, a lease is kept, jobs are queued, an answer may be wrapped."""
-    txn = ctx.attempt.txn
-    if isinstance(result, Perform):
-        txn.need(result.effect.place, Why.EFFECT)
-        return result
-    if isinstance(result, Response):
+    attempt = ctx.attempt
+    txn = attempt.txn
+    if type(result) is Response:
         if ignored:
             result = replace(result, warnings=(*result.warnings, f"Endpoint ignored these unrecognized parameters: [{' '.join(ignored)}]"))
         if result.login is not None:
             result = login.issue(txn, grant.hit, ctx, result)
         if result.leased is not None:
             result = leases.record(txn, grant.hit, ctx, result)
-    if ctx.attempt.jobs or ctx.attempt.memo.undo_key:
+    elif isinstance(result, Perform):
+        txn.need(result.effect.place, Why.EFFECT)
+        return result
+    if attempt.jobs or attempt.memo.undo_key:
         jobs.record(txn, ctx, grant.hit.mount)
     if ctx.request.wrap_ttl_s and isinstance(result, Response):
         result = wrapping.wrap(txn, ctx, result)
@@ -116,7 +122,7 @@ def _recorded(engines: Access, grant: Grant, ctx: Context, ignored: tuple[str, .
 def _outcome(request: Request, attempt: Attempt, grant: Grant, token: Token | None, result: Result, *, creates: bool) -> Outcome:
     txn, run = attempt.txn, attempt.txn.run
     if isinstance(result, Response):
-        reply = envelope.answer(request, result, grant.hit.mount, grant.tail, top_level=grant.hit.op.top_level)
+        reply = envelope.answer(request, result, grant.mount, grant.tail)
     elif isinstance(result, Raw):
         reply = envelope.raw(result)
     else:

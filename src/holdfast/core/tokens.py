@@ -5,6 +5,7 @@ token that is unknown, malformed, revoked or expired gets one and the same refus
 is sent on, never refused. Making tokens: `token_create`; their end: `token_revoke`.
 """
 import ipaddress
+from sys import intern
 from typing import TypeAlias
 
 import msgspec
@@ -23,6 +24,7 @@ from holdfast.limits import TOKEN_MAX_BYTES
 from holdfast.replica import Why
 
 SERVICE_TYPE, BATCH_TYPE = "service", "batch"
+FOREVER_MS = Millis(2**63 - 1)
 
 
 class BatchClaims(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
@@ -62,7 +64,7 @@ def principal(txn: Txn, value: Secret) -> Principal:
         return NOT_OURS
     names = txn.derive(load_names)
     if not text.startswith(_BATCH):
-        return names.token.hex(text)
+        return intern(names.token.hex(text))         # one text for all that is cached of a token, compared at a glance
     body = token_format.batch_body(text)
     try:
         return NOT_OURS if body is None else _claims(names.batch.open(body))
@@ -145,11 +147,16 @@ def _find_batch(txn: Txn, claims: BatchClaims) -> Token | None:
         ttl_s=claims.ttl_s)
 
 
+def sure_until_ms(token: Token) -> Millis:
+    """Until then `admit` would give the token as it is, whoever asks. 0: it has to be asked each time."""
+    if token.num_uses or token.bound_cidrs:
+        return Millis(0)
+    return FOREVER_MS if token.expires_ms is None else token.expires_ms
+
+
 def admit(txn: Txn, op: Op, token: Token, request: Request, attempt: Attempt) -> Token | None:
     """The token as it is after this request, one of its uses spent. A public operation spends nothing and refuses nobody: None where the
     token is no good. Raises PermissionDenied."""
-    if token.num_uses == 0 and not token.bound_cidrs and (token.expires_ms is None or token.expires_ms > attempt.now_ms):
-        return token
     expired = token.expires_ms is not None and token.expires_ms <= attempt.now_ms
     used_up = token.num_uses < 0 and not attempt.memo.spent      # spent by an earlier attempt: it was this request's own
     elsewhere = not _may_come_from(token, request.client.address)
