@@ -184,17 +184,23 @@ class Connection(asyncio.Protocol):
 
     def _take_one(self, head: Head) -> None:
         """The common read: one request without a body, nothing before it and nothing behind it."""
-        answer = self._answer(head, b"")
+        place = self._place
+        try:
+            answer = place.serve(place.requests.make(head, b"", self._client))
+        except Exception as error:  # noqa: BLE001 -- as in `_answer`, written out: this and `flush` are what a read costs here
+            answer = self._failed(head, b"", error)
         if not isinstance(answer, Reply):
             self._begin(answer, head)
             return
-        self._reply(answer, head)
+        if not self._replies:
+            place.has_replies(self)
+        self._replies.append((answer, head))
         if not head[FLAGS] & KEEP_ALIVE:
             self._linger()
-        elif self._paused or not self._reads_on or self._place.draining:
+        elif self._paused or not self._reads_on or place.draining:
             self._await_request()
         else:
-            self.deadline = self._place.idle_until
+            self.deadline = place.idle_until
 
     def _advance(self) -> None:
         """Answers what is there, as far as that goes at once. Called only while nothing is being answered."""
@@ -243,9 +249,11 @@ class Connection(asyncio.Protocol):
         if not replies:
             return
         self._replies = []
-        out = self._bytes_of(*replies[0]) if len(replies) == 1 else b"".join([self._bytes_of(*each) for each in replies])
+        data = self._bytes_of(*replies[0]) if len(replies) == 1 else b"".join([self._bytes_of(*each) for each in replies])
         if self.phase is not CLOSED and not self._transport.is_closing():
-            self._write(out)
+            out = data if self._session is None else self._session.send(data)
+            if out is not None:
+                self._transport.write(out)
 
     def _bytes_of(self, reply: Reply, head: Head) -> bytes:
         if type(reply) is Held:

@@ -28,9 +28,9 @@ def whole_head(data: bytes) -> Head | None:
         head = parse_head(data)
     except HeadError:
         return None
-    if head is None or head[END] != len(data) or head[LENGTH] > 0 or head[FLAGS] & CHUNKED or len(data) > HTTP_HEAD_MAX_BYTES:
-        return None
-    return head
+    if head is not None and head[END] == len(data) <= HTTP_HEAD_MAX_BYTES and head[LENGTH] <= 0 and not head[FLAGS] & CHUNKED:
+        return head
+    return None
 
 
 def _is_upload(head: Head) -> bool:
