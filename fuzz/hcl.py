@@ -6,14 +6,13 @@ it gives settings or a ConfigError.
 import sys
 
 import atheris
+from tests.hcl_places import nowhere
 
 with atheris.instrument_imports():
     from holdfast.config.finding import ConfigError, Findings
-    from holdfast.config.hcl import Array, HclError, Item, Key, Literal, Object, Position, Value, parse, print_hcl
+    from holdfast.config.hcl import HclError, Object, parse, print_hcl
     from holdfast.config.merge import merge
     from holdfast.config.read import settings_of
-
-NOWHERE = Position(0, 0)
 
 
 def check(data: bytes) -> None:
@@ -46,17 +45,6 @@ def configured(tree: Object) -> str:
         return repr(settings)
     except ConfigError as error:
         return str(error)
-
-
-def nowhere(value: Value) -> Value:
-    """The same without places."""
-    match value:
-        case Literal(value=scalar):
-            return Literal(scalar, NOWHERE)
-        case Array(values=values):
-            return Array(tuple(nowhere(each) for each in values), NOWHERE)
-        case Object(items=items):
-            return Object(tuple(Item(tuple(Key(key.text, NOWHERE) for key in item.keys), nowhere(item.value)) for item in items), NOWHERE)
 
 
 def main() -> None:

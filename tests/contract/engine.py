@@ -33,6 +33,7 @@ from holdfast.engine import (
     Login,
     Method,
     Natural,
+    Nothing,
     Output,
     Perform,
     Raw,
@@ -45,6 +46,7 @@ from holdfast.engine import (
     TokenParams,
     Txn,
     doc,
+    listing,
     on,
     seconds,
     strings,
@@ -79,10 +81,6 @@ class Counter:
     """Kept in the active node's memory."""
 
     count: int = 0
-
-
-class Nothing(Input, frozen=True):
-    pass
 
 
 class WorldInput(Input, frozen=True):
@@ -135,10 +133,6 @@ class CredOut(Output, frozen=True):
 
 class ValueOut(Output, frozen=True):
     value: str
-
-
-class Keys(Output, frozen=True):
-    keys: tuple[str, ...]
 
 
 def set_world(txn: Txn, args: WorldInput, ctx: Context) -> Response:
@@ -195,10 +189,7 @@ def renew_token(txn: Txn, record: bytes, ctx: Context) -> Leased:
 
 def list_live(txn: Txn, args: Nothing, ctx: Context) -> Response:
     """List what is leased and lives."""
-    keys = LIVE.list(txn)
-    if not keys:
-        raise NotFound
-    return Response(data=Keys(keys=keys))
+    return listing(LIVE.list(txn))
 
 
 def call(txn: Txn, args: NameInput, ctx: Context) -> Response:

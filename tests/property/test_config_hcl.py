@@ -3,10 +3,10 @@ from __future__ import annotations
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.hcl_places import NOWHERE, nowhere
 
-from holdfast.config.hcl import Array, HclError, Item, Key, Literal, Object, Position, Value, parse, print_hcl
+from holdfast.config.hcl import Array, HclError, Item, Key, Literal, Object, Value, parse, print_hcl
 
-NOWHERE = Position(0, 0)
 TRICKY = ["${", "$${a}", '"', "\\", "\n", "true", "a b", "EOF"]
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.sampled_from(TRICKY)
 NUMBERS = st.integers(-(1 << 63), (1 << 63) - 1) | st.floats(allow_nan=False, allow_infinity=False)
@@ -33,17 +33,6 @@ TREES = objects(VALUES)
 PIECES = st.sampled_from([
     "a", "b", "true", " ", "\n", "\r\n", "=", ",", ":", "{", "}", "[", "]", '"', "\\", "\\x41", "$", "${", "<<E\n", "<<-E\n", "E\n",
     "#", "//", "/*", "*/", "0", "07", "0x", "1.", "1e", "-", ".5", "é", "\0", "\ufeff", '{"a":', "null", "\ud800"])
-
-
-def nowhere(value: Value) -> Value:
-    """The same without places."""
-    match value:
-        case Literal(value=scalar):
-            return Literal(scalar, NOWHERE)
-        case Array(values=values):
-            return Array(tuple(nowhere(each) for each in values), NOWHERE)
-        case Object(items=items):
-            return Object(tuple(Item(tuple(Key(key.text, NOWHERE) for key in item.keys), nowhere(item.value)) for item in items), NOWHERE)
 
 
 @settings(max_examples=150, deadline=None)

@@ -1,6 +1,8 @@
 """`auth …`: which auth methods are mounted where."""
 from __future__ import annotations
 
+from functools import partial
+
 from holdfast.cli import mount_flags, mounts
 from holdfast.cli.command import Command, Session, options
 from holdfast.cli.durations import ttl_to_api
@@ -10,18 +12,6 @@ from holdfast.cli.json_text import Json
 from holdfast.cli.login_methods import METHODS
 from holdfast.cli.paths import sanitize, with_slash
 from holdfast.cli.secret import mapping, text
-
-
-def _enable(session: Session) -> int:
-    return mounts.enable(session, mounts.AUTH)
-
-
-def _disable(session: Session) -> int:
-    return mounts.disable(session, mounts.AUTH)
-
-
-def _list(session: Session) -> int:
-    return mounts.list_all(session, mounts.AUTH)
 
 
 def _lockout(flags: Flags) -> dict[str, Json]:
@@ -42,10 +32,6 @@ def _tune(session: Session) -> int:
         raise Failure("-user-lockout-threshold cannot be negative", USAGE)
     lockout = _lockout(session.flags)
     return mounts.tune(session, mounts.AUTH, **({"user_lockout_config": lockout} if lockout else {}))
-
-
-def _move(session: Session) -> int:
-    return mounts.move(session, mounts.AUTH)
 
 
 def _help(session: Session) -> int:
@@ -88,7 +74,7 @@ COMMANDS = (
         text="Mounts an auth method of type TYPE, below auth/.",
         examples=(("Let people log in with name and password:", "holdfast auth enable userpass"),),
         options=options(*mount_flags.ENABLE_AUTH, format=False),
-        run=_enable,
+        run=partial(mounts.enable, kind=mounts.AUTH),
     ),
     Command(
         name="auth disable",
@@ -97,7 +83,7 @@ COMMANDS = (
         text="Unmounts the auth method at PATH. All tokens that it gave are revoked.",
         examples=(("Unmount:", "holdfast auth disable userpass"),),
         options=options(format=False),
-        run=_disable,
+        run=partial(mounts.disable, kind=mounts.AUTH),
     ),
     Command(
         name="auth list",
@@ -106,7 +92,7 @@ COMMANDS = (
         text="Lists the mounted auth methods.",
         examples=(("List them with their settings:", "holdfast auth list -detailed"),),
         options=options(_LIST_DETAILED),
-        run=_list,
+        run=partial(mounts.list_all, kind=mounts.AUTH),
     ),
     Command(
         name="auth tune",
@@ -124,7 +110,7 @@ COMMANDS = (
         text="Mounts an auth method elsewhere, with all it holds; both paths begin with auth/. Its tokens are revoked.",
         examples=(("Move:", "holdfast auth move auth/userpass auth/people"),),
         options=options(format=False),
-        run=_move,
+        run=partial(mounts.move, kind=mounts.AUTH),
     ),
     Command(
         name="auth help",

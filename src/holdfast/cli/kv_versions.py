@@ -1,6 +1,8 @@
 """`kv delete`, `undelete`, `destroy`, `rollback`, `enable-versioning`: what is done to versions."""
 from __future__ import annotations
 
+from functools import partial
+
 from holdfast.cli.command import Command, Session, options
 from holdfast.cli.errors import API, USAGE, Explained, Failure
 from holdfast.cli.flags import Flag, Kind
@@ -73,14 +75,6 @@ def _on_versions(session: Session, kind: str) -> int:
     return session.ui.success(f"Success! Data written to: {path}") if secret is None else output_secret(session.ui, secret)
 
 
-def _undelete(session: Session) -> int:
-    return _on_versions(session, "undelete")
-
-
-def _destroy(session: Session) -> int:
-    return _on_versions(session, "destroy")
-
-
 def _enable_versioning(session: Session) -> int:
     path = with_slash(sanitize(session.arguments(1, 1)[0]))
     client = session.client()
@@ -107,7 +101,7 @@ COMMANDS = (
         text="Brings deleted versions of the secret KEY back. Needs a version 2 engine.",
         examples=(("Undelete version 2:", "holdfast kv undelete -mount=secret -versions=2 app"),),
         options=options(_VERSIONS, MOUNT_FLAG),
-        run=_undelete,
+        run=partial(_on_versions, kind="undelete"),
     ),
     Command(
         name="kv destroy",
@@ -116,7 +110,7 @@ COMMANDS = (
         text="Removes the data of some versions of the secret KEY for good. Needs a version 2 engine.",
         examples=(("Destroy version 1:", "holdfast kv destroy -mount=secret -versions=1 app"),),
         options=options(_VERSIONS, MOUNT_FLAG),
-        run=_destroy,
+        run=partial(_on_versions, kind="destroy"),
     ),
     Command(
         name="kv rollback",

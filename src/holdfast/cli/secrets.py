@@ -1,30 +1,11 @@
 """`secrets …`: which secrets engines are mounted where."""
 from __future__ import annotations
 
+from functools import partial
+
 from holdfast.cli import mount_flags, mounts
-from holdfast.cli.command import Command, Session, options
+from holdfast.cli.command import Command, options
 from holdfast.cli.flags import Flag, Kind
-
-
-def _enable(session: Session) -> int:
-    return mounts.enable(session, mounts.SECRETS)
-
-
-def _disable(session: Session) -> int:
-    return mounts.disable(session, mounts.SECRETS)
-
-
-def _list(session: Session) -> int:
-    return mounts.list_all(session, mounts.SECRETS)
-
-
-def _tune(session: Session) -> int:
-    return mounts.tune(session, mounts.SECRETS)
-
-
-def _move(session: Session) -> int:
-    return mounts.move(session, mounts.SECRETS)
-
 
 _LIST_DETAILED = Flag(name="detailed", kind=Kind.SWITCH, text="Print TTLs, options and all else that is known of each mount.")
 
@@ -43,7 +24,7 @@ COMMANDS = (
         text="Mounts a secrets engine of type TYPE.",
         examples=(("Mount versioned secrets at secret/:", "holdfast secrets enable -path=secret -version=2 kv"),),
         options=options(*mount_flags.ENABLE_SECRETS, format=False),
-        run=_enable,
+        run=partial(mounts.enable, kind=mounts.SECRETS),
     ),
     Command(
         name="secrets disable",
@@ -52,7 +33,7 @@ COMMANDS = (
         text="Unmounts what is mounted at PATH. Its leases are revoked and all it holds is deleted.",
         examples=(("Unmount:", "holdfast secrets disable secret"),),
         options=options(format=False),
-        run=_disable,
+        run=partial(mounts.disable, kind=mounts.SECRETS),
     ),
     Command(
         name="secrets list",
@@ -61,7 +42,7 @@ COMMANDS = (
         text="Lists the mounted secrets engines.",
         examples=(("List them with their settings:", "holdfast secrets list -detailed"),),
         options=options(_LIST_DETAILED),
-        run=_list,
+        run=partial(mounts.list_all, kind=mounts.SECRETS),
     ),
     Command(
         name="secrets tune",
@@ -70,7 +51,7 @@ COMMANDS = (
         text="Changes settings of the secrets engine mounted at PATH; what is not given stays as it is.",
         examples=(("Set the longest TTL:", "holdfast secrets tune -max-lease-ttl=72h database"),),
         options=options(*mount_flags.TUNE_SECRETS, format=False),
-        run=_tune,
+        run=partial(mounts.tune, kind=mounts.SECRETS),
     ),
     Command(
         name="secrets move",
@@ -79,6 +60,6 @@ COMMANDS = (
         text="Mounts a secrets engine elsewhere, with all it holds; its leases are revoked.",
         examples=(("Move:", "holdfast secrets move secret kv"),),
         options=options(format=False),
-        run=_move,
+        run=partial(mounts.move, kind=mounts.SECRETS),
     ),
 )
