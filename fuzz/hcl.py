@@ -6,9 +6,10 @@ it gives settings or a ConfigError.
 import sys
 
 import atheris
-from tests.hcl_places import nowhere
 
 with atheris.instrument_imports():
+    from tests.hcl_places import nowhere
+
     from holdfast.config.finding import ConfigError, Findings
     from holdfast.config.hcl import HclError, Object, parse, print_hcl
     from holdfast.config.merge import merge
