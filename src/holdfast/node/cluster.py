@@ -7,7 +7,7 @@ has taken the place of is not heard any more.
 import asyncio
 import uuid
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
 from functools import partial
 from typing import assert_never
 
@@ -229,10 +229,13 @@ class Clustering:
             await self._leave()
             self._main.publish()
 
-    async def put_back(self, copy: StateCopy) -> None:
-        """Another state in the place of everything, at every member; the lane rests meanwhile. Raises UnavailableError: it was not done."""
+    async def put_back(self, numbered: Callable[[], Awaitable[StateCopy]]) -> Index:
+        """Another state in the place of everything, at every member; the lane rests meanwhile. Gives its index. `numbered` is
+        asked for the state once no batch comes any more, so that none has a later index. Raises UnavailableError: it was not done; and what
+        `numbered` raises."""
         await self._main.rest()
         try:
+            copy = await numbered()
             try:
                 await self._log.install(copy.index, copy.generation, _chunks(copy))
             except (Uncertain, FenceLost) as error:
@@ -245,6 +248,7 @@ class Clustering:
         self.applied(copy.index)
         if self._seen is not None:                       # the state that was put back names an active node of its own time
             self._main.submit_own(Internal(partial(_advertise, self._uuid(), self._seen)))
+        return copy.index
 
     async def _install_own(self) -> None:
         """What all others get by following. A state under another root key seals the node, as it does theirs."""

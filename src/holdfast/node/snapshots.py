@@ -9,9 +9,11 @@ import tempfile
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from pathlib import Path
+from typing import TypeAlias
 
 from holdfast.crypto import Seal, Secret
 from holdfast.engine import Reply, Stream
+from holdfast.ids import Index
 from holdfast.limits import RAFT_STATE_MAX_BYTES, SNAPSHOT_CHUNK_BYTES
 from holdfast.node.clock import Clock
 from holdfast.node.main import Main
@@ -26,13 +28,14 @@ CONTENT_TYPE = "application/gzip"
 SUMS = "snapshot-sums"                               # what the seal wraps them as
 TRANSFER = "transfer-"                               # folders for files on their way out or in
 PIECE_BYTES = 65_536                                 # of an archive, inflated at once
+PutBack: TypeAlias = Callable[[Callable[[], Awaitable[StateCopy]]], Awaitable[Index]]
 
 
 class Snapshots:
     """`folder`: on the disk of the storage, for files that are as large as the state. `seal`: the cluster's, as this node can use it."""
 
     def __init__(self, main: Main, log: RaftLog, replica: LmdbReplica, folder: Path, seal: Callable[[], Seal],
-                 put_back: Callable[[StateCopy], Awaitable[None]], clock: Clock, draw: Callable[[int], bytes], logger: Logger) -> None:
+                 put_back: PutBack, clock: Clock, draw: Callable[[int], bytes], logger: Logger) -> None:
         self._main, self._log, self._replica, self._folder, self._seal = main, log, replica, folder, seal
         self._put_back, self._clock, self._draw, self._logger = put_back, clock, draw, logger
         self._one = asyncio.Lock()
@@ -74,11 +77,10 @@ class Snapshots:
             folder = Path(tempfile.mkdtemp(prefix=TRANSFER, dir=self._folder))
             try:
                 await self._unpack(archive, folder, force=force)
-                copy = await asyncio.to_thread(renumber, folder, above=self._replica.state)
-                await self._put_back(copy)
+                index = await self._put_back(lambda: asyncio.to_thread(renumber, folder, above=self._replica.state))
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
-            self._logger.warn("snapshot.restored", index=copy.index)
+            self._logger.warn("snapshot.restored", index=index)
             return Reply(status=204)
 
     async def _unpack(self, archive: bytes, folder: Path, *, force: bool) -> None:
