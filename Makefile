@@ -52,9 +52,10 @@ crash: $(STAMP)
 once: $(STAMP)
 	@HOLDFAST_ONCE_KILLS=1000 $(BIN)/pytest tests/crash/test_cluster_once.py
 
-# HOURS of cluster time, simulated, each run from a seed of its own; a failure is printed with its SEED, which runs it once more.
+# HOURS of cluster time, simulated by JOBS processes, each run from a seed of its own; a failure is printed with its SEED, which runs it
+# once more. OUT=file adds a line of JSON for each run.
 sim: $(STAMP)
-	@$(BIN)/python -m holdfast.testing $(if $(SEED),--seed $(SEED),--hours $(or $(HOURS),0.5))
+	@$(BIN)/python -m holdfast.testing $(if $(SEED),--seed $(SEED),--hours $(or $(HOURS),0.5)) $(if $(JOBS),--jobs $(JOBS)) $(if $(OUT),--out $(OUT))
 
 # HOURS of fuzzing on each target.
 fuzz: $(STAMP)
