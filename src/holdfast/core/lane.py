@@ -203,12 +203,12 @@ class Lane:
         if usage is not None:
             changes = {**changes, KEYRING_USAGE: msgspec.json.encode(usage)}
         sealed: Changes = {}
-        size = 0
+        size, encrypt, nonce = 0, self._barrier.encrypt, self._nonce
         for key, value in changes.items():
             if value is None:
                 sealed[key] = None
             else:
-                sealed[key] = text = self._barrier.encrypt(key, value, nonce=self._nonce())
+                sealed[key] = text = encrypt(key, value, nonce=nonce())
                 size += len(text)
         batch = WriteBatch(index=Index(self._txn.run.reader.index + 1), time_ms=self._time_ms, changes=sealed)
         self._overlay.push(batch)

@@ -3,6 +3,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 
 
+@lru_cache(maxsize=256)
 def rfc3339(time_ms: int) -> str:
     """RFC 3339 in UTC, as Go prints it: the fraction without zeros at its end, and none if it is zero."""
     seconds, millis = divmod(time_ms, 1000)
@@ -12,7 +13,7 @@ def rfc3339(time_ms: int) -> str:
 
 @lru_cache(maxsize=256)
 def _to_the_second(seconds: int) -> str:
-    """Most times that are shown are of this second, or of a few others."""
+    """Most times that are shown are of this second, or of a few others; those of one group of writes, of this millisecond."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 

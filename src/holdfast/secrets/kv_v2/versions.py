@@ -99,7 +99,7 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 def deletion_time(config: Config, meta: Metadata, now_ms: int) -> int:
     """When a version made now is deleted: after the shorter time of the mount's and the secret's; 0: never by time."""
-    if config.delete_after_s == DISABLED:
+    if config.delete_after_s == DISABLED or not (config.delete_after_s or meta.delete_after_s):
         return 0
     times = [after for after in (config.delete_after_s, meta.delete_after_s) if after > 0]
     return now_ms + 1000 * min(times) if times else 0
