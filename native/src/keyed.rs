@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 const TAG_LEN: usize = 16;
-const HEX: &[u8; 16] = b"0123456789abcdef";
+pub const HEX: &[u8; 16] = b"0123456789abcdef";
 
 /// AES-256-GCM under one key. A box is: bytes of the caller's, nonce 12 B, ciphertext, tag 16 B.
 #[pyclass(frozen)]
@@ -55,7 +55,7 @@ impl AesGcm {
 
 /// HMAC-SHA-256 under one key.
 #[pyclass(frozen)]
-pub struct HmacSha256(hmac::Key);
+pub struct HmacSha256(pub hmac::Key);
 
 #[pymethods]
 impl HmacSha256 {

@@ -5,6 +5,7 @@
 
 mod cluster_tls;
 mod error;
+mod hashed_json;
 mod head;
 mod json;
 mod keyed;
@@ -23,6 +24,7 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("HeadError", m.py().get_type::<error::HeadError>())?;
     m.add("TlsError", m.py().get_type::<error::TlsError>())?;
     m.add_function(wrap_pyfunction!(head::parse_head, m)?)?;
+    m.add_function(wrap_pyfunction!(hashed_json::hashed_json, m)?)?;
     m.add_function(wrap_pyfunction!(json::check_json, m)?)?;
     m.add_function(wrap_pyfunction!(uuid::uuids, m)?)?;
     m.add_class::<cluster_tls::PeerTls>()?;

@@ -50,6 +50,12 @@ class HmacSha256:
     def labelled(self, label: str, text: str, /) -> str:
         """`label` and the 64 hex digits of a text's UTF-8."""
 
+def hashed_json(mac: HmacSha256, label: str, text: bytes, /) -> bytes | None:
+    """A JSON object as an audit entry shows it: without white space, `mac.labelled(label, …)` in the place of each string that is no key.
+
+    `text` is known to be JSON; other text gives bytes that are none. None: no object or an empty one, or there is an escape in it.
+    """
+
 @final
 class PeerTls:
     """One protocol's certificate and key between nodes, and the certificates that it takes; never changed. For either side.
