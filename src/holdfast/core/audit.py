@@ -12,6 +12,7 @@ import base64
 import hashlib
 from collections.abc import Mapping, Set
 from functools import lru_cache
+from typing import TypeAlias
 
 import msgspec
 
@@ -35,6 +36,7 @@ NO_NAMES: frozenset[str] = frozenset()
 PLAIN_CONFIG = MountConfig()
 NO_RESPONSE = Response()
 ROOT_NAMESPACE = "root"
+Shown: TypeAlias = Mapping[str, Json] | bytes | None
 
 
 class PolicyInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,7 +139,7 @@ def probe_line(options: FileOptions, *, id: RequestId, now_ms: Millis) -> bytes:
                      b',"operation":"update","namespace":{"id":"root"},"path":"sys/audit/test"}}\n'))
 
 
-def _entry(device: Device, ready: Parts, exchange: Exchange, asked: Mapping[str, Json] | None, shown: Mapping[str, Json] | None,
+def _entry(device: Device, ready: Parts, exchange: Exchange, asked: Mapping[str, Json] | None, shown: Shown,
            headers: Mapping[str, HeaderSettings] | None) -> AuditEntry:
     request, client = exchange.request, exchange.request.client
     config = exchange.entry.config if exchange.entry is not None else PLAIN_CONFIG
@@ -162,22 +164,31 @@ def _entry(device: Device, ready: Parts, exchange: Exchange, asked: Mapping[str,
                            b',"forwarded":true}\n' if origin else b"}\n")))
 
 
-def _response(device: Device, ready: Parts, exchange: Exchange, shown: Mapping[str, Json] | None, config: MountConfig) -> bytes:
+def _response(device: Device, ready: Parts, exchange: Exchange, shown: Shown, config: MountConfig) -> bytes:
     result, parts = exchange.result, [ready.response] if ready.response else []
     full = result if isinstance(result, Response) else NO_RESPONSE
     if full.auth is not None:
         parts.append(b'"auth":' + _encode(_auth_of(device, full.auth, exchange.now_ms)))
     if full.lease is not None and full.lease.id:
         parts.append(b'"secret":{"lease_id":' + _encode(full.lease.id) + b"}")
-    if shown:
-        if device.options.elide_list_responses and exchange.request.method is Method.LIST:
-            shown = elided(shown)
-        parts.append(b'"data":' + _data(device, shown, config.audit_non_hmac_response_keys))
+    if shown and (data := _shown_data(device, shown, exchange.request.method, config)):
+        parts.append(b'"data":' + data)
     if full.warnings:
         parts.append(b'"warnings":' + _encode(full.warnings))
     if full.wrap_info is not None:
         parts.append(b'"wrap_info":' + _encode(_wrap_of(device, full.wrap_info)))
     return b",".join(parts)
+
+
+def _shown_data(device: Device, shown: Shown, method: Method, config: MountConfig) -> bytes:
+    """`response.data`, nothing where it is no object or an empty one."""
+    options, exempt = device.options, config.audit_non_hmac_response_keys
+    elides = options.elide_list_responses and method is Method.LIST
+    if isinstance(shown, bytes):
+        if not (exempt or elides or options.log_raw) and (hashed := device.hashed_text(shown)) is not None:
+            return hashed
+        shown = read_object(shown)
+    return _data(device, elided(shown) if elides else shown, exempt) if shown else b""
 
 
 def _data(device: Device, tree: Mapping[str, Json], exempt: tuple[str, ...]) -> bytes:
@@ -207,8 +218,8 @@ def _headers(device: Device, request: Request, audited: Mapping[str, HeaderSetti
     return found or None
 
 
-def _shown(exchange: Exchange) -> Mapping[str, Json] | None:
-    """`response.data`."""
+def _shown(exchange: Exchange) -> Shown:
+    """`response.data`, as text where it is JSON of a handler."""
     result = exchange.result
     if exchange.errors:
         return {"error": exchange.errors[0] if len(exchange.errors) == 1 else listed(*exchange.errors)}
@@ -218,7 +229,7 @@ def _shown(exchange: Exchange) -> Mapping[str, Json] | None:
     if not isinstance(result, Response) or result.data is None:
         return None
     data = result.data
-    return read_object(data if isinstance(data, msgspec.Raw) else _encode(data))
+    return bytes(data) if isinstance(data, msgspec.Raw) else _encode(data)
 
 
 def _parts(device: Device, exchange: Exchange) -> Parts:

@@ -12,7 +12,7 @@ import msgspec
 
 from holdfast import limits
 from holdfast.core.audit_headers import HeaderSettings, load_audited
-from holdfast.core.audit_hmac import Hash, hasher
+from holdfast.core.audit_hmac import Hash, HashText, hasher, text_hasher
 from holdfast.crypto import Draw, Secret
 from holdfast.engine import Mount, Table, Token, Txn
 from holdfast.errors import BadRequest
@@ -59,6 +59,7 @@ class Device(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     record: AuditDevice
     options: FileOptions
     hashed: Hash
+    hashed_text: HashText
     head: bytes                                      # what each line begins with: the prefix, and JSON up to the time
 
 
@@ -70,7 +71,7 @@ def load_devices(txn: Txn) -> tuple[Device, ...]:
 def ready(record: AuditDevice) -> Device:
     """The device that a record describes. BadRequest: an option will not do."""
     options = read_options(record.options)
-    return Device(record=record, options=options, hashed=hasher(record.salt), head=line_head(options))
+    return Device(record=record, options=options, hashed=hasher(record.salt), hashed_text=text_hasher(record.salt), head=line_head(options))
 
 
 def line_head(options: FileOptions) -> bytes:

@@ -14,6 +14,7 @@ from holdfast.crypto import HmacSha256, Secret
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
 Hash: TypeAlias = Callable[[str], str]
+HashText: TypeAlias = Callable[[bytes], bytes | None]
 
 LABEL = "hmac-sha256:"
 TOO_DEEP: Mapping[str, Json] = {"unreadable": True}
@@ -23,6 +24,12 @@ TOO_DEEP: Mapping[str, Json] = {"unreadable": True}
 def hasher(salt: Secret) -> Hash:
     """The hash of one device: `hmac-sha256:` and 64 hex digits."""
     return HmacSha256(salt).labelled(LABEL)
+
+
+def text_hasher(salt: Secret) -> HashText:
+    """The same for the text of a JSON object, which is known to be JSON: every string in it hashed, at a third of the cost of `read_object`
+    and `hash_object`. None: those have to do it (an empty object, or a string with an escape)."""
+    return HmacSha256(salt).of_json(LABEL)
 
 
 def read_object(text: bytes | msgspec.Raw) -> dict[str, Json] | None:

@@ -44,10 +44,10 @@ class KeyedHash:
 class HmacSha256:
     """HMAC-SHA-256 (RFC 2104) under one key, made ready once."""
 
-    __slots__ = ("_labelled", "of")
+    __slots__ = ("_labelled", "_mac", "of")
 
     def __init__(self, key: Secret) -> None:
-        mac = _native.HmacSha256(key.value)
+        self._mac = mac = _native.HmacSha256(key.value)
         self.of: Callable[[bytes], bytes] = mac.of           # 32 bytes
         self._labelled = mac.labelled
 
@@ -58,6 +58,10 @@ class HmacSha256:
     def labelled(self, label: str) -> Callable[[str], str]:
         """`label` and the hex digest of a text's UTF-8, as one call: for a path on which a second one is felt."""
         return partial(self._labelled, label)
+
+    def of_json(self, label: str) -> Callable[[bytes], bytes | None]:
+        """`labelled` for every string of a JSON object that is no key, text in and text out; None: not this one (`_native.hashed_json`)."""
+        return partial(_native.hashed_json, self._mac, label)
 
     def proves(self, value: bytes, tag: bytes) -> bool:
         """Whether `tag` is this value's, in constant time."""

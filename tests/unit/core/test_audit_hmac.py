@@ -1,12 +1,13 @@
 import hashlib
 import hmac
+import json
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from holdfast.core.audit_hmac import Json, elided, hash_object, hasher, read_object
+from holdfast.core.audit_hmac import Json, elided, hash_object, hasher, read_object, text_hasher
 from holdfast.crypto import Secret
 
 SALT = b"salt"
@@ -44,6 +45,31 @@ def test_strings_are_hashed_and_nothing_else_is_touched(tree: dict[str, Json]) -
     result = hash_object(tree, hasher(Secret(SALT)), frozenset())
     assert shape(result) == shape(tree)
     assert strings(result) == [hasher(Secret(SALT))(text) for text in strings(tree)]
+
+
+@settings(max_examples=100)
+@given(tree=OBJECTS, indent=st.sampled_from((None, 1, "\t")))
+def test_a_text_is_hashed_as_the_object_that_it_is(tree: dict[str, Json], indent: int | str | None) -> None:
+    text = json.dumps(tree, indent=indent, ensure_ascii=False)
+    hashed = text_hasher(Secret(SALT))(text.encode())
+    if not tree or "\\" in text:
+        assert hashed is None
+    else:
+        assert hashed is not None
+        assert b"\n" not in hashed
+        assert json.loads(hashed) == hash_object(tree, hasher(Secret(SALT)), frozenset())
+
+
+@pytest.mark.parametrize("text", [b"", b" ", b"[]", b'"a"', b"1", b"null", b"{}", b"{ } ", b'{"a":"b', b'{"', rb'{"a":"\u0041"}', b'["a"]'])
+def test_what_takes_another_way_is_left_to_it(text: bytes) -> None:
+    assert text_hasher(Secret(SALT))(text) is None
+
+
+def test_what_a_quote_or_a_colon_stands_for_is_seen() -> None:
+    text = b' { "k:" : "a:b" , "l" : [ "x" , "k:" , 1 ] , "m":{"n":"" }}\n'
+    hashed = hasher(Secret(SALT))
+    shown = json.loads(text_hasher(Secret(SALT))(text) or b"")
+    assert shown == {"k:": hashed("a:b"), "l": [hashed("x"), hashed("k:"), 1], "m": {"n": hashed("")}}
 
 
 @settings(max_examples=100)
