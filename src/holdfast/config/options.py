@@ -64,16 +64,23 @@ KNOWN_OPTIONS: Mapping[tuple[str, str], Mapping[str, Check]] = {
     ("service_registration", "consul"): _CONSUL,
     ("service_registration", "kubernetes"): dict.fromkeys(("namespace", "pod_name"), _TEXT),
 }
+IDLE_OF_RAFT = frozenset((
+    "trailing_logs", "snapshot_threshold", "snapshot_interval", "max_entry_size", "autopilot_upgrade_version", "autopilot_redundancy_zone",
+    "apply_delay", "snapshot_delay"))
+"""Options of `storage "raft"` that are checked only."""
 
 
 def check_options(stanza: str, kind: str, block: Block, findings: Findings) -> None:
-    """Unknown options are warnings, values that do not fit are errors."""
+    """Unknown options and those without effect are warnings, values that do not fit are errors."""
     known = KNOWN_OPTIONS[stanza, kind]
+    idle = IDLE_OF_RAFT if (stanza, kind) == ("storage", "raft") else frozenset()
     for item in block.items:
         check = known.get(item.name.lower())
         if check is None:
             findings.warn(f"unknown key '{block.name}.{item.name}': it has no effect", item.at)
             continue
+        if item.name.lower() in idle:
+            findings.warn(f"'{block.name}.{item.name}' is accepted, and has no effect", item.at)
         try:
             if check is _blocks:
                 _check_join(item.inner(), item.at, findings)

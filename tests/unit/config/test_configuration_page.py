@@ -10,7 +10,7 @@ import pytest
 
 from holdfast.config import environment, stanzas, units
 from holdfast.config.decode import Plan, plans
-from holdfast.config.options import KNOWN_OPTIONS, RETRY_JOIN
+from holdfast.config.options import IDLE_OF_RAFT, KNOWN_OPTIONS, RETRY_JOIN
 from holdfast.config.rules import REFUSED, REFUSED_OF_LISTENERS, SUITES, WITHOUT_EFFECT
 from holdfast.config.settings import (
     Listener,
@@ -100,6 +100,14 @@ def test_what_is_obeyed_is_read_by_some_room_and_what_is_checked_only_by_none(re
     common = {"disable"}  # names that others have for other things
     assert unread - checked - idle_stanzas == set()
     assert checked - unread - common == set()
+
+
+def test_options_of_raft_that_nobody_reads_are_said_to_be_checked_only() -> None:
+    source = "".join(path.read_text() for path in (ROOT / "src/holdfast").rglob("*.py") if path.name != "options.py")
+    assert {name for name in KNOWN_OPTIONS["storage", "raft"] if f'"{name}"' not in source} == IDLE_OF_RAFT
+    sentence = re.search(r"look(?:ed)? after;\n(.*?) are checked only\.", section("storage"), re.DOTALL)
+    assert sentence is not None
+    assert set(re.findall(r"`([a-z_]+)`", sentence[1])) == IDLE_OF_RAFT
 
 
 def test_what_is_refused_is_on_the_page() -> None:

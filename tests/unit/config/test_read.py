@@ -287,6 +287,9 @@ def test_what_has_no_effect_and_what_stands_twice_is_said(folder: Folder) -> Non
         "0.hcl:6:1: 'ui' is given more than once: this one holds, not that of 0.hcl:5:1",
         "0.hcl:6:1: 'UI' is accepted, and has no effect",
         "0.hcl:7:1: 'service_registration' is accepted, and has no effect"]
+    raft = 'storage "raft" { path = "/d"\n node_id = "a"\n trailing_logs = 10 }\nlistener "tcp" { tls_disable = true }\n'
+    assert folder.warnings(raft + 'api_addr = "http://a:1"\ncluster_addr = "https://a:2"') == [
+        "0.hcl:3:2: 'storage \"raft\".trailing_logs' is accepted, and has no effect"]
     assert folder.warnings(MINIMAL.replace("{}", '{ a = 1\n a = 2 }'))[-1] == (
         "0.hcl:2:2: 'storage \"inmem\".a' is given more than once: this one holds, not that of 0.hcl:1:19")
 
