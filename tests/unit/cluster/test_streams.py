@@ -37,7 +37,7 @@ def sides() -> tuple[Side, Side]:
 
 def run(main: Callable[[], Awaitable[None]]) -> None:
     async def whole() -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await main()
     asyncio.run(whole())
 

@@ -40,14 +40,14 @@ def group(first: int, count: int = 1) -> list[WriteBatch]:
 
 async def take(log: AnyLog, after: int, count: int) -> list[WriteBatch | Snapshot]:
     following = log.follow(Index(after))
-    found = [await asyncio.wait_for(anext(following), 10) for _ in range(count)]
+    found = [await asyncio.wait_for(anext(following), 60) for _ in range(count)]
     await following.aclose()  # type: ignore[attr-defined]
     return found
 
 
 def run(test: Callable[[], Awaitable[None]]) -> None:
     async def whole() -> None:
-        await asyncio.wait_for(test(), 30)
+        await asyncio.wait_for(test(), 120)
     asyncio.run(whole())
 
 

@@ -221,7 +221,7 @@ class Node:
         return group[-1].index
 
 
-async def until(condition: Callable[[], bool], within_s: float = 8.0) -> None:
+async def until(condition: Callable[[], bool], within_s: float = 60.0) -> None:
     """Looks again and again. Raises TimeoutError."""
     async with asyncio.timeout(within_s):
         while not condition():  # noqa: ASYNC110 — conditions of many kinds, which tell nobody
