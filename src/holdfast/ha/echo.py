@@ -43,6 +43,11 @@ class Echoes:
         self._sent = None
 
     @property
+    def is_waiting(self) -> bool:
+        """The last one has no answer yet."""
+        return self._sent is not None
+
+    @property
     def next_tick(self) -> Millis | None:
         """None: there is nobody to tell."""
         return self._due_at if self._is_connected else None

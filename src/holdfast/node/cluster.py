@@ -31,6 +31,7 @@ from holdfast.ha.watermark import NEVER
 from holdfast.http.reply import RAFT_NODE_ID
 from holdfast.ids import Index, Millis, NodeId
 from holdfast.limits import CLUSTER_DIAL_S
+from holdfast.node.cluster_gauges import LifeMetrics
 from holdfast.node.follow import Follower, Keys, Replica
 from holdfast.node.ha_link import HaLink
 from holdfast.node.main import Main, in_thread
@@ -72,6 +73,7 @@ class Clustering:
         self._port: Port
         self._raft: RaftLinks | None = None
         self._gave_way_ms = Millis(-GIVE_WAY_EVERY_MS)
+        self._life = LifeMetrics(main.metrics, main.clock.boot_ms)
         self._keys: Keys
         self._standing: Standing
         self._follower: Follower | None = None
@@ -149,8 +151,12 @@ class Clustering:
     def forward(self, request: Request, why: Why) -> "asyncio.Future[Served]":
         answer, ticket = self._new_ticket()
         if not answer.done():
+            answer.add_done_callback(partial(self._forwarded, self._clock.boot_ms()))
             self._step(saw.Submitted(ticket=ticket, request=request, why=why, reply_key=Secret(self._draw(32))))
         return answer
+
+    def _forwarded(self, began: Millis, answer: "asyncio.Future[Served]") -> None:
+        self._life.forwarded(began, failed=answer.cancelled() or answer.exception() is not None)
 
     def _new_ticket(self) -> "tuple[asyncio.Future[Served], int]":
         """What is answered under it; at once, if this node is sealed."""
@@ -430,6 +436,7 @@ class Clustering:
                 self._spawn(self._enrol(peer))
             case do.Changed(state=state):
                 self._logger.info("ha.state", state=state.value)
+                self._life.changed(state)
                 self._show()
             case do.Confirm(number=number):
                 self._confirming.append((number, self._clock.boot_ms()))
@@ -461,6 +468,7 @@ class Clustering:
             self._held_until = until
             self._step(saw.Held(term=fence.term, until_boot_ms=until, cluster_ms=self._main.cluster_now()))
             self._confirm(until)
+            self._life.hold_renewed(Millis(until - TIMING.hold))
         self._confirming.clear()
         self._fence = None
         self._contending = None                          # the machine may ask for the next one in the same step
@@ -497,10 +505,11 @@ class Clustering:
         self._port.withdraw(Alpn.PERFORMANCE_STANDBY)
         self._main.close_lane()
         self._standing.goes_standby()
-        self._spawn(self._lane_stopped(fence))
+        self._spawn(self._lane_stopped(fence, self._clock.boot_ms()))
 
-    async def _lane_stopped(self, fence: Fence) -> None:
+    async def _lane_stopped(self, fence: Fence, began: Millis) -> None:
         await self._main.go_standby()
+        self._life.lane_stopped(began)
         for link in tuple(self._ha_links.values()):
             link.close("this node is not active any more")
         if self._machine is not None:

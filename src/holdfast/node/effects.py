@@ -35,6 +35,7 @@ from holdfast.errors import BadRequest, UnavailableError
 from holdfast.ids import Millis
 from holdfast.node.join import Admitting, Joiner
 from holdfast.node.main import Main
+from holdfast.node.measuring import took
 from holdfast.node.serving import Served
 from holdfast.node.snapshots import Snapshots
 from holdfast.storage.raft import RaftStatus
@@ -72,7 +73,8 @@ class Effects:
             case Init():
                 return await self._init(effect)
             case Unseal(share=share, listener=listener, migrate=migrate):
-                return await self._unseal(share, listener, migrate=migrate)
+                with took(self._main.metrics, "core.unseal"):
+                    return await self._unseal(share, listener, migrate=migrate)
             case ShowSealStatus(listener=listener):
                 return self._status(listener)
             case ShowLeader(listener=listener):
@@ -80,7 +82,8 @@ class Effects:
                 return _json(leader_status(self._main.facts, listener, index=self._main.replica.state.index,
                                            raft_committed=raft.last if raft else 0, raft_applied=raft.applied if raft else 0))
             case Seal():
-                await self._main.seal()
+                with took(self._main.metrics, "core.seal-with-request", "core.seal-internal"):
+                    await self._main.seal()
             case StepDown():
                 self._main.step_down()
             case CollectMetrics(prometheus=prometheus):

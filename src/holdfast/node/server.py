@@ -31,14 +31,14 @@ from holdfast.node import harden
 from holdfast.node.api_client import post
 from holdfast.node.clock import SystemClock
 from holdfast.node.cluster import PORT_BOUNDS, Clustering, ClusterSettings
-from holdfast.node.cluster_gauges import set_cluster_gauges
+from holdfast.node.cluster_gauges import MeasuredLog, set_cluster_gauges
 from holdfast.node.devices import AuditDevices, open_sink, try_device
 from holdfast.node.effects import Effects
 from holdfast.node.join import Admitting, Joiner, leaders
 from holdfast.node.listeners import hold_ports, read_tls, read_tls_anew, tls_config
 from holdfast.node.logins import Logins
 from holdfast.node.main import Main
-from holdfast.node.measuring import RequestMetrics, add_node_gauges, count_audit_failures, new_metrics, set_state_gauges
+from holdfast.node.measuring import OF_THE_STATE, RequestMetrics, add_node_gauges, count_audit_failures, new_metrics, set_state_gauges
 from holdfast.node.message import Reload, Start, TlsFiles
 from holdfast.node.process import RANDOM, settle_memory
 from holdfast.node.registry import ENGINES
@@ -122,7 +122,8 @@ class Server:
                       ticket_key=self._ticket_key, defaults=defaults, facts=facts, logs=_of_workers(self._log_options),
                       lock_memory=not settings.disable_mlock, own_headers=self._own_headers,
                       max_duration_s=settings.default_max_request_duration_s, requests_level=settings.log_requests_level)
-        self.main = Main(access, store.log, store.replica, words, clock, self._devices, self._pool,
+        log = MeasuredLog(store.log, self.metrics, time.perf_counter_ns) if isinstance(store.log, RaftLog) else store.log
+        self.main = Main(access, log, store.replica, words, clock, self._devices, self._pool,
                          Unsealing(auto, lambda: str(uuid.uuid4()), retired_seal(settings, os.environ)), facts, RANDOM.draw,
                          self._perform, RequestMetrics(self.metrics), self.logger,
                          derived_max=DERIVED_BESIDE_WORKERS_MAX if self.workers else DERIVED_ENTRIES_MAX)
@@ -305,6 +306,9 @@ class Server:
         if attempts.has_keys and self.main.facts.is_active:
             with contextlib.suppress(Abandoned):         # under a key that is on its way: the next interval has it
                 attempts.read(lambda txn: set_state_gauges(self.metrics, txn))
+        else:
+            for name in OF_THE_STATE:
+                self.metrics.drop_gauges(name)
 
     async def _tend_store(self) -> bool:
         """False: there was no room for a checkpoint, say. The old one is still there, and reads need none."""

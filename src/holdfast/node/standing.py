@@ -64,7 +64,11 @@ class Standing:
     def echo(self) -> Echo | None:
         """To be sent, if it is time."""
         now, due = self._clock.boot_ms(), self._echoes.next_tick
-        return None if due is None or now < due else self._echoes.echo(self._about(), now, wall_ms=self._clock.wall_ms())
+        if due is None or now < due:
+            return None
+        if self._echoes.is_waiting:
+            self._main.metrics.counter("ha.rpc.client.echo.errors", peer_id=self._named.node).add()
+        return self._echoes.echo(self._about(), now, wall_ms=self._clock.wall_ms())
 
     @property
     def next_tick(self) -> Millis | None:
