@@ -78,7 +78,8 @@ class Driver:
         self._trying: asyncio.Task[None] | None = None   # the long way
         self._idle: asyncio.Future[None] | None = None   # for whoever waits until nothing is written
         self._pumping = self._stopped = False
-        self._patience = timing.patience(draw())         # ticks for which it waits though it might campaign
+        self._followed = self.leader                     # the last leader that there was
+        self._patience = self._next_patience()           # ticks for which it waits though it might campaign
         self._silence = 0                                # ticks without a leader, since the gate opened
         self._suspects = self._hanging = self._wants_snapshot = False
         self._suspected = 0                              # who led then
@@ -194,9 +195,10 @@ class Driver:
             self.term = ready.hard_state[0]
         if ready.soft_state is not None:
             self.leader, self.role = ready.soft_state[0], Role(ready.soft_state[1])
+            self._followed = self.leader or self._followed
             if self.role is not Role.LEADER:
                 self.hold.void()
-                self._patience = self._timing.patience(self._draw())
+                self._patience = self._next_patience()
             self._tick_in(self._timing.tick)             # a follower's is far ahead
             self._events.role_changed()
         if ready.read_states:
@@ -341,12 +343,15 @@ class Driver:
             self.node.tick()
         if self._silence >= self._timing.election_ticks + self._patience:
             self._silence = self._timing.election_ticks - VOTES_TICKS    # if nothing comes of it: again, after another draw
-            self._patience = self._timing.patience(self._draw())
+            self._patience = self._next_patience()
             self.node.campaign()
         self.pump()
         if self.node.wants_snapshot is not self._wants_snapshot:
             self._wants_snapshot = not self._wants_snapshot
             self._events.role_changed()
+
+    def _next_patience(self) -> int:
+        return self._timing.patience(self._rank(self._followed), self._draw())
 
     def _tick_in(self, ms: int) -> None:
         self._tick_timer.cancel()

@@ -26,7 +26,8 @@ def test_times_that_break_the_rules_are_refused() -> None:
 def test_performance_multiplier_stretches_suspicion_alone() -> None:
     slow = Timing(multiplier=5)
     assert (TIMING.election_ticks, slow.election_ticks) == (16, 112)
-    assert max(slow.patience(draw) for draw in range(1_000)) == 120
+    assert [slow.patience(0, 0), slow.patience(1, 0), slow.patience(9, 0)] == [2, 32, 92]
+    assert max(slow.patience(9, draw) for draw in range(1_000)) == 107 < slow.patience_max == 120
     assert slow.vote_gate == TIMING.vote_gate
 
 
