@@ -26,6 +26,7 @@ from holdfast.errors import AuditError, HandlerError, HoldfastError, InvariantEr
 from holdfast.ha.gate import CLUSTER_TIME_OFFSET_MS, WATERMARK, Words, may_read
 from holdfast.ids import Index
 from holdfast.node import attempts, heavy
+from holdfast.node.applying import apply
 from holdfast.node.attempts import Devices
 from holdfast.node.audit_batch import AuditBatch, Settle
 from holdfast.node.clock import Clock
@@ -44,9 +45,6 @@ class Replica(attempts.Replica, Protocol):
     def apply(self, batches: Sequence[WriteBatch]) -> None: ...
 
 
-APPLIED_AT_ONCE_BYTES = 65_536                       # a group of at most this is applied in 0.3 ms: changing threads may take longer
-
-APPLY_AGAIN_S = 0.5                                  # without room for the replica: somebody else fills the disk
 Pool: TypeAlias = Callable[[Callable[[], object]], Awaitable[object]]
 """Threads for what would hold up the event loop."""
 Orphaned: TypeAlias = Callable[[Work, "asyncio.Future[Served]", Exception], None]
@@ -63,10 +61,6 @@ def responses_of(audit: Sequence[AuditEntry]) -> list[tuple[Device, bytes]]:
 
 def both_of(audit: Sequence[AuditEntry]) -> list[tuple[Device, bytes]]:
     return [(entry.device, entry.request + entry.response) for entry in audit]
-
-
-def _is_small(group: Sequence[WriteBatch]) -> bool:
-    return sum(len(value) for batch in group for value in batch.changes.values() if value is not None) <= APPLIED_AT_ONCE_BYTES
 
 
 def _refuse(answer: "asyncio.Future[Served]", error: Exception) -> None:
@@ -253,7 +247,7 @@ class Committer:
         except (Uncertain, FenceLost) as error:
             if not await self._settle(last, error):
                 return
-        await self._apply(group)
+        await apply(group, self._replica, self._pool)
         self._let_go()
         self._lane.applied(last)
         self._durable = last
@@ -263,19 +257,6 @@ class Committer:
         self._applied(last)
         if (rotation := self._lane.rotation()) is not None:
             self._spawn(self._alone(rotation))
-
-    async def _apply(self, group: tuple[WriteBatch, ...]) -> None:
-        """Into the replica. The group is durable, so where there is no room it is tried until there is: nothing is lost by waiting."""
-        while True:
-            try:
-                if _is_small(group):
-                    self._replica.apply(group)
-                else:
-                    await self._pool(lambda: self._replica.apply(group))
-                return
-            except UnavailableError as error:
-                asyncio.get_running_loop().call_exception_handler({"message": "the replica cannot be written", "exception": error})
-                await asyncio.sleep(APPLY_AGAIN_S)
 
     async def _settle(self, last: Index, error: Exception) -> bool:
         """The fate of an append that did not end well. Not appended: nothing of what the lane ran since has happened, so it is given back;
