@@ -261,6 +261,18 @@ class Cluster:
             assert time.monotonic() < deadline, f"not whole within {within_s} s: {self.states()}\n{self.tails}"
             time.sleep(POLL_S)
 
+    def lead(self, member: Member) -> None:
+        """This one of three is active: whoever is gives up while nobody else is there."""
+        active = self.wait_whole()
+        if active is member:
+            return
+        third = next(each for each in self.members if each not in (active, member))
+        third.stop()
+        active.main().post("sys/step-down").ok()
+        assert self.wait_active(other_than=active) is member, self.states()
+        self.restart(third)
+        assert self.wait_whole() is member, self.states()
+
     def states(self) -> dict[str, int]:
         """What sys/health of each main process says."""
         return {member.name: member.health() if member in self.running else 0 for member in self.members}

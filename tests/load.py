@@ -253,6 +253,11 @@ def assert_unharmed(happen: Callable[[], Counts], stall_max_ms: float) -> None:
         assert counts.lag_ms > LATE_MS, summary(counts)
 
 
+def is_harmed(counts: Counts) -> bool:
+    """Whether a request has failed, and the machine was not late itself meanwhile."""
+    return counts.failed > 0 and counts.lag_ms <= LATE_MS
+
+
 def node_name(node: Node) -> str:
     name: str = getattr(node, "name", "") or "node"
     return name

@@ -1,5 +1,5 @@
 """The peer bugs that need more than one node, by their numbers. Those about failover (32), membership (34, 38) and joining (41) are with
-the tests of these, 33 with those of full and hung disks; 28 with the frames of the version before."""
+the tests of these, 33 with those of full and hung disks, 46 and 47 with work without a bound, 28 with nodes of another version."""
 from __future__ import annotations
 
 import json
@@ -11,16 +11,18 @@ from datetime import UTC, datetime
 
 import pytest
 from tests.client import Answer, Client
-from tests.cluster_nodes import Cluster, Member
+from tests.cluster_nodes import CALM, Cluster, Member
 from tests.conftest import MakeCluster
-from tests.load import wait_writing
+from tests.load import Counts, Load, assert_unharmed, prepare, wait_writing
 from tests.node import mount, new_token, policy
 from tests.processes import wait_until
 
+from holdfast.replica.lmdb import LmdbReplica
+
 FRESH = 60
-MANY = 1_500
 READS = 'path "{path}/*" {{ capabilities = ["read", "list", "create", "update", "patch", "delete"] }}'
 AWAY_MS = 30_000
+CLUSTER = CALM
 
 
 def at_once(calls: list[Callable[[], object]]) -> None:
@@ -53,6 +55,45 @@ def kv_of(cluster: Cluster, name: str) -> str:
     mount(cluster.active.main(), name)
     policy(cluster.active.main(), name, READS.format(path=name))
     return new_token(cluster.active.main(), name)
+
+
+def test_peer_bug_12_what_a_standby_has_received_is_not_what_it_has_applied(cluster: Cluster) -> None:
+    """A standby has received a write and cannot apply it: the write is answered all the same, and no process of that standby answers with
+    what was before, nor takes an index for present because it has come in."""
+    token, late = kv_of(cluster, "kv-12"), cluster.folder / "late"
+    standby = cluster.standbys[0]
+    standby.stop()
+    standby.env["HOLDFAST_TEST_APPLIES_NOT"] = str(late)
+    cluster.restart(standby)
+    active = cluster.wait_whole().client(token)
+    active.post("kv-12/data/a", {"data": {"n": 1}}).ok()
+    assert [client.get("kv-12/data/a").ok().data["data"] for client in (standby.client(token), standby.main(token))] == [{"n": 1}] * 2
+    late.touch()
+    try:
+        index = active.post("kv-12/data/a", {"data": {"n": 2}}).ok().index
+        wait_until(lambda: _received(standby) >= _received(cluster.active), "it has received what it does not apply")
+        for client in (standby.client(token), standby.main(token)):
+            for headers in ({}, {"X-Vault-Index": index}):
+                assert client.get("kv-12/data/a", headers=headers).ok().data["data"] == {"n": 2}
+        assert _applied(standby) < _applied(cluster.active), "and still has not"
+    finally:
+        late.unlink()
+    cluster.wait_whole()
+    assert standby.client(token).get("kv-12/data/a").ok().data["data"] == {"n": 2}
+
+
+def _received(member: Member) -> int:
+    found: int = member.main("").get("sys/leader").ok().json["raft_committed_index"]
+    return found
+
+
+def _applied(member: Member) -> int:
+    """As the replica on its disk has it, whatever it says itself."""
+    replica = LmdbReplica(member.data / "replica", writable=False)
+    try:
+        return replica.index
+    finally:
+        replica.close()
 
 
 def test_peer_bugs_13_and_19_unsealing_a_standby_writes_nothing(cluster: Cluster) -> None:
@@ -214,45 +255,48 @@ def test_peer_bug_45_a_write_through_a_standby_is_audited_once_in_the_cluster(cl
     assert {line["request"]["remote_address"] for line in mine} == {"127.0.0.1"}
 
 
-@pytest.mark.parametrize("what", ["unmount", "revoke"])
-def test_peer_bugs_46_and_47_work_without_a_bound_survives_its_node(cluster: Cluster, what: str) -> None:
-    """Many keys are unmounted, a parent of many is revoked: answered at once, true at every node; the active node is killed half way."""
-    name = f"many-{what}"
-    token = kv_of(cluster, name)
-    active = cluster.active
-    client = active.main()
-    parent = new_token(client, "root")
-    children = [] if what == "unmount" else [_child(active, parent) for _ in range(MANY // 5)]
-    if what == "unmount":
-        for number in range(MANY):
-            client.post(f"{name}/data/{number}", {"data": {}}).ok()
-    began = time.monotonic()
-    if what == "unmount":
-        cluster.standbys[0].client().delete(f"sys/mounts/{name}").ok()
-        mount(cluster.standbys[0].client(), name)
-    else:
-        cluster.standbys[0].client().post("auth/token/revoke", {"token": parent}).ok()
-    assert time.monotonic() - began < 5.0
-    active.kill()
-    cluster.wait_active(other_than=active)
-    for member in cluster.running:
-        if what == "unmount":
-            assert _once(member, token, f"{name}/data/1").status == 404
-            assert _once(member, token, f"{name}/metadata?list=true").status == 404
-        else:
-            assert {_once(member, child, "auth/token/lookup-self").status for child in children[::20]} == {403}
-    cluster.restart(active)
-    cluster.wait_whole()
+def test_peer_bug_48_heavy_computing_disturbs_no_lease_and_no_leader(cluster: Cluster) -> None:
+    """Passwords are hashed in a loop, at every node (as RSA keys would be made): no election, no standby that passes reads on for it, and
+    clients of other things are served."""
+    token, root = prepare(cluster.active), cluster.active.main()
+    root.post("sys/auth/heavy", {"type": "userpass"}).ok()
+    stop = threading.Event()
+    made: list[int] = []
+
+    def hash_passwords(member: Member) -> None:
+        client = Client(member.connect, cluster.root_token)
+        while not stop.is_set():
+            made.append(client.post(f"auth/heavy/users/{member.name}", {"password": "a password"}).status)
+        client.close()
+
+    def happen() -> Counts:
+        stop.clear()
+        threads = [threading.Thread(target=hash_passwords, args=(member,)) for member in cluster.members]
+        with Load(cluster.members, token, folder=cluster.folder, reads_s=10, writes_s=10, keys=8) as load:
+            for thread in threads:
+                thread.start()
+            time.sleep(3.0)                          # of heavy computing
+            stop.set()
+            for thread in threads:
+                thread.join()
+        load.seen.check()
+        return load.seen.counts()
+
+    elections = _logged(cluster, "state=active")
+    assert_unharmed(happen, 2_000)
+    assert set(made) == {204}
+    assert len(made) > 5
+    assert _logged(cluster, "state=active") == elections, "an active node that computes is still active"
 
 
-def _child(member: Member, parent: str) -> str:
-    return new_token(member.main(parent), "default")
+def _logged(cluster: Cluster, what: str) -> int:
+    return sum(member.log_text.count(what) for member in cluster.members)
 
 
 def test_peer_bug_49_clocks_that_are_apart(make_cluster: MakeCluster) -> None:
     """One standby's clock is half a minute ahead, another one's half a minute late: a token ends everywhere at the same moment, and after a
     change of the active node no time of creation goes back."""
-    found = make_cluster(3)
+    found = make_cluster(3, **CALM)
     found[1].env["HOLDFAST_TEST_CLOCK_MS"] = str(AWAY_MS)
     found[2].env["HOLDFAST_TEST_CLOCK_MS"] = str(-AWAY_MS)
     found.begin()
@@ -269,8 +313,8 @@ def test_peer_bug_49_clocks_that_are_apart(make_cluster: MakeCluster) -> None:
         client.close()
 
     at_once([lambda member=member: watch(member) for member in found.members])  # type: ignore[misc]
-    assert all(3.0 < each < 6.0 for each in ended.values()), ended
-    assert max(ended.values()) - min(ended.values()) < 1.0, ended
+    assert all(3.0 < each < AWAY_MS / 2_000 for each in ended.values()), ended
+    assert max(ended.values()) - min(ended.values()) < AWAY_MS / 6_000, ended
     mount(found.active.main(), "kv")
     wait_writing(found.members, root_token, "kv")
     times = [_written(found, 0)]

