@@ -4,7 +4,7 @@ Invariants: (1) it holds the names of an unbroken run of batches that ends with 
 about WINDOW_BYTES_MAX; what is older counts as unknown, never as unchanged.
 """
 import zlib
-from collections.abc import Sequence, Set
+from collections.abc import Collection, Sequence, Set
 
 import msgspec
 
@@ -22,7 +22,7 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[str]).decode
 
 
-def pack(names: Sequence[str]) -> bytes:
+def pack(names: Collection[str]) -> bytes:
     """Names as they are kept: msgpack, a long list of them deflated (a job's 1,000 keys differ little from each other)."""
     text = _encode(names)
     return text if len(text) < PACKED_FROM_BYTES else zlib.compress(text, 1)
@@ -38,7 +38,7 @@ def note(txn: Transaction, window: Database, meta: Database, batches: Sequence[W
     first, size = int(batches[0].index), 0
     if extent is not None:
         first, size = int.from_bytes(extent[:NUMBER_BYTES]), int.from_bytes(extent[NUMBER_BYTES:])
-    rows = [(batch.index.to_bytes(NUMBER_BYTES), pack(list(with_folders(batch.changes)))) for batch in batches]
+    rows = [(batch.index.to_bytes(NUMBER_BYTES), pack(with_folders(batch.changes))) for batch in batches]
     with txn.cursor(db=window) as cursor:
         cursor.putmulti(rows, append=True)
         size += sum(len(row) for _, row in rows)
