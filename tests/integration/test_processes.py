@@ -129,8 +129,9 @@ def _killed(node: Node) -> float:
 
 def test_sigterm_lets_a_request_under_way_end(make_node: MakeNode) -> None:
     node = make_node(workers=1).begin()
-    client, idle = node.client(), node.client()
+    client, idle, kept = node.client(), node.client(), node.client()
     root = node.root_token
+    kept.get("sys/health").ok()
     client.post("sys/auth/userpass", {"type": "userpass"}).ok()
     idle.get("sys/health").ok()
     body = b'{"password": "a password that takes bcrypt a while"}'
@@ -142,6 +143,9 @@ def test_sigterm_lets_a_request_under_way_end(make_node: MakeNode) -> None:
     main = node.pid
     os.kill(main, signal.SIGTERM)
     wait_until(lambda: _refuses(node), "nobody is let in any more")
+    kept.send(_request("GET", "sys/mounts", root, b""))
+    answer = kept.receive()
+    assert (answer.status, answer.header("connection")) == (200, "close"), "one more request of a connection that is kept open"
     assert client.receive().status == 204
     slow.send(body[10:])
     assert slow.receive().status == 204, "what has begun to come is taken, too"

@@ -27,7 +27,7 @@ from holdfast.http.networks import peer_of
 from holdfast.http.place import NEVER, Held, Place
 from holdfast.http.reply import CONTINUE, LAST_CHUNK, chunk, errors
 from holdfast.http.request import NotServed
-from holdfast.limits import HTTP_AHEAD_MAX_BYTES, HTTP_BURST_MAX, HTTP_LINGER_S, HTTP_UNFINISHED_MAX_BYTES, HTTP_WRITE_BYTES
+from holdfast.limits import DRAIN_GRACE_S, HTTP_AHEAD_MAX_BYTES, HTTP_BURST_MAX, HTTP_LINGER_S, HTTP_UNFINISHED_MAX_BYTES, HTTP_WRITE_BYTES
 
 _NOT_FOUND: Final = Reply(status=404, body=b"404 page not found\n", content_type="text/plain; charset=utf-8",
                           headers=(("X-Content-Type-Options", "nosniff"),))
@@ -455,9 +455,10 @@ class Connection(asyncio.Protocol):
     def expire(self) -> None:
         """The deadline has passed."""
         phase = self.phase
-        if (self._resumed is not None and phase is not LINGERING) or phase is OPENING or self._stream is not None:
+        is_opening = phase is OPENING and not self._place.draining
+        if (self._resumed is not None and phase is not LINGERING) or is_opening or self._stream is not None:
             self._transport.abort()
-        elif phase is IDLE:
+        elif phase is IDLE or phase is OPENING:
             self._linger()
         elif phase is READING:
             self._refuse(Refused(408, "the request did not come in time"))
@@ -469,9 +470,10 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def drain(self) -> None:
-        """The node ends: an idle connection too; what has begun is answered."""
+        """The node ends: what has begun is answered, and so is one more request within a grace, with `Connection: close`. Ended at once, an
+        idle connection would lose a request that is on its way."""
         if self.phase is IDLE or self.phase is OPENING:
-            self._linger()
+            self.deadline = min(self.deadline, self._place.now + DRAIN_GRACE_S)
 
     def abort(self) -> None:
         self._transport.abort()

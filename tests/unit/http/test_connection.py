@@ -11,6 +11,7 @@ from holdfast.engine import Reply, Request, Stream
 from holdfast.errors import InvariantError
 from holdfast.http.connection import Phase
 from holdfast.http.place import Held
+from holdfast.limits import DRAIN_GRACE_S, HTTP_TICK_S
 
 OLD = b"GET /v1/a HTTP/1.0\r\n"
 
@@ -597,14 +598,19 @@ def test_draining_answers_what_has_begun_and_ends_the_rest() -> None:
     async def check() -> None:
         slow = Slow()
         here = place(slow)
-        fresh, idle, reading, answering = (Wire(here) for _ in range(4))
-        idle.send(get("fast"))
+        fresh, idle, kept, reading, answering = (Wire(here) for _ in range(5))
+        for wire in (idle, kept):
+            wire.send(get("fast"))
         reading.send(get("fast")[:-2])
         answering.send(get("slow"))
         drained = asyncio.ensure_future(here.drain(60.0))
         await turn()
-        assert fresh.ended
-        assert idle.ended
+        kept.send(get("fast"))
+        assert kept.statuses == [200, 200]
+        assert kept.received.count(b"Connection: close\r\n") == 1, "it was kept open until now"
+        assert kept.ended
+        assert not fresh.ended
+        assert not idle.ended
         assert not reading.ended
         assert not answering.ended
         reading.send(b"\r\n")
@@ -614,6 +620,10 @@ def test_draining_answers_what_has_begun_and_ends_the_rest() -> None:
             assert wire.statuses == [200]
             assert b"Connection: close\r\n" in wire.received
             assert wire.ended
+        assert not drained.done()
+        await asyncio.sleep(DRAIN_GRACE_S + HTTP_TICK_S)
+        assert fresh.ended
+        assert idle.ended
         await asyncio.sleep(2)
         assert drained.done()
         late = Wire(here)

@@ -184,6 +184,27 @@ def test_after_stop_accepting_nobody_comes_in_and_who_is_in_stays(run: Run) -> N
     run(check())
 
 
+def test_a_connection_that_is_kept_open_is_answered_once_more_and_told_that_it_ends(run: Run) -> None:
+    """A request that is on its way when the node begins to end is not lost."""
+
+    async def check() -> None:
+        listening = await begin(FREE)
+        reader, writer = await connect(listening.addresses[0])
+        writer.write(get("a"))
+        assert b"Connection: close" not in await reader.read(65_536)
+        drained = asyncio.ensure_future(listening.drain(5.0))
+        await asyncio.sleep(0)
+        writer.write(get("b"))
+        answer = await reader.read()
+        assert b"GET b" in answer
+        assert b"connection: close" in answer.lower()
+        writer.close()
+        await drained
+        await writer.wait_closed()
+
+    run(check())
+
+
 def test_draining_waits_for_an_answer(run: Run) -> None:
     async def check() -> None:
         begun, go_on = asyncio.Event(), asyncio.Event()
