@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.client import Answer, Client
-from tests.processes import POLL_S, has_ended, wait_until, workers_of
+from tests.processes import POLL_S, has_ended, threads, wait_until, workers_of
 
 import holdfast
 
@@ -261,9 +261,10 @@ class Node:
         try:
             code = process.wait(ENDS_WITHIN_S)
         except subprocess.TimeoutExpired:
+            seen = threads(process.pid)
             process.kill()
             process.wait()
-            raise AssertionError(f"did not end within {ENDS_WITHIN_S} s:\n{self.tail}") from None
+            raise AssertionError(f"did not end within {ENDS_WITHIN_S} s:\n{seen}\n{self.tail}") from None
         finally:
             self.close_clients()
             self._assert_no_process(process.pid, workers)

@@ -1,6 +1,7 @@
 """What the kernel says of processes, and waiting for a condition with an end."""
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable
@@ -49,6 +50,16 @@ def workers_of(main: int) -> list[int]:
 def state(pid: int) -> str:
     """One letter, as `ps` shows it."""
     return _stat(pid)[0]
+
+
+def threads(pid: int) -> str:
+    """What each thread of it does, as the kernel sees it: its name, state, scheduling class and where it waits."""
+    lines = []
+    for task in sorted(Path(f"/proc/{pid}/task").iterdir()):
+        with contextlib.suppress(OSError):               # it has ended meanwhile
+            fields = (task / "stat").read_text().rpartition(") ")[2].split()
+            lines.append(f"{(task / 'comm').read_text().strip()} {fields[0]} class {fields[38]} {(task / 'wchan').read_text()}")
+    return "\n".join(lines)
 
 
 def cpu_s(pid: int) -> float:
