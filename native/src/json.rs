@@ -5,85 +5,66 @@
 
 use pyo3::prelude::*;
 
-/// Which limit `data` breaks first: "depth", "string", "entries" (of an object), "elements" (of an array); None: it keeps all. 0: no limit.
 #[pyfunction]
-#[pyo3(signature = (data, depth, string, entries, elements, /))]
 pub fn check_json(data: &[u8], depth: usize, string: usize, entries: usize, elements: usize) -> Option<&'static str> {
-    let unlimited = |limit: usize| if limit == 0 { usize::MAX } else { limit };
-    let (depth, string) = (unlimited(depth), unlimited(string));
-    let (entries, elements) = (unlimited(entries), unlimited(elements));
+    let exceeds = |found: usize, limit: usize| limit != 0 && found > limit;
     // Of each open container: whether it is an object, and its members so far.
     let mut open: Vec<(bool, usize)> = Vec::new();
-    let mut expects_first = false;
-    let mut i = 0;
-    while i < data.len() {
-        let b = data[i];
-        if !matches!(b, b' ' | b'\t' | b'\r' | b'\n' | b']' | b'}') && std::mem::take(&mut expects_first) {
-            if let Some(reason) = count(&mut open, entries, elements) {
-                return Some(reason);
-            }
+    let (mut at, mut is_first) = (0, false);
+    while let Some(&byte) = data.get(at) {
+        at += 1;
+        if matches!(byte, b' ' | b'\t' | b'\r' | b'\n') {
+            continue;
         }
-        match b {
-            b'{' | b'[' => {
-                open.push((b == b'{', 0));
-                if open.len() > depth {
-                    return Some("depth");
-                }
-                expects_first = true;
-            }
-            b'}' | b']' => {
-                open.pop();
-                expects_first = false;
-            }
-            b',' => {
-                if let Some(reason) = count(&mut open, entries, elements) {
+        // A member begins with the first thing in a container, and behind each comma.
+        if byte == b',' || (is_first && !matches!(byte, b']' | b'}')) {
+            if let Some((is_object, members)) = open.last_mut() {
+                *members += 1;
+                let (limit, reason) = if *is_object { (entries, "entries") } else { (elements, "elements") };
+                if exceeds(*members, limit) {
                     return Some(reason);
                 }
             }
+        }
+        is_first = matches!(byte, b'{' | b'[');
+        match byte {
+            b'{' | b'[' => {
+                open.push((byte == b'{', 0));
+                if exceeds(open.len(), depth) {
+                    return Some("depth");
+                }
+            }
+            b'}' | b']' => _ = open.pop(),
             b'"' => {
-                let (end, length) = read_string(data, i + 1);
-                if length > string {
+                let (end, length) = read_string(data, at);
+                if exceeds(length, string) {
                     return Some("string");
                 }
-                i = end;
+                at = end;
             }
             _ => {}
         }
-        i += 1;
     }
     None
 }
 
-/// Where the string's closing quote stands, and how many bytes of UTF-8 the string is, escapes undone.
-fn read_string(data: &[u8], from: usize) -> (usize, usize) {
-    let (mut i, mut length) = (from, 0);
-    while i < data.len() && data[i] != b'"' {
-        if data[i] != b'\\' {
-            i += 1;
-            length += 1;
-        } else if data.get(i + 1) == Some(&b'u') {
-            length += match data.get(i + 2..i + 6).unwrap_or_default() {
-                [b'0', b'0', b'0'..=b'7', _] => 1,
-                [b'0', b'0'..=b'7', _, _] => 2,
+/// What stands behind the string's closing quote, and how many bytes of UTF-8 the string is, escapes undone.
+fn read_string(data: &[u8], mut at: usize) -> (usize, usize) {
+    let mut length = 0;
+    while at < data.len() && data[at] != b'"' {
+        let (taken, made) = match (data[at], data.get(at + 1)) {
+            (b'\\', Some(b'u')) => match data.get(at + 2..at + 6).unwrap_or_default() {
+                [b'0', b'0', b'0'..=b'7', _] => (6, 1),
+                [b'0', b'0'..=b'7', _, _] => (6, 2),
                 // Each half of a surrogate pair is half of four bytes.
-                [b'd' | b'D', b'8' | b'9' | b'a'..=b'f' | b'A'..=b'F', _, _] => 2,
-                _ => 3,
-            };
-            i += 6;
-        } else {
-            i += 2;
-            length += 1;
-        }
+                [b'd' | b'D', b'8' | b'9' | b'a'..=b'f' | b'A'..=b'F', _, _] => (6, 2),
+                _ => (6, 3),
+            },
+            (b'\\', _) => (2, 1),
+            _ => (1, 1),
+        };
+        at += taken;
+        length += made;
     }
-    (i, length)
-}
-
-fn count(open: &mut [(bool, usize)], entries: usize, elements: usize) -> Option<&'static str> {
-    let (is_object, members) = open.last_mut()?;
-    *members += 1;
-    match *is_object {
-        true if *members > entries => Some("entries"),
-        false if *members > elements => Some("elements"),
-        _ => None,
-    }
+    (at + 1, length)
 }

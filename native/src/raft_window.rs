@@ -3,11 +3,14 @@
 //! Invariants: (1) entries follow one another without a gap, the first one right after the base; (2) the base's term survives compaction;
 //! (3) a snapshot is only offered while the entries after it are here.
 
-use ::raft::eraftpb::{ConfState, Entry, HardState, Snapshot, SnapshotMetadata};
-use ::raft::{Error, GetEntriesContext, RaftState, Result, Storage, StorageError};
+use raft::eraftpb::{ConfState, Entry, HardState, Snapshot, SnapshotMetadata};
+use raft::{Error, GetEntriesContext, RaftState, Result, Storage, StorageError};
+use std::cmp::Ordering::{Equal, Greater, Less};
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+const COMPACTED: Error = Error::Store(StorageError::Compacted);
+const UNAVAILABLE: Error = Error::Store(StorageError::Unavailable);
 /// What an entry costs beside its data: the record itself and what raft keeps of it.
 const ENTRY_BYTES: usize = 200;
 
@@ -16,19 +19,15 @@ pub struct Window {
     base_index: u64,
     base_term: u64,
     entries: VecDeque<Entry>,
-    bytes: usize,
+    pub bytes: usize,
     initial: RaftState,
     offered: Option<SnapshotMetadata>,
     wanted: AtomicBool,
 }
 
 impl Window {
-    pub fn new(base_index: u64, base_term: u64, hard_state: HardState, conf_state: ConfState) -> Self {
+    pub fn new((base_index, base_term): (u64, u64), hard_state: HardState, conf_state: ConfState) -> Self {
         Window { base_index, base_term, initial: RaftState::new(hard_state, conf_state), ..Default::default() }
-    }
-
-    pub fn bytes(&self) -> usize {
-        self.bytes
     }
 
     pub fn first(&self) -> u64 {
@@ -52,26 +51,13 @@ impl Window {
         true
     }
 
-    /// Lets go of entries up to and with `through`.
-    pub fn compact(&mut self, through: u64) {
-        while self.base_index < through {
+    /// Keeps about `bytes` of entries, but all after `through`.
+    pub fn compact(&mut self, bytes: usize, through: u64) {
+        while self.bytes > bytes && self.base_index < through {
             let Some(entry) = self.entries.pop_front() else { return };
             self.bytes -= cost(&entry);
             (self.base_index, self.base_term) = (entry.index, entry.term);
         }
-    }
-
-    /// The highest index up to which compaction leaves at most `bytes`.
-    pub fn excess(&self, bytes: usize) -> u64 {
-        let (mut left, mut through) = (self.bytes, self.base_index);
-        for entry in &self.entries {
-            if left <= bytes {
-                break;
-            }
-            left -= cost(entry);
-            through = entry.index;
-        }
-        through
     }
 
     /// A snapshot has taken the place of everything.
@@ -82,13 +68,13 @@ impl Window {
 
     /// What a follower that is too far behind is sent.
     pub fn offer(&mut self, snapshot: SnapshotMetadata) {
-        self.wanted.store(false, Ordering::Relaxed);
+        self.wanted.store(false, Relaxed);
         self.offered = Some(snapshot);
     }
 
     /// Has a snapshot been asked for that is not here?
     pub fn is_wanted(&self) -> bool {
-        self.wanted.load(Ordering::Relaxed)
+        self.wanted.load(Relaxed)
     }
 
     pub fn get(&self, index: u64) -> Option<&Entry> {
@@ -107,12 +93,12 @@ impl Storage for Window {
 
     fn entries(&self, low: u64, high: u64, max_size: impl Into<Option<u64>>, _: GetEntriesContext) -> Result<Vec<Entry>> {
         if low < self.first() {
-            return Err(Error::Store(StorageError::Compacted));
+            return Err(COMPACTED);
         }
         let limit = max_size.into().unwrap_or(u64::MAX);
         let (mut found, mut size) = (Vec::new(), 0);
         for index in low..high {
-            let entry = self.get(index).ok_or(Error::Store(StorageError::Unavailable))?;
+            let entry = self.get(index).ok_or(UNAVAILABLE)?;
             size += cost(entry) as u64;
             if !found.is_empty() && size > limit {
                 break;
@@ -123,13 +109,11 @@ impl Storage for Window {
     }
 
     fn term(&self, index: u64) -> Result<u64> {
-        if index < self.base_index {
-            return Err(Error::Store(StorageError::Compacted));
+        match index.cmp(&self.base_index) {
+            Less => Err(COMPACTED),
+            Equal => Ok(self.base_term),
+            Greater => self.get(index).map(|entry| entry.term).ok_or(UNAVAILABLE),
         }
-        if index == self.base_index {
-            return Ok(self.base_term);
-        }
-        self.get(index).map(|entry| entry.term).ok_or(Error::Store(StorageError::Unavailable))
     }
 
     fn first_index(&self) -> Result<u64> {
@@ -145,12 +129,10 @@ impl Storage for Window {
         let names = |state: &ConfState| state.voters.contains(&to) || state.learners.contains(&to);
         match &self.offered {
             Some(offered) if offered.index >= request_index && offered.index + 1 >= self.first() && names(offered.get_conf_state()) => {
-                let mut snapshot = Snapshot::default();
-                snapshot.set_metadata(offered.clone());
-                Ok(snapshot)
+                Ok(Snapshot { metadata: Some(offered.clone()).into(), ..Default::default() })
             }
             _ => {
-                self.wanted.store(true, Ordering::Relaxed);
+                self.wanted.store(true, Relaxed);
                 Err(Error::Store(StorageError::SnapshotTemporarilyUnavailable))
             }
         }

@@ -1,110 +1,176 @@
-//! One TLS session of either side, without I/O: bytes in, plaintext and bytes to send out.
+//! One TLS connection of either side, without I/O: bytes in, plaintext and bytes to send out.
+//!
+//! Between nodes, a server learns what its client asks for (ALPN) before it shows a certificate, so each protocol has certificates of its own.
 
-use crate::error::Error;
+use crate::error;
+use crate::tls::{PeerTls, TlsConfig};
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
-use rustls::Connection;
-use std::io::{Read, Write};
+use rustls::pki_types::ServerName;
+use rustls::server::{Accepted, AcceptedAlert, Acceptor};
+use rustls::{AlertDescription, ClientConnection, Connection, Error, ServerConfig, ServerConnection};
+use std::io::{self, Read, Write};
+use std::sync::Arc;
 
-pub type Out<'py> = Option<Bound<'py, PyBytes>>;
+/// The fatal alert 120 in a record of its own, before any key is agreed on: RFC 8446, 6 and RFC 7301, 3.2.
+const NO_APPLICATION_PROTOCOL: [u8; 7] = [21, 3, 3, 0, 2, 2, 120];
 
-/// Capacity that a session keeps between two calls.
-const KEPT_BYTES: usize = 4096;
+type Out = Option<Vec<u8>>;
 
-/// After an error it only says what is still to be sent.
-pub struct Session {
-    connection: Connection,
-    out: Vec<u8>,
-    plain: Vec<u8>,
-    error: Option<rustls::Error>,
+enum State {
+    /// A server whose client has not said yet which protocol it wants.
+    Opening(Acceptor, Vec<Arc<ServerConfig>>),
+    Running(Connection),
 }
 
-impl Session {
-    pub fn new(mut connection: Connection) -> Self {
+impl State {
+    fn running(connection: impl Into<Connection>) -> Self {
+        let mut connection = connection.into();
         // The caller takes everything out at once: no bound of rustls's own.
         connection.set_buffer_limit(None);
-        Session { connection, out: Vec::new(), plain: Vec::new(), error: None }
+        State::Running(connection)
+    }
+}
+
+/// After an error it only says what is still to be sent.
+#[pyclass]
+pub struct TlsSession {
+    state: State,
+    error: Option<Error>,
+}
+
+#[pymethods]
+impl TlsSession {
+    #[new]
+    fn new(config: &TlsConfig) -> PyResult<Self> {
+        let connection = ServerConnection::new(config.0.clone()).map_err(error::tls)?;
+        Ok(TlsSession { state: State::running(connection), error: None })
     }
 
-    pub fn connection(&self) -> &Connection {
-        &self.connection
+    #[staticmethod]
+    fn accept(offers: Vec<PyRef<'_, PeerTls>>) -> Self {
+        let offers = offers.iter().map(|offer| offer.server.clone()).collect();
+        TlsSession { state: State::Opening(Acceptor::default(), offers), error: None }
     }
 
-    pub fn error(&self) -> Option<&rustls::Error> {
-        self.error.as_ref()
+    #[staticmethod]
+    fn connect(config: &PeerTls) -> PyResult<Self> {
+        let name = ServerName::try_from("node").map_err(error::tls)?;
+        let connection = ClientConnection::new(config.client.clone(), name).map_err(error::tls)?;
+        Ok(TlsSession { state: State::running(connection), error: None })
     }
 
-    /// Takes bytes from the network: (plaintext or None, bytes to send or None, whether the peer has ended it or broken the protocol).
-    pub fn receive<'py>(&mut self, py: Python<'py>, mut data: &[u8]) -> PyResult<(Out<'py>, Out<'py>, bool)> {
-        let mut ended = self.error.is_some();
-        self.plain.clear();
+    fn receive(&mut self, mut data: &[u8]) -> PyResult<(Out, Out, bool)> {
+        let (mut plain, mut out, mut ended) = (vec![], vec![], self.error.is_some());
         while !data.is_empty() && !ended {
-            ended = self.note(|session| session.advance(&mut data));
-        }
-        let plain = (!self.plain.is_empty()).then(|| PyBytes::new(py, &self.plain));
-        self.plain.shrink_to(KEPT_BYTES);
-        Ok((plain, self.take_out(py)?, ended))
-    }
-
-    /// The same for what the session holds already, having taken it over from an `Acceptor`.
-    pub fn catch_up<'py>(&mut self, py: Python<'py>) -> PyResult<(Out<'py>, Out<'py>, bool)> {
-        self.plain.clear();
-        let ended = self.note(Session::process);
-        let plain = (!self.plain.is_empty()).then(|| PyBytes::new(py, &self.plain));
-        Ok((plain, self.take_out(py)?, ended))
-    }
-
-    /// Plaintext to the bytes that carry it, with whatever else is still to be sent.
-    pub fn send<'py>(&mut self, py: Python<'py>, data: &[u8]) -> PyResult<Out<'py>> {
-        self.connection.writer().write_all(data).map_err(Error::from)?;
-        self.take_out(py)
-    }
-
-    /// The bytes that end the session in good order.
-    pub fn close<'py>(&mut self, py: Python<'py>) -> PyResult<Out<'py>> {
-        self.connection.send_close_notify();
-        self.take_out(py)
-    }
-
-    pub fn take_out<'py>(&mut self, py: Python<'py>) -> PyResult<Out<'py>> {
-        if !self.connection.wants_write() {
-            return Ok(None);
-        }
-        self.out.clear();
-        while self.connection.wants_write() {
-            self.connection.write_tls(&mut self.out).map_err(Error::from)?;
-        }
-        let out = PyBytes::new(py, &self.out);
-        // What one large answer needed must not stay as this session's memory.
-        self.out.shrink_to(KEPT_BYTES);
-        Ok(Some(out))
-    }
-
-    fn note(&mut self, step: impl FnOnce(&mut Self) -> Result<bool, rustls::Error>) -> bool {
-        match step(self) {
-            Ok(ended) => ended,
-            Err(error) => {
+            ended = self.advance(&mut data, &mut plain, &mut out).unwrap_or_else(|error| {
                 self.error = Some(error);
                 true
+            });
+        }
+        Ok((some(plain), self.take_out(out)?, ended))
+    }
+
+    fn send(&mut self, data: &[u8]) -> PyResult<Out> {
+        if let State::Running(connection) = &mut self.state {
+            connection.writer().write_all(data)?;
+        }
+        self.take_out(vec![])
+    }
+
+    fn close(&mut self) -> PyResult<Out> {
+        if let State::Running(connection) = &mut self.state {
+            connection.send_close_notify();
+        }
+        self.take_out(vec![])
+    }
+
+    #[getter]
+    fn is_handshaking(&self) -> bool {
+        self.connection().map_or(self.error.is_none(), |connection| connection.is_handshaking())
+    }
+
+    /// In words for an operator, where a word of rustls's own says less.
+    #[getter]
+    fn error(&self) -> Option<String> {
+        Some(match self.error.as_ref()? {
+            Error::InvalidCertificate(_) => "shows a certificate that is not accepted here".into(),
+            Error::NoCertificatesPresented => "shows no certificate".into(),
+            Error::NoApplicationProtocol => "asks for a protocol that is not offered here now".into(),
+            Error::AlertReceived(AlertDescription::AccessDenied) => "does not accept this node's certificate".into(),
+            Error::AlertReceived(AlertDescription::NoApplicationProtocol) => "does not offer this protocol now".into(),
+            other => other.to_string(),
+        })
+    }
+
+    #[getter]
+    fn alpn(&self) -> Option<String> {
+        Some(String::from_utf8_lossy(self.connection()?.alpn_protocol()?).into_owned())
+    }
+
+    /// None while the handshake goes on: nothing is proved yet.
+    #[getter]
+    fn peer_certificate(&self) -> Option<&[u8]> {
+        let connection = self.connection().filter(|connection| !connection.is_handshaking())?;
+        connection.peer_certificates()?.first().map(|leaf| leaf.as_ref())
+    }
+}
+
+impl TlsSession {
+    fn connection(&self) -> Option<&Connection> {
+        match &self.state {
+            State::Running(connection) => Some(connection),
+            State::Opening(..) => None,
+        }
+    }
+
+    /// Takes as much of `data` as rustls takes at once. True: the peer has ended the session.
+    fn advance(&mut self, data: &mut &[u8], plain: &mut Vec<u8>, out: &mut Vec<u8>) -> Result<bool, Error> {
+        if let State::Opening(acceptor, offers) = &mut self.state {
+            acceptor.read_tls(data).map_err(general)?;
+            let Some(accepted) = acceptor.accept().map_err(|refusal| told(refusal, out))? else { return Ok(false) };
+            let Some(config) = pick(&accepted, offers) else {
+                out.extend(NO_APPLICATION_PROTOCOL);
+                return Err(Error::NoApplicationProtocol);
+            };
+            let connection = accepted.into_connection(config).map_err(|refusal| told(refusal, out))?;
+            self.state = State::running(connection);
+        }
+        let State::Running(connection) = &mut self.state else { return Ok(false) };
+        // To rustls an empty read is the end of the stream, and it takes nothing more once the peer has ended the session.
+        let has_ended = !data.is_empty() && connection.read_tls(data).map_err(general)? == 0;
+        let found = connection.process_new_packets()?;
+        let size = found.plaintext_bytes_to_read();
+        if size > 0 {
+            connection.reader().take(size as u64).read_to_end(plain).map_err(general)?;
+        }
+        Ok(has_ended || found.peer_has_closed())
+    }
+
+    /// `out`, and whatever is still to be sent.
+    fn take_out(&mut self, mut out: Vec<u8>) -> PyResult<Out> {
+        if let State::Running(connection) = &mut self.state {
+            while connection.wants_write() {
+                connection.write_tls(&mut out)?;
             }
         }
+        Ok(some(out))
     }
+}
 
-    /// Takes as much of `data` as the session takes at once. True: the peer has ended the session.
-    fn advance(&mut self, data: &mut &[u8]) -> Result<bool, rustls::Error> {
-        let taken = self.connection.read_tls(data).map_err(|error| rustls::Error::General(error.to_string()))?;
-        Ok(self.process()? || taken == 0)
-    }
+fn some(bytes: Vec<u8>) -> Out {
+    (!bytes.is_empty()).then_some(bytes)
+}
 
-    fn process(&mut self) -> Result<bool, rustls::Error> {
-        let state = self.connection.process_new_packets()?;
-        let size = state.plaintext_bytes_to_read();
-        if size > 0 {
-            let from = self.plain.len();
-            self.plain.resize(from + size, 0);
-            let read = self.connection.reader().read_exact(&mut self.plain[from..]);
-            read.map_err(|error| rustls::Error::General(error.to_string()))?;
-        }
-        Ok(state.peer_has_closed())
-    }
+fn general(error: io::Error) -> Error {
+    Error::General(error.to_string())
+}
+
+fn told((error, mut alert): (Error, AcceptedAlert), out: &mut Vec<u8>) -> Error {
+    alert.write_all(out).map_or_else(general, |()| error)
+}
+
+fn pick(accepted: &Accepted, offers: &[Arc<ServerConfig>]) -> Option<Arc<ServerConfig>> {
+    let hello = accepted.client_hello();
+    let mut asked = hello.alpn()?;
+    asked.find_map(|name| offers.iter().find(|offer| offer.alpn_protocols.iter().any(|own| own == name)).cloned())
 }

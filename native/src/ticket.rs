@@ -1,53 +1,32 @@
 //! Session tickets under keys handed in from outside, so that every process of a node can resume what another one began.
 //!
-//! A ticket is `salt | time | AES-256-GCM(session)`, under a key of its own: HMAC-SHA-256 of salt, time and context, by the ticket key. So no
-//! nonce ever repeats, and whoever changes a byte of it, its time included, has another key. `context` stands for the rules that clients were
-//! checked by: a session begun under other rules is not resumed.
+//! A ticket is `nonce | AES-256-GCM-SIV(time | session)`: the nonce is random, and the cipher bears with one that comes twice, so a key may live
+//! as long as its node. `context` stands for the rules that clients were checked by: a session begun under other rules is not resumed.
 
-use aws_lc_rs::aead::{Aad, LessSafeKey, Nonce, UnboundKey, AES_256_GCM, NONCE_LEN};
-use aws_lc_rs::hmac;
+use aws_lc_rs::aead::{Aad, Nonce, RandomizedNonceKey, AES_256_GCM_SIV, NONCE_LEN};
+use aws_lc_rs::error::Unspecified;
 use rustls::server::ProducesTickets;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-pub const KEY_SIZE: usize = 32;
-const SALT_SIZE: usize = 24;
-const HEAD_SIZE: usize = SALT_SIZE + 8;
 const LIFETIME_S: u32 = 3600;
 
+#[derive(Debug)]
 pub struct Tickets {
     /// The first one makes tickets, all of them open them.
-    keys: Vec<hmac::Key>,
+    keys: Vec<RandomizedNonceKey>,
     context: Vec<u8>,
 }
 
-impl std::fmt::Debug for Tickets {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Tickets")
-    }
-}
-
 impl Tickets {
-    pub fn new(keys: &[Vec<u8>], context: Vec<u8>) -> Self {
-        let keys = keys.iter().map(|key| hmac::Key::new(hmac::HMAC_SHA256, key)).collect();
-        Tickets { keys, context }
-    }
-
-    fn cipher(&self, key: &hmac::Key, head: &[u8]) -> Option<LessSafeKey> {
-        let mut mac = hmac::Context::with_key(key);
-        mac.update(head);
-        mac.update(&self.context);
-        let derived = UnboundKey::new(&AES_256_GCM, mac.sign().as_ref()).ok()?;
-        Some(LessSafeKey::new(derived))
+    /// Fails for a key that has not 32 bytes.
+    pub fn new(keys: &[Vec<u8>], context: Vec<u8>) -> Result<Self, Unspecified> {
+        let keys = keys.iter().map(|key| RandomizedNonceKey::new(&AES_256_GCM_SIV, key));
+        Ok(Tickets { keys: keys.collect::<Result<_, _>>()?, context })
     }
 }
 
 fn now_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
-
-fn nonce() -> Nonce {
-    // The key is used for this one message.
-    Nonce::assume_unique_for_key([0; NONCE_LEN])
 }
 
 impl ProducesTickets for Tickets {
@@ -59,28 +38,18 @@ impl ProducesTickets for Tickets {
         LIFETIME_S
     }
 
-    fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
-        let mut ticket = vec![0; SALT_SIZE];
-        aws_lc_rs::rand::fill(&mut ticket).ok()?;
-        ticket.extend_from_slice(&now_s().to_be_bytes());
-        let mut sealed = plain.to_vec();
-        let cipher = self.cipher(self.keys.first()?, &ticket)?;
-        cipher.seal_in_place_append_tag(nonce(), Aad::empty(), &mut sealed).ok()?;
-        ticket.extend_from_slice(&sealed);
-        Some(ticket)
+    fn encrypt(&self, session: &[u8]) -> Option<Vec<u8>> {
+        let mut sealed = [&now_s().to_be_bytes(), session].concat();
+        let nonce = self.keys.first()?.seal_in_place_append_tag(Aad::from(&self.context), &mut sealed).ok()?;
+        Some([&nonce.as_ref()[..], &sealed].concat())
     }
 
     fn decrypt(&self, ticket: &[u8]) -> Option<Vec<u8>> {
-        let (head, sealed) = ticket.split_at_checked(HEAD_SIZE)?;
-        let made_s = u64::from_be_bytes(head[SALT_SIZE..].try_into().ok()?);
-        if now_s().abs_diff(made_s) > u64::from(LIFETIME_S) {
-            return None;
-        }
+        let (nonce, sealed) = ticket.split_at_checked(NONCE_LEN)?;
         self.keys.iter().find_map(|key| {
-            let mut plain = sealed.to_vec();
-            let length = self.cipher(key, head)?.open_in_place(nonce(), Aad::empty(), &mut plain).ok()?.len();
-            plain.truncate(length);
-            Some(plain)
+            let (nonce, mut sealed) = (Nonce::try_assume_unique_for_key(nonce).ok()?, sealed.to_vec());
+            let (made_s, session) = key.open_in_place(nonce, Aad::from(&self.context), &mut sealed).ok()?.split_first_chunk()?;
+            (now_s().abs_diff(u64::from_be_bytes(*made_s)) <= LIFETIME_S.into()).then(|| session.to_vec())
         })
     }
 }

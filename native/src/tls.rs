@@ -1,227 +1,197 @@
-//! TLS servers by rustls, without I/O: bytes in, plaintext and bytes to send out.
+//! The TLS of a listener, and of one protocol between nodes, by rustls: certificate, key and rules, checked as a whole.
+//!
+//! A listener's client may show any certificate whose key it holds, unless it is to be verified: what it is worth, the auth method judges.
+//! Between nodes no chain, name or date is looked at: a certificate is one of those expected, byte for byte, or it is nobody's, and no session
+//! is ever resumed: each connection proves its keys.
 
-use crate::error::Error;
-use crate::session::{Out, Session};
-use crate::ticket::{Tickets, KEY_SIZE};
+use crate::error::{self, TlsError};
+use crate::ticket::Tickets;
 use aws_lc_rs::digest;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
-use rustls::client::danger::HandshakeSignatureValid;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::Resumption;
 use rustls::crypto::{aws_lc_rs as provider, verify_tls12_signature, verify_tls13_signature};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::version::{TLS12, TLS13};
-use rustls::{CipherSuite, DigitallySignedStruct, DistinguishedName, RootCertStore, SignatureScheme};
-use rustls::{ServerConfig, ServerConnection, SupportedProtocolVersion};
+use rustls::{CertificateError, CipherSuite, ClientConfig, DigitallySignedStruct, DistinguishedName, RootCertStore};
+use rustls::{Error, ServerConfig, SignatureScheme};
 use std::sync::Arc;
 
-/// Asks for a certificate, and checks only that the client holds its key. Whether it is worth anything, the auth method judges.
-#[derive(Debug)]
-struct Possession(WebPkiSupportedAlgorithms);
+type Der<'a> = CertificateDer<'a>;
+type Proof = Result<HandshakeSignatureValid, Error>;
 
-impl ClientCertVerifier for Possession {
+/// Whoever shows a certificate proves that it holds the key. `accepts`: and it is one of these; None: it may be any, or none at all.
+#[derive(Debug)]
+struct Holder {
+    accepts: Option<Vec<Der<'static>>>,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl Holder {
+    fn check(&self, shown: &Der) -> Result<(), Error> {
+        match &self.accepts {
+            Some(accepts) if !accepts.iter().any(|accepted| accepted == shown) => {
+                Err(CertificateError::ApplicationVerificationFailure.into())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What both traits below want in the same words.
+macro_rules! proves_possession {
+    () => {
+        fn verify_tls12_signature(&self, message: &[u8], shown: &Der, signed: &DigitallySignedStruct) -> Proof {
+            verify_tls12_signature(message, shown, signed, &self.algorithms)
+        }
+
+        fn verify_tls13_signature(&self, message: &[u8], shown: &Der, signed: &DigitallySignedStruct) -> Proof {
+            verify_tls13_signature(message, shown, signed, &self.algorithms)
+        }
+
+        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+            self.algorithms.supported_schemes()
+        }
+    };
+}
+
+impl ClientCertVerifier for Holder {
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         &[]
     }
 
     fn client_auth_mandatory(&self) -> bool {
-        false
+        self.accepts.is_some()
     }
 
-    fn verify_client_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: UnixTime,
-    ) -> Result<ClientCertVerified, rustls::Error> {
-        Ok(ClientCertVerified::assertion())
+    fn verify_client_cert(&self, shown: &Der, _: &[Der], _: UnixTime) -> Result<ClientCertVerified, Error> {
+        self.check(shown).map(|()| ClientCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signed, &self.0)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signed, &self.0)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_schemes()
-    }
+    proves_possession!();
 }
 
-/// A server's certificate, key and rules, checked as a whole. Never changed: a reload makes another one for new connections.
+impl ServerCertVerifier for Holder {
+    fn verify_server_cert(&self, shown: &Der, _: &[Der], _: &ServerName, _: &[u8], _: UnixTime) -> Result<ServerCertVerified, Error> {
+        self.check(shown).map(|()| ServerCertVerified::assertion())
+    }
+
+    proves_possession!();
+}
+
+/// A listener's. Never changed: a reload makes another one for new connections.
 #[pyclass(frozen)]
-pub struct TlsConfig(Arc<ServerConfig>);
+pub struct TlsConfig(pub Arc<ServerConfig>);
 
 #[pymethods]
 impl TlsConfig {
-    /// `certificates` and `key` as PEM. `client`: "none", "possession" or "verify", the last by `client_ca`. An empty `suites`: all that we have.
     #[new]
     #[pyo3(signature = (*, certificates, key, ticket_keys, client="possession", client_ca=None, min_version="tls12", max_version="tls13", suites=Vec::new()))]
     #[allow(clippy::too_many_arguments)] // Keywords in Python: one record there, one call here.
     fn new(
-        certificates: &[u8],
-        key: &[u8],
-        ticket_keys: Vec<Vec<u8>>,
-        client: &str,
-        client_ca: Option<&[u8]>,
-        min_version: &str,
-        max_version: &str,
-        suites: Vec<String>,
+        certificates: &[u8], key: &[u8], ticket_keys: Vec<Vec<u8>>, client: &str, client_ca: Option<&[u8]>, min_version: &str,
+        max_version: &str, suites: Vec<String>,
     ) -> PyResult<Self> {
-        if ticket_keys.iter().any(|key| key.len() != KEY_SIZE) {
-            return Err(Error::Tls(format!("a ticket key is {KEY_SIZE} bytes long")).into());
-        }
         let chain = read_certificates(certificates, "certificate")?;
-        let private = PrivateKeyDer::from_pem_slice(key).map_err(|_| Error::Tls("no usable private key in the key file".into()))?;
+        let private = PrivateKeyDer::from_pem_slice(key).map_err(|_| TlsError::new_err("no usable private key in the key file"))?;
+        let versions: &[_] = match (min_version, max_version) {
+            ("tls12", "tls12") => &[&TLS12],
+            ("tls12", "tls13") => &[&TLS13, &TLS12],
+            ("tls13", "tls13") => &[&TLS13],
+            _ => return Err(error::tls(format_args!("no TLS version from {min_version:?} to {max_version:?}"))),
+        };
         let provider = Arc::new(provider_of(&suites)?);
         let verifier = verifier_of(&provider, client, client_ca)?;
-        let context = ticket_context(client, client_ca, &chain);
+        // A ticket is only worth something under the same rules for clients, and under the same name.
+        let rules = digest::digest(&digest::SHA256, format!("{client} {client_ca:?} {:?}", chain.first()).as_bytes());
+        let tickets = Tickets::new(&ticket_keys, rules.as_ref().to_vec());
         let mut config = ServerConfig::builder_with_provider(provider)
-            .with_protocol_versions(&versions_of(min_version, max_version)?)
-            .map_err(Error::from)?
+            .with_protocol_versions(versions)
+            .map_err(error::tls)?
             .with_client_cert_verifier(verifier)
             .with_single_cert(chain, private)
-            .map_err(Error::from)?;
+            .map_err(error::tls)?;
         config.alpn_protocols = vec![b"http/1.1".to_vec(), b"http/1.0".to_vec()];
         config.session_storage = Arc::new(NoServerSessionStorage {});
-        config.ticketer = Arc::new(Tickets::new(&ticket_keys, context));
+        config.ticketer = Arc::new(tickets.map_err(|_| TlsError::new_err("a ticket key is 32 bytes long"))?);
         config.send_tls13_tickets = 1;
         Ok(TlsConfig(Arc::new(config)))
     }
 }
 
-fn read_certificates(pem: &[u8], what: &str) -> Result<Vec<CertificateDer<'static>>, Error> {
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    match found {
-        Ok(found) if !found.is_empty() => Ok(found),
-        _ => Err(Error::Tls(format!("no usable certificate in the {what} file"))),
+/// One protocol's between nodes, for either side of a connection.
+#[pyclass(frozen)]
+pub struct PeerTls {
+    pub server: Arc<ServerConfig>,
+    pub client: Arc<ClientConfig>,
+}
+
+#[pymethods]
+impl PeerTls {
+    #[new]
+    #[pyo3(signature = (*, alpn, certificate, key, accepts))]
+    fn new(alpn: &str, certificate: Vec<u8>, key: Vec<u8>, accepts: Vec<Vec<u8>>) -> PyResult<Self> {
+        let accepts = accepts.into_iter().map(Der::from).collect();
+        let algorithms = provider::default_provider().signature_verification_algorithms;
+        let verifier = Arc::new(Holder { accepts: Some(accepts), algorithms });
+        let chain = vec![Der::from(certificate)];
+        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key));
+        let server = ServerConfig::builder().with_client_cert_verifier(verifier.clone());
+        let mut server = server.with_single_cert(chain.clone(), key.clone_key()).map_err(error::tls)?;
+        server.alpn_protocols = vec![alpn.into()];
+        server.session_storage = Arc::new(NoServerSessionStorage {});
+        server.send_tls13_tickets = 0;
+        let client = ClientConfig::builder().dangerous().with_custom_certificate_verifier(verifier);
+        let mut client = client.with_client_auth_cert(chain, key).map_err(error::tls)?;
+        client.alpn_protocols = vec![alpn.into()];
+        client.resumption = Resumption::disabled();
+        // A pinned certificate needs no name, and whoever listens on the way learns none.
+        client.enable_sni = false;
+        Ok(PeerTls { server: Arc::new(server), client: Arc::new(client) })
     }
 }
 
-fn versions_of(min: &str, max: &str) -> Result<Vec<&'static SupportedProtocolVersion>, Error> {
-    match (min, max) {
-        ("tls12", "tls12") => Ok(vec![&TLS12]),
-        ("tls12", "tls13") => Ok(vec![&TLS13, &TLS12]),
-        ("tls13", "tls13") => Ok(vec![&TLS13]),
-        _ => Err(Error::Tls(format!("no TLS version from {min:?} to {max:?}"))),
-    }
+fn read_certificates(pem: &[u8], what: &str) -> PyResult<Vec<Der<'static>>> {
+    let found: Result<Vec<_>, _> = Der::pem_slice_iter(pem).collect();
+    let found = found.ok().filter(|found| !found.is_empty());
+    found.ok_or_else(|| error::tls(format_args!("no usable certificate in the {what} file")))
 }
 
-/// The suites with these names, TLS 1.3's own always among them, as they cannot be chosen in Go either.
-fn provider_of(names: &[String]) -> Result<CryptoProvider, Error> {
+/// The suites with these names, all if there are none; TLS 1.3's own always among them, as they cannot be chosen in Go either.
+fn provider_of(names: &[String]) -> PyResult<CryptoProvider> {
     let mut all = provider::default_provider();
-    if names.is_empty() {
-        return Ok(all);
+    let is_known = |name: &&String| all.cipher_suites.iter().any(|suite| is_named(suite.suite(), name));
+    if let Some(unknown) = names.iter().find(|name| !is_known(name)) {
+        return Err(error::tls(format_args!("cipher suite {unknown:?} is not supported")));
     }
-    let is_tls13 = |suite: CipherSuite| format!("{suite:?}").starts_with("TLS13_");
-    for name in names {
-        if !all.cipher_suites.iter().any(|suite| is_named(suite.suite(), name)) {
-            return Err(Error::Tls(format!("cipher suite {name:?} is not supported")));
-        }
+    if !names.is_empty() {
+        all.cipher_suites.retain(|suite| suite.tls13().is_some() || names.iter().any(|name| is_named(suite.suite(), name)));
     }
-    all.cipher_suites.retain(|suite| is_tls13(suite.suite()) || names.iter().any(|name| is_named(suite.suite(), name)));
     Ok(all)
 }
 
 /// By IANA's name; rustls writes `TLS13_` where the registry has `TLS_`, and Go knows the ChaCha20 suites by a shorter one also.
 fn is_named(suite: CipherSuite, name: &str) -> bool {
     let registered = format!("{suite:?}").replace("TLS13_", "TLS_");
-    registered == name || registered.strip_suffix("_SHA256").is_some_and(|short| short == name && short.ends_with("POLY1305"))
+    registered == name || (name.ends_with("POLY1305") && registered.strip_suffix("_SHA256") == Some(name))
 }
 
-fn verifier_of(provider: &Arc<CryptoProvider>, client: &str, ca: Option<&[u8]>) -> Result<Arc<dyn ClientCertVerifier>, Error> {
+fn verifier_of(provider: &Arc<CryptoProvider>, client: &str, ca: Option<&[u8]>) -> PyResult<Arc<dyn ClientCertVerifier>> {
     match (client, ca) {
         ("none", _) => Ok(WebPkiClientVerifier::no_client_auth()),
-        ("possession", _) => Ok(Arc::new(Possession(provider.signature_verification_algorithms))),
+        ("possession", _) => Ok(Arc::new(Holder { accepts: None, algorithms: provider.signature_verification_algorithms })),
         ("verify", Some(pem)) => {
             let mut roots = RootCertStore::empty();
             for certificate in read_certificates(pem, "client CA")? {
-                roots.add(certificate)?;
+                roots.add(certificate).map_err(error::tls)?;
             }
-            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
-                .build()
-                .map_err(|error| Error::Tls(error.to_string()))
+            Ok(WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build().map_err(error::tls)?)
         }
-        ("verify", None) => Err(Error::Tls("verifying client certificates needs a client CA file".into())),
-        _ => Err(Error::Tls(format!("no such way to treat client certificates: {client:?}"))),
-    }
-}
-
-/// A digest of what decides whether a client may come in: a session ticket is only worth something under the same rules and the same name.
-fn ticket_context(client: &str, ca: Option<&[u8]>, chain: &[CertificateDer<'_>]) -> Vec<u8> {
-    let mut hash = digest::Context::new(&digest::SHA256);
-    let leaf: &[u8] = chain.first().map_or(&[], |leaf| leaf);
-    for part in [client.as_bytes(), ca.unwrap_or_default(), leaf] {
-        hash.update(&(part.len() as u64).to_be_bytes());
-        hash.update(part);
-    }
-    hash.finish().as_ref().to_vec()
-}
-
-/// One connection, from its first byte on. After an error it only says what is still to be sent.
-#[pyclass]
-pub struct TlsConnection(Session);
-
-#[pymethods]
-impl TlsConnection {
-    #[new]
-    fn new(config: &TlsConfig) -> PyResult<Self> {
-        let connection = ServerConnection::new(config.0.clone()).map_err(Error::from)?;
-        Ok(TlsConnection(Session::new(connection.into())))
-    }
-
-    /// Takes bytes from the network: (plaintext or None, bytes to send or None, whether the peer has ended it or broken the protocol).
-    #[pyo3(signature = (data, /))]
-    fn receive<'py>(&mut self, py: Python<'py>, data: &[u8]) -> PyResult<(Out<'py>, Out<'py>, bool)> {
-        self.0.receive(py, data)
-    }
-
-    /// Plaintext to the bytes that carry it, with whatever else is still to be sent.
-    #[pyo3(signature = (data, /))]
-    fn send<'py>(&mut self, py: Python<'py>, data: &[u8]) -> PyResult<Out<'py>> {
-        self.0.send(py, data)
-    }
-
-    /// The bytes that end the session in good order.
-    fn close<'py>(&mut self, py: Python<'py>) -> PyResult<Out<'py>> {
-        self.0.close(py)
-    }
-
-    #[getter]
-    fn is_handshaking(&self) -> bool {
-        self.0.connection().is_handshaking()
-    }
-
-    /// True once the handshake has resumed an earlier session.
-    #[getter]
-    fn is_resumed(&self) -> bool {
-        self.0.connection().handshake_kind() == Some(rustls::HandshakeKind::Resumed)
-    }
-
-    /// Why the session failed, if it did.
-    #[getter]
-    fn error(&self) -> Option<String> {
-        self.0.error().map(ToString::to_string)
-    }
-
-    /// The client's own certificate as DER, if it gave one; it holds the key.
-    #[getter]
-    fn peer_certificate<'py>(&self, py: Python<'py>) -> Out<'py> {
-        self.0.connection().peer_certificates()?.first().map(|leaf| PyBytes::new(py, leaf))
+        ("verify", None) => Err(TlsError::new_err("verifying client certificates needs a client CA file")),
+        _ => Err(error::tls(format_args!("no such way to treat client certificates: {client:?}"))),
     }
 }

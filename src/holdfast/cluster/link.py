@@ -14,7 +14,7 @@ from contextlib import suppress
 from enum import Enum, auto
 from typing import Final, cast
 
-from holdfast._native import PeerSession
+from holdfast._native import TlsSession
 from holdfast.cluster.frame import GREETING_VERSION, HEAD, HEAD_BYTES, Bounds, FrameReader, Own, encode_frame
 from holdfast.cluster.hello import Hello, HelloRefused, agree, clock_difference_ms, decode_hello, encode_hello
 from holdfast.cluster.port import Alpn, LinkError, Receiver
@@ -57,7 +57,7 @@ class TlsLink(asyncio.Protocol):
     __slots__ = ("_alpn", "_bounds", "_dials", "_finished", "_held", "_loop", "_opened", "_out", "_out_bytes", "_own", "_phase", "_reader",
                  "_receiver", "_resumed", "_session", "_transport", "_version", "_why", "certificate", "log", "peer", "remote", "was_reset")
 
-    def __init__(self, session: PeerSession, own: Hello, *, dials: bool, remote: str, bounds: Bounds, log: Logger,
+    def __init__(self, session: TlsSession, own: Hello, *, dials: bool, remote: str, bounds: Bounds, log: Logger,
                  opened: "Callable[[TlsLink], Receiver]", finished: "Callable[[TlsLink, str | None], None]") -> None:
         self._session, self._own, self._dials, self._bounds, self.log = session, own, dials, bounds, log
         self._opened, self._finished = opened, finished

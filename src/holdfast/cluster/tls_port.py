@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from holdfast._native import PeerSession, PeerTls, TlsError
+from holdfast._native import PeerTls, TlsError, TlsSession
 from holdfast.cluster.frame import OWN_BOUNDS, OWN_FROM, Bounds
 from holdfast.cluster.hello import Hello
 from holdfast.cluster.identity import Credentials
@@ -91,7 +91,7 @@ class TlsPort:
         def opened(link: TlsLink) -> Receiver:
             return self._remembered(link, receiver)
 
-        link = TlsLink(PeerSession.connect(tls_of(alpn, credentials)), self._introduce(), dials=True, remote=address,
+        link = TlsLink(TlsSession.connect(tls_of(alpn, credentials)), self._introduce(), dials=True, remote=address,
                        bounds=self._bounds, log=self._log, opened=opened, finished=finished)
         self._dialled[link] = None
         is_linked = False
@@ -132,7 +132,7 @@ class TlsPort:
 
     def _connect_in(self) -> TlsLink:
         offers = dict(self._offers)
-        session = PeerSession.accept([offer.tls for offer in offers.values()])
+        session = TlsSession.accept([offer.tls for offer in offers.values()])
 
         def opened(link: TlsLink) -> Receiver:
             offer = offers[link.alpn]

@@ -15,7 +15,7 @@ from enum import Enum, auto
 from functools import partial
 from typing import Final, cast
 
-from holdfast._native import TlsConnection
+from holdfast._native import TlsSession
 from holdfast.engine import Client, Reply, Stream
 from holdfast.errors import RequestError
 from holdfast.http import cross_origin, proxy_protocol
@@ -58,7 +58,7 @@ class Connection(asyncio.Protocol):
         self._framing = Framing(place.times.body_max_bytes)
         self._transport = cast("asyncio.Transport", None)    # set before anything else is called, as is the client
         self._client = cast("Client", None)
-        self._session: TlsConnection | None = None
+        self._session: TlsSession | None = None
         self._proxy: bytes | None = None             # what has come of a PROXY header; None: none is expected any more
         self._paused = False                         # reading
         self._reads_on = True                        # the client has not said its last word
@@ -81,7 +81,7 @@ class Connection(asyncio.Protocol):
             return
         self._client = Client(address=address, port=port)
         if place.tls is not None:
-            self._session = TlsConnection(place.tls)
+            self._session = TlsSession(place.tls)
         if place.proxy is not None:
             self._proxy = b""
         self.deadline = place.now + place.times.head_s
@@ -135,7 +135,7 @@ class Connection(asyncio.Protocol):
             if ended:
                 self._session_ended(session)
 
-    def _session_ended(self, session: TlsConnection) -> None:
+    def _session_ended(self, session: TlsSession) -> None:
         if session.error is None:
             self._reads_on = False
             if self.phase is ANSWERING or self._paused:  # what came before the end is answered first

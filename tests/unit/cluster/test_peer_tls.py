@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.cluster.nodes import MEMBERS, SHARED, identity
 
-from holdfast._native import PeerSession, PeerTls, TlsError
+from holdfast._native import PeerTls, TlsError, TlsSession
 from holdfast.cluster import Alpn, Credentials, Identity
 from holdfast.cluster.tls_port import tls_of
 
@@ -17,7 +17,7 @@ OTHER = identity("raft-other")
 OFFER = tls_of(Alpn.RAFT, MEMBERS)
 
 
-def exchange(client: PeerSession, server: PeerSession, *, size: int = 1 << 20) -> tuple[bytes, bytes]:
+def exchange(client: TlsSession, server: TlsSession, *, size: int = 1 << 20) -> tuple[bytes, bytes]:
     """Bytes to and fro, `size` at once, until both have no more to say: the plaintext that each got."""
     to_server, to_client = client.send(b"") or b"", b""
     at_client = at_server = b""
@@ -31,7 +31,7 @@ def exchange(client: PeerSession, server: PeerSession, *, size: int = 1 << 20) -
 
 @pytest.mark.parametrize("size", [1, 7, 1 << 20])
 def test_members_understand_each_other_however_the_bytes_are_cut(size: int) -> None:
-    client, server = PeerSession.connect(OFFER), PeerSession.accept([OFFER])
+    client, server = TlsSession.connect(OFFER), TlsSession.accept([OFFER])
     exchange(client, server, size=size)
     assert not client.is_handshaking
     assert not server.is_handshaking
@@ -47,7 +47,7 @@ def test_members_understand_each_other_however_the_bytes_are_cut(size: int) -> N
 
 
 def test_nothing_is_told_of_the_other_side_before_it_has_proved_it() -> None:
-    client, server = PeerSession.connect(OFFER), PeerSession.accept([OFFER])
+    client, server = TlsSession.connect(OFFER), TlsSession.accept([OFFER])
     assert (client.peer_certificate, server.peer_certificate, server.alpn, server.error) == (None, None, None, None)
     server.receive(client.send(b"") or b"")
     assert server.is_handshaking
@@ -55,12 +55,12 @@ def test_nothing_is_told_of_the_other_side_before_it_has_proved_it() -> None:
 
 
 def test_after_an_error_nothing_more_is_taken() -> None:
-    server = PeerSession.accept([OFFER])
+    server = TlsSession.accept([OFFER])
     _, alert, ended = server.receive(b"GET / HTTP/1.1\r\n\r\n")
     assert ended
     assert alert is not None
     assert server.error == "received corrupt message of type InvalidContentType"
-    assert server.receive(PeerSession.connect(OFFER).send(b"") or b"") == (None, None, True)
+    assert server.receive(TlsSession.connect(OFFER).send(b"") or b"") == (None, None, True)
     assert server.send(b"plain") is None
     assert server.close() is None
     assert not server.is_handshaking
@@ -90,7 +90,7 @@ def stranger(folder: Path, shows: Identity | None, *, alpn: str | None = "raft_s
     return context
 
 
-def shake(context: ssl.SSLContext, server: PeerSession) -> ssl.SSLObject:
+def shake(context: ssl.SSLContext, server: TlsSession) -> ssl.SSLObject:
     """A handshake of the stranger's with a node; what the node answers may be an alert."""
     inward, outward = ssl.MemoryBIO(), ssl.MemoryBIO()
     client = context.wrap_bio(inward, outward)
@@ -112,7 +112,7 @@ def shake(context: ssl.SSLContext, server: PeerSession) -> ssl.SSLObject:
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_another_implementation_with_the_right_identity_comes_in(tmp_path: Path, version: ssl.TLSVersion) -> None:
-    server = PeerSession.accept([OFFER])
+    server = TlsSession.accept([OFFER])
     client = shake(stranger(tmp_path, SHARED, version=version), server)
     assert server.error is None
     assert not server.is_handshaking
@@ -128,14 +128,14 @@ def test_another_implementation_with_the_right_identity_comes_in(tmp_path: Path,
     (SHARED, "perf_standby_v1", "asks for a protocol that is not offered here now"),
 ])
 def test_a_stranger_does_not_come_in(tmp_path: Path, version: ssl.TLSVersion, shows: Identity | None, alpn: str | None, why: str) -> None:
-    server = PeerSession.accept([OFFER])
+    server = TlsSession.accept([OFFER])
     shake(stranger(tmp_path, shows, alpn=alpn, version=version), server)
     assert server.error == why
     assert server.peer_certificate is None
 
 
 def test_who_is_not_offered_anything_learns_no_certificate(tmp_path: Path) -> None:
-    server = PeerSession.accept([])
+    server = TlsSession.accept([])
     client = shake(stranger(tmp_path, SHARED), server)
     assert server.error == "asks for a protocol that is not offered here now"
     with pytest.raises(ValueError, match="handshake not done yet"):
@@ -145,8 +145,8 @@ def test_who_is_not_offered_anything_learns_no_certificate(tmp_path: Path) -> No
 def test_identities_of_one_protocol_are_worth_nothing_for_another() -> None:
     forwarding = tls_of(Alpn.FORWARDING, Credentials(own=OTHER, accepts=(OTHER.certificate,)))
     wrong = tls_of(Alpn.FORWARDING, Credentials(own=SHARED, accepts=(OTHER.certificate,)))
-    server = PeerSession.accept([OFFER, forwarding])
-    exchange(PeerSession.connect(wrong), server)
+    server = TlsSession.accept([OFFER, forwarding])
+    exchange(TlsSession.connect(wrong), server)
     assert server.error == "shows a certificate that is not accepted here"
 
 
@@ -154,10 +154,10 @@ def test_identities_of_one_protocol_are_worth_nothing_for_another() -> None:
 @given(st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), max_size=4), st.integers(0, 500), st.binary(max_size=30))
 def test_no_bytes_make_a_server_fail(changes: list[tuple[int, int]], keep: int, after: bytes) -> None:
     """A panic in the native crate would end the process."""
-    hello = bytearray(PeerSession.connect(OFFER).send(b"") or b"")
+    hello = bytearray(TlsSession.connect(OFFER).send(b"") or b"")
     for at, value in changes:
         hello[at % len(hello)] = value
-    server = PeerSession.accept([OFFER])
+    server = TlsSession.accept([OFFER])
     for data in (bytes(hello[:keep]), bytes(hello[keep:]), after):
         _, _, ended = server.receive(data)
         assert ended == (server.error is not None)
@@ -167,7 +167,7 @@ def test_no_bytes_make_a_server_fail(changes: list[tuple[int, int]], keep: int, 
 @settings(max_examples=60)
 @given(st.integers(0, 5_000), st.integers(0, 255))
 def test_no_bytes_make_a_client_fail(at: int, value: int) -> None:
-    client, server = PeerSession.connect(OFFER), PeerSession.accept([OFFER])
+    client, server = TlsSession.connect(OFFER), TlsSession.accept([OFFER])
     _, out, _ = server.receive(client.send(b"") or b"")
     answer = bytearray(out or b"")
     answer[at % len(answer)] = value

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.unit.cluster.nodes import BOUNDS, KIND, MEMBERS, SHARED, Inbox, Node, identity, run, until
 
-from holdfast._native import PeerSession
+from holdfast._native import TlsSession
 from holdfast.cluster import Alpn, Credentials, Hello, Link, LinkError
 from holdfast.cluster.frame import HEAD, Own, encode_frame
 from holdfast.cluster.hello import encode_hello
@@ -188,13 +188,13 @@ def test_a_newer_node_and_an_older_one_use_what_both_know() -> None:
 class Raw:
     """A member that speaks TLS well and frames badly."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, session: PeerSession) -> None:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, session: TlsSession) -> None:
         self.reader, self.writer, self.session = reader, writer, session
 
     @classmethod
     async def connect(cls, address: str, *, greets: bool = True) -> "Raw":
         reader, writer = await asyncio.open_connection(*address.rsplit(":", 1))
-        raw = cls(reader, writer, PeerSession.connect(tls_of(Alpn.RAFT, MEMBERS)))
+        raw = cls(reader, writer, TlsSession.connect(tls_of(Alpn.RAFT, MEMBERS)))
         raw.write(b"")
         while raw.session.is_handshaking:
             _, out, _ = raw.session.receive(await reader.read(65_536))

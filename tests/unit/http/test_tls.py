@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from tests.unit.http.certificates import Key, Pair
 from tests.unit.http.wire import FakeTransport, get, new_ids, run_virtual
 
-from holdfast._native import TlsConnection
+from holdfast._native import TlsSession
 from holdfast.config.settings import TcpListener, TlsVersion
 from holdfast.engine import Reply, Request
 from holdfast.http import TlsConfig, TlsError, make_tls
@@ -478,7 +478,7 @@ def test_a_mismatched_pair_is_named(faults: dict[str, Callable[[], TlsConfig]]) 
 def test_a_connection_may_end_on_another_thread(server: Pair) -> None:
     import threading
 
-    held = [TlsConnection(made(server))]
+    held = [TlsSession(made(server))]
     thread = threading.Thread(target=held.clear)
     thread.start()
     thread.join()
