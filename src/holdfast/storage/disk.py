@@ -23,6 +23,9 @@ class File(Protocol):
     def read_at(self, size: int, offset: int) -> bytes:
         """Fewer bytes only at the end of the file."""
 
+    def write_durably(self, data: bytes, offset: int) -> None:
+        """`write_at`, and `sync` for what it wrote. Raises OSError as either does: then any part of it may be durable, or none."""
+
     def sync(self) -> None:
         """Durable when it returns: what was written, and the file's size."""
 
@@ -77,9 +80,16 @@ class OsFile:
         self._fd = os.open(path, flags | os.O_RDWR | os.O_CLOEXEC, 0o600)
 
     def write_at(self, data: bytes, offset: int) -> None:
-        written = os.pwrite(self._fd, data, offset)
+        self._write(data, offset, 0)
+
+    def write_durably(self, data: bytes, offset: int) -> None:
+        # One call: between two, this thread would wait for the interpreter, and the disk for this thread.
+        self._write(data, offset, os.RWF_DSYNC)
+
+    def _write(self, data: bytes, offset: int, flags: int) -> None:
+        written = os.pwritev(self._fd, (data,), offset, flags)
         while written < len(data):                       # a signal, or the last bytes of a full disk: then the next one raises
-            more = os.pwrite(self._fd, data[written:], offset + written)
+            more = os.pwritev(self._fd, (data[written:],), offset + written, flags)
             if more == 0:
                 raise OSError(errno.EIO, "a write made no progress")
             written += more

@@ -95,10 +95,9 @@ class Journal:
         self._unsettled = offset
         try:
             if begins:
-                at.file.write_at(form.write_head(at.head) + data, 0)
+                at.file.write_durably(form.write_head(at.head) + data, 0)
             else:
-                at.file.write_at(data, offset)
-            at.file.sync()
+                at.file.write_durably(data, offset)
         except OSError as error:
             self._failed(error)
         self._unsettled = None

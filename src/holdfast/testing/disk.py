@@ -266,6 +266,10 @@ class FakeFile:
         self._check()
         self._disk.write(self._inode, data, offset)
 
+    def write_durably(self, data: bytes, offset: int) -> None:
+        self.write_at(data, offset)
+        self.sync()
+
     def read_at(self, size: int, offset: int) -> bytes:
         self._check()
         return bytes(self._inode.cache[offset:offset + size])
