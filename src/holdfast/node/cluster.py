@@ -49,6 +49,7 @@ GIVE_WAY_EVERY_MS = 10_000                           # where all disks are full,
 GIVING_WAY_MS = 1_000                                # what cannot be written in that time is for the successor
 LOOK_AGAIN_MS = 1_000                                # at least so often the machine is asked what is due, whatever it said
 LEAVE_WITHIN_S = 6.0                                 # for draining (DRAIN_MAX_MS), and what was under way to be settled
+NEEDS_EMPTY_FOLDER = "to join again, it needs an empty folder"
 ALPN = {Channel.FORWARDING: Alpn.FORWARDING, Channel.PERFORMANCE: Alpn.PERFORMANCE_STANDBY}
 
 
@@ -104,7 +105,7 @@ class Clustering:
     async def start(self, opened: Opened) -> None:
         """Takes part, as a standby at first. Raises BadRequest: it was removed; IntegrityError."""
         if self._log.is_removed:
-            raise BadRequest("this node was removed from its cluster: to join again, it needs an empty folder")
+            raise BadRequest(f"this node was removed from its cluster: {NEEDS_EMPTY_FOLDER}")
         self._keys = Keys(opened, self._main.keys_changed)
         identity = self._main.attempts.read(lambda txn: RAFT_IDENTITY.get(txn, ""))
         if identity is None:
@@ -303,7 +304,7 @@ class Clustering:
                 self._standing.publish()
                 if self._log.is_removed and not self._is_removed:
                     self._is_removed = True
-                    self._logger.error("raft.removed", node=self.settings.node)
+                    self._logger.error("raft.removed", node=self.settings.node, hint=NEEDS_EMPTY_FOLDER)
                     self._spawn(self._main.seal())
 
     # The follower

@@ -99,8 +99,9 @@ class Joiner:
     """`auto`: the seal of the configuration, None for shares."""
 
     def __init__(self, home: Home, cluster: Receiving, log: RaftLog, *, node: NodeId, cluster_address: str, auto: Seal | None,
-                 call: CallApi, logger: Logger) -> None:
+                 call: CallApi, logger: Logger, api_address: str = "") -> None:
         self._home, self._cluster, self._log, self._node, self._address = home, cluster, log, node, cluster_address
+        self._api_address = api_address.rstrip("/")
         self._auto = auto
         self._call, self._logger = call, logger
         self._pending: Pending | None = None
@@ -156,6 +157,8 @@ class Joiner:
         async with self._one:
             if self._home.is_initialized:
                 return
+            if self._api_address and target.address.rstrip("/") == self._api_address:
+                raise BadRequest(f"{target.address} is this node itself: name another node of the cluster")
             body = msgspec.json.encode({"server_id": self._node})
             found = _decode(await self._call(target, CHALLENGE_PATH, body), Challenged).data
             wanted = self._auto.type.value if self._auto else "shamir"
@@ -224,6 +227,7 @@ class Admitting:
         for known in self._log.status.members:
             if known.id == node and known.raft_id != asked.raft_id:
                 self._refuse_twin(known, asked)
+                self._logger.warn("raft.member_replaced", node=node, address=asked.cluster_addr, why="it comes back with an empty folder")
                 await self._log.remove(node)             # the same name on an empty disk: what it had is gone
         member = Member(id=node, raft_id=asked.raft_id, address=asked.cluster_addr, voter=False)
         known_as = {known.raft_id: known for known in self._log.status.members}.get(asked.raft_id)
@@ -257,6 +261,7 @@ class Admitting:
         match asked.change:
             case "remove":
                 await self._log.remove(asked.node)
+                self._logger.warn("raft.member_removed", node=asked.node, hint="it has to be wiped before it can join again")
             case "promote":
                 await self._log.promote(asked.node)
             case _:

@@ -168,7 +168,7 @@ class Server:
         logger = self.logs.logger("raft")
         self._effects.joiner = self.main.joiner = Joiner(
             self.main, cluster, log, node=cluster.settings.node, cluster_address=cluster.settings.cluster_address, auto=auto,
-            call=post, logger=logger)
+            call=post, logger=logger, api_address=cluster.settings.api_address)
         self._effects.raft_status = lambda: log.status
         self._effects.admitting = admitting = Admitting(self.main.attempts, log, auto, RANDOM.draw, self.main.cluster_now,
                                                          self.main.clock.boot_ms, self.main.submit_own, logger)

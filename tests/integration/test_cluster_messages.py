@@ -1,0 +1,108 @@
+"""A node that is wrong here is told so, and so are those that it is wrong for: each says in its log what is wrong and what to do."""
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from tests.cluster_nodes import CALM, PERFORMANCE_STANDBY, REMOVED, Cluster, Member
+from tests.cluster_nodes import cluster as cluster_of
+from tests.processes import wait_until
+
+WITHIN_S = 60.0
+HOUR_MS = 3_600_000
+
+
+@pytest.fixture(scope="module")
+def three() -> Iterator[Cluster]:
+    with cluster_of(3, **CALM) as found:
+        yield found.begin()
+
+
+def say(member: Member, *wanted: str) -> None:
+    wait_until(lambda: any(all(each in line for each in wanted) for line in member.log_text.splitlines()),
+               f"{member.name} says {wanted}", WITHIN_S)
+
+
+def test_two_nodes_of_one_id(three: Cluster) -> None:
+    standby = three.standbys[0]
+    twin = three.new_member()
+    try:
+        twin.name = standby.name
+        twin.write_config()
+        twin.start()
+        say(twin, "raft.join_failed", f"a member with the id {standby.name} is at {standby.cluster_address}", "another node_id")
+        say(three.active, "raft.join_refused", f"node={standby.name}", f"address={twin.cluster_address}", "it is a member at")
+    finally:
+        three.members.remove(twin)
+        twin.end()
+
+
+def test_a_node_that_names_itself(three: Cluster) -> None:
+    alone = three.new_member()
+    try:
+        alone.joins = [alone.address]
+        alone.write_config()
+        alone.start()
+        say(alone, "raft.join_failed", f"{alone.address} is this node itself")
+        answer = alone.main("").post("sys/storage/raft/join", {"leader_api_addr": alone.address})
+        assert answer.status == 400
+        assert "this node itself" in answer.errors[0]
+    finally:
+        three.members.remove(alone)
+        alone.end()
+
+
+def test_a_node_whose_clock_is_wrong(three: Cluster) -> None:
+    """It takes part all the same: no promise hangs on what a wall clock says."""
+    standby = three.standbys[0]
+    standby.stop()
+    standby.env["HOLDFAST_TEST_CLOCK_MS"] = str(HOUR_MS)
+    standby.start()
+    standby.wait_health(PERFORMANCE_STANDBY)
+    for member in (standby, three.active):
+        say(member, "cluster.clocks_differ", "peer_ahead_ms=")
+    standby.stop()
+    del standby.env["HOLDFAST_TEST_CLOCK_MS"]
+    standby.start()
+    three.wait_whole()
+
+
+def test_a_node_of_another_cluster(three: Cluster) -> None:
+    """Whose cluster has become another one behind the address of a member: its certificate is of another authority."""
+    standby = three.standbys[0]
+    standby.stop()
+    with cluster_of(1) as other:
+        stranger = other[0]
+        stranger.cluster_port = standby.cluster_port
+        stranger.write_config()
+        other.begin()
+        say(three.active, "cluster.peer_unreachable", standby.cluster_address)
+        say(stranger, "cluster.refused")
+        assert three.active.health() == 200
+    standby.start()
+    three.wait_whole()
+
+
+def test_a_wiped_node_comes_back_under_its_old_id(three: Cluster) -> None:
+    """At its address it is the node that was there, without its disk: it is taken in anew, and nobody has to remove it first."""
+    standby = three.standbys[0]
+    standby.kill()
+    standby.wipe()
+    standby.start()
+    standby.wait_health(PERFORMANCE_STANDBY, within_s=WITHIN_S)
+    say(three.active, "raft.member_replaced", f"node={standby.name}", "empty folder")
+    three.wait_whole()
+
+
+def test_a_removed_node(three: Cluster) -> None:
+    """Last, as it is one of the three."""
+    standby = three.standbys[0]
+    wait_until(lambda: all(voter for _, voter in three.raft_members().values()), "all may vote", WITHIN_S)
+    three.active.main().post("sys/storage/raft/remove-peer", {"server_id": standby.name}).ok()
+    standby.wait_health(REMOVED)
+    say(standby, "raft.removed", "empty folder")
+    say(three.active, "raft.member_removed", f"node={standby.name}", "wiped")
+    standby.stop()
+    standby.start()
+    standby.wait_health(REMOVED)
+    wait_until(lambda: standby.log_text.count("raft.removed") == 2, "it says so at each start", WITHIN_S)
