@@ -17,7 +17,7 @@ from holdfast.config.settings import Settings, TcpListener, UnixListener
 from holdfast.errors import HoldfastError
 from holdfast.node import banner, harden
 from holdfast.node.options import ServerOptions
-from holdfast.node.process import stop_on_defects
+from holdfast.node.process import share_interpreter, stop_on_defects
 from holdfast.node.server import Server
 from holdfast.telemetry.setup import LogOptions, capture_libraries, open_logs
 from holdfast.telemetry.sinks import FileOptions
@@ -85,6 +85,7 @@ def rows(settings: Settings) -> Mapping[str, str]:
 
 async def _run(options: ServerOptions, settings: Settings, dev_folder: Path | None) -> int:
     loop = asyncio.get_running_loop()
+    share_interpreter()
     try:
         of_log = log_options(settings)
         logs = open_logs(of_log)
