@@ -1,5 +1,5 @@
 """What the driver tells the machine, in the order in which it saw it. `machine` says when each must be told."""
-from enum import Enum
+from enum import StrEnum
 from typing import TypeAlias
 
 import msgspec
@@ -13,7 +13,7 @@ from holdfast.replica import Why
 from holdfast.storage import Fence
 
 
-class Channel(Enum):
+class Channel(StrEnum):
     """The two connections between a standby and the active node."""
 
     FORWARDING = "forwarding"                        # opened by who can read the advertisement
