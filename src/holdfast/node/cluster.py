@@ -7,7 +7,7 @@ has taken the place of is not heard any more.
 import asyncio
 import uuid
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from functools import partial
 from typing import assert_never
 
@@ -26,16 +26,16 @@ from holdfast.ha.effect import State
 from holdfast.ha.event import Channel
 from holdfast.ha.gate import CLUSTER_TIME_OFFSET_MS, LEASE_UNTIL_BOOT_MS
 from holdfast.ha.machine import Machine
-from holdfast.ha.message import BOUNDS, Echo, EchoReply, ForwardStream, Message, Peer, encode
+from holdfast.ha.message import BOUNDS, Echo, EchoReply, ForwardStream, Message, Peer
 from holdfast.ha.watermark import NEVER
 from holdfast.http.reply import RAFT_NODE_ID
 from holdfast.ids import Index, Millis, NodeId
 from holdfast.limits import CLUSTER_DIAL_S
 from holdfast.node.cluster_gauges import LifeMetrics
 from holdfast.node.follow import Follower, Keys, Replica
-from holdfast.node.ha_link import HaLink
+from holdfast.node.ha_link import HaLink, close_stream, send_stream
 from holdfast.node.main import Main, in_thread
-from holdfast.node.raft_links import RAFT_BOUNDS, RAFT_IDENTITY, RaftLinks
+from holdfast.node.raft_links import RAFT_BOUNDS, RAFT_IDENTITY, RaftLinks, passed_a_gate
 from holdfast.node.serving import Served
 from holdfast.node.standing import Named, Standing, url_of
 from holdfast.replica import Abandoned, Why
@@ -73,6 +73,7 @@ class Clustering:
         self._kept: Machine | None = None                # it outlives a seal: ids and serials of one incarnation are never used twice
         self._port: Port
         self._raft: RaftLinks | None = None
+        self._took_part_ms = Millis(0)
         self._gave_way_ms = Millis(-GIVE_WAY_EVERY_MS)
         self._life = LifeMetrics(main.metrics, main.clock.boot_ms)
         self._keys: Keys
@@ -278,6 +279,7 @@ class Clustering:
     # Raft
 
     async def _take_part(self, identity: Identity) -> None:
+        self._took_part_ms = self._clock.boot_ms()
         self._log.note_applied(self._replica.index)
         self._port = self._new_port(self._introduce)
         await self._port.listen(self.settings.listen_address)
@@ -464,7 +466,8 @@ class Clustering:
     async def _contend(self) -> None:
         fence = await self._log.lock()
         self._fence, self._held_until = fence, self._log.hold_until_boot_ms(fence)
-        self._step(saw.FenceHeld(fence=fence, index=self._log.durable_index, hold_until_boot_ms=self._held_until))
+        forced = passed_a_gate(self._log.status.members, self.settings.node, up_ms=self._clock.boot_ms() - self._took_part_ms)
+        self._step(saw.FenceHeld(fence=fence, index=self._log.durable_index, hold_until_boot_ms=self._held_until, forced=forced))
         while (until := await self._log.held(fence, self._held_until)) is not None:
             self._held_until = until
             self._step(saw.Held(term=fence.term, until_boot_ms=until, cluster_ms=self._main.cluster_now()))
@@ -636,29 +639,17 @@ class Clustering:
         if self._main.facts.shows_node_id:
             served = replace(served, headers=(*served.headers, (RAFT_NODE_ID, self.settings.node)))
         if isinstance(served, Stream) and id.node != self.settings.node:
-            self._spawn(self._send_stream(id, served))
+            self._spawn(send_stream(self._ha_links.get((id.node, Channel.FORWARDING)), id, served, self._logger))
             self._step(saw.Ran(id=id, reply=None))
         else:
             self._step(saw.Ran(id=id, reply=served))
-
-    async def _send_stream(self, id: WriteId, stream: Stream) -> None:
-        link = self._ha_links.get((id.node, Channel.FORWARDING))
-        if link is None:
-            await _close(stream)
-            return
-        header = ForwardStream(id=id, status=stream.status, content_type=stream.content_type, headers=stream.headers)
-        kind, body = encode(header)
-        try:
-            await link.streams.send_stream(kind, body, stream.chunks)
-        except LinkError as error:
-            self._logger.warn("ha.stream_broken", node=id.node, why=error.why)
 
     def _answer(self, ticket: int | None, reply: Served) -> None:
         waiting = self._tickets.pop(ticket, None) if ticket is not None else None
         if waiting is not None and not waiting.done():
             waiting.set_result(reply)
         elif isinstance(reply, Stream):
-            self._spawn(_close(reply))
+            self._spawn(close_stream(reply))
 
     def _refuse(self, refused: do.Refuse) -> None:
         """To a node that leads, as far as this one hears, but cannot be reached to forward to, its client may find the way."""
@@ -694,12 +685,6 @@ class Clustering:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             task.get_loop().call_exception_handler({"message": "work of the cluster failed", "exception": error})
-
-
-async def _close(stream: Stream) -> None:
-    """Nobody waits for it."""
-    if isinstance(stream.chunks, AsyncGenerator):
-        await stream.chunks.aclose()
 
 
 async def _chunks(copy: StateCopy) -> AsyncIterator[bytes]:

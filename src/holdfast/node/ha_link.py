@@ -1,10 +1,13 @@
 """One link of `ha` with another node, from either side: messages of it as frames, and back."""
+from collections.abc import AsyncGenerator
 from typing import Protocol
 
-from holdfast.cluster import Incoming, Link, Streams
+from holdfast.cluster import Incoming, Link, LinkError, Streams
+from holdfast.engine import Stream, WriteId
 from holdfast.errors import IntegrityError
 from holdfast.ha.event import Channel
 from holdfast.ha.message import BOUNDS, ForwardStream, Kind, Message, Peer, decode, encode
+from holdfast.telemetry.log import Logger
 
 
 class Home(Protocol):
@@ -62,3 +65,21 @@ class HaLink:
 
     def closed(self, why: str) -> None:
         self._home.link_closed(self)
+
+
+async def send_stream(link: HaLink | None, id: WriteId, stream: Stream, logger: Logger) -> None:
+    """The answer to a forwarded request, to the node that forwarded it. What breaks is broken for that node's client too."""
+    if link is None:
+        await close_stream(stream)
+        return
+    kind, body = encode(ForwardStream(id=id, status=stream.status, content_type=stream.content_type, headers=stream.headers))
+    try:
+        await link.streams.send_stream(kind, body, stream.chunks)
+    except LinkError as error:
+        logger.warn("ha.stream_broken", node=id.node, why=error.why)
+
+
+async def close_stream(stream: Stream) -> None:
+    """Nobody waits for it."""
+    if isinstance(stream.chunks, AsyncGenerator):
+        await stream.chunks.aclose()
