@@ -2,8 +2,8 @@
 import asyncio
 import gc
 import os
-import sys
 import shutil
+import sys
 
 from holdfast._native import uuids
 from holdfast.errors import HoldfastError, InvariantError
