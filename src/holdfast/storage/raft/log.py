@@ -161,8 +161,8 @@ class RaftLog:
                              draw=lambda: int.from_bytes(self._draw(8)))
         self._shipping = Shipping(self.driver, disk, transport, self._in_maker)
         self._shipping.offer()
-        if self.members.is_alone:
-            self.driver.campaign()                      # nobody else could lead: no gate and no silence to wait for
+        if self.members.is_alone and not self.members.were_ever_others:
+            self.driver.campaign()                      # nobody else could lead, or be reading: no gate and no silence to wait for
 
     async def stop(self) -> None:
         """Takes no more part. What is under way ends as Uncertain."""
@@ -293,6 +293,10 @@ class RaftLog:
                     self._fence = Fence(term=Term(driver.term), holder=self._node)
                     return self._fence
             elif driver is not None and driver.role is Role.FOLLOWER and self.members.is_alone:
+                wait_ms = driver.gate.opens_at - self._boot_ms() if self.members.were_ever_others else 0
+                if wait_ms > 0:                          # rule 8: who led before, or a standby without a vote, may still be reading
+                    await self.change(wait_ms / 1000)
+                    continue
                 driver.campaign()
                 if driver.leads(driver.term):
                     continue

@@ -58,6 +58,11 @@ class Members:
         """Is this node the only voter?"""
         return voters(self.sorted()) == [self._raft_id]
 
+    @property
+    def were_ever_others(self) -> bool:
+        """As far as the log goes back. They may have been promised something yet."""
+        return any(len(members) > 1 for _, members in self._history)
+
 
 def voters(members: Iterable[Member]) -> list[int]:
     return sorted(member.raft_id for member in members if member.voter)
