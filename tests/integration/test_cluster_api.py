@@ -58,6 +58,12 @@ def test_leader_is_the_same_at_each_node(cluster: Cluster) -> None:
         assert (seen["performance_standby_last_remote_wal"] > 0) is (member is not active)
 
 
+def test_the_raft_configuration_is_the_same_at_each_node_with_its_index(cluster: Cluster) -> None:
+    found = [member.client().get("sys/storage/raft/configuration").ok().data["config"] for member in cluster.members]
+    assert found[0]["index"] > 1, "of the entry that last changed the members: the first one names the first member alone"
+    assert all(each == found[0] for each in found)
+
+
 def test_ha_status_of_each_node_names_all(cluster: Cluster) -> None:
     names = {member.address for member in cluster.members}
     for member in cluster.members:
