@@ -242,6 +242,8 @@ class Committer:
 
     async def _append(self, group: tuple[WriteBatch, ...]) -> None:
         last = group[-1].index
+        if (rotation := self._lane.rotation()) is not None:  # runs meanwhile: what comes after this group is under the new term
+            self._spawn(self._alone(rotation))
         try:
             await self._log.append(group, self.fence)
         except (Uncertain, FenceLost) as error:
@@ -255,8 +257,6 @@ class Committer:
             self._opened = self._lane.opened
             self._keys_changed(self._opened)             # before V says that what is under the new term may be read
         self._applied(last)
-        if (rotation := self._lane.rotation()) is not None:
-            self._spawn(self._alone(rotation))
 
     async def _settle(self, last: Index, error: Exception) -> bool:
         """The fate of an append that did not end well. Not appended: nothing of what the lane ran since has happened, so it is given back;
