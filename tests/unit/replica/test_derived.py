@@ -52,6 +52,18 @@ def test_long_names_count_for_more() -> None:
     assert cache.get("v") is None
 
 
+def test_what_many_values_share_is_known_in_every_generation_of_names() -> None:
+    replica, cache = MemoryReplica(), Derived(10)
+    for number in range(100):
+        if number % 23 == 0:
+            replica.write({"shared": b""})
+            cache.catch_up(replica.open())
+            assert not [each for each in range(number) if cache.get(each) is not None]
+            part = Reads(names=["shared"], held_at=replica.index)
+        cache.put(number, ("value", Reads(names=[f"k{number}"], parts=[part], held_at=replica.index)))
+        assert cache.get(number) is not None
+
+
 def test_a_change_that_no_value_reads_costs_nothing_later() -> None:
     replica, cache = MemoryReplica(), Derived(10, names_max=8)
     replica.write({"a": b""})
