@@ -16,6 +16,15 @@ WRITES = frozenset((Method.POST, Method.PATCH))
 NO_QUERY: Mapping[str, str] = {}
 
 
+class Way(msgspec.Struct, frozen=True, eq=False):
+    """What method and path decide, whoever asks."""
+
+    hit: Hit
+    bound: Bound | None
+    prefix: str
+    tail: bytes
+
+
 class Grant(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """All that method, path and token decide. Depends on no time, query or body: what those decide is asked at each request."""
 
@@ -51,7 +60,7 @@ class Access:
         below_sys, others = system(self)
         self.registry = Registry((*engines, *others))
         self.router = Router(self.registry, below_sys, defaults)
-        self.grant = self._grant                     # bound once: it is half of a cache key
+        self.grant, self._way = self._grant, self._find_way      # bound once: each is half of a cache key
 
     def local(self, hit: Hit) -> Grant:
         """For a sealed node: an operation that reads nothing and asks for no token."""
@@ -61,9 +70,10 @@ class Access:
     def _grant(self, txn: Txn, method: Method, path: str, principal: tokens.Principal | None) -> Grant:
         if path.endswith("/") and method in WRITES:
             raise BadRequest("cannot write to a path ending in '/'")
-        hit = self.router.find(txn, method, path)
         token = tokens.find(txn, principal) if principal is not None else None
-        rules = None
+        # Kept for all tokens; but nobody without one fills the cache with paths of his own.
+        way = txn.derive(self._way, method, path) if token is not None else self._way(txn, method, path)
+        hit, rules = way.hit, None
         if not hit.op.public:
             if token is None:
                 raise PermissionDenied if principal is None else InvalidToken
@@ -73,8 +83,11 @@ class Access:
         return Grant(hit=hit, mount=hit.mount, token=token, rules=rules, permitted=permitted,
                      is_plain=permitted and not hit.op.writes and not seen.devices,
                      sure_until_ms=tokens.FOREVER_MS if token is None else tokens.sure_until_ms(token),
-                     bound=_bind_path(hit), prefix="" if hit.engine is None or hit.engine.at_root else hit.mount.prefix,
-                     tail=_tail(hit), standing=seen)
+                     bound=way.bound, prefix=way.prefix, tail=way.tail, standing=seen)
+
+    def _find_way(self, txn: Txn, method: Method, path: str) -> Way:
+        hit = self.router.find(txn, method, path)
+        return Way(hit, _bind_path(hit), "" if hit.engine is None or hit.engine.at_root else hit.mount.prefix, _tail(hit))
 
 
 def bind(grant: Grant, request: Request) -> Bound:

@@ -50,9 +50,14 @@ def rules(txn: Txn, token: Token, method: Method, path: str) -> Rules:
     """Called while a Grant is made: cached with it."""
     if token.is_root:
         return ROOT_RULES
+    known = matcher(txn, token.policies, token.entity_id)
+    return txn.derive(_load_rules, known, method, path) if known.is_shared else _load_rules(txn, known, method, path)
+
+
+def _load_rules(txn: Txn, known: Matcher, method: Method, path: str) -> Rules:
+    """For `txn.derive`: depends on its arguments alone, so that it is found once for all tokens with the same policies."""
     listing = method is Method.LIST
     asked = path + "/" if listing and not path.endswith("/") else path
-    known = matcher(txn, token.policies, token.entity_id)
     found = known.find(asked, listing=listing)
     if not listing and path.endswith("/"):
         bare = known.find(path[:-1], listing=False)  # many routes ignore a final slash: it must not lead past a denial

@@ -3,11 +3,12 @@ import gc
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from tests.unit.core.lane_node import FACTS, NOW_MS, LaneNode
 
 from holdfast.core.outcome import Answer
 from holdfast.core.pipeline import execute
-from holdfast.crypto import AesGcmBarrier
+from holdfast.crypto import AesGcmBarrier, Secret
 from holdfast.engine import NOTHING_YET, ActiveMemory, Attempt, Method, Place, Rng, Txn
 from holdfast.ids import Index
 from holdfast.replica import Derived, Reads, Run
@@ -41,3 +42,20 @@ def test_a_refusal_holds_no_state_open(tmp_path: Path, monkeypatch: pytest.Monke
     finally:
         gc.enable()
         replica.close()
+
+
+@pytest.mark.parametrize("token", [None, Secret(b"hvs.of-nobody")])
+def test_who_has_no_token_fills_no_cache_with_paths(token: Secret | None) -> None:
+    node = LaneNode()
+    derived, barrier = Derived(1_000), AesGcmBarrier(node.opened.keyring)
+    kept = []
+    for number in range(5):
+        reader = node.replica.open()
+        derived.catch_up(reader)
+        attempt = Attempt(txn=Txn(Run(reader, barrier, Place.WORKER, derived, Reads())), now_ms=NOW_MS, rng=Rng(lambda: b"s" * 32),
+                          facts=FACTS, has_lease=True, active=ActiveMemory(), memo=NOTHING_YET)
+        outcome = execute(node.access, replace(node.request(Method.GET, f"secret/data/{number}"), token=token), attempt)
+        assert isinstance(outcome, Answer)
+        assert outcome.reply.status == 403
+        kept.append(len(derived.young))
+    assert kept[1:] == kept[:1] * 4
