@@ -259,14 +259,9 @@ class World:
             return
         opened = self.now(node) >= node.gate and self.now(voter) >= voter.gate
         if opened or self.transfer is not None:
-            self._elected(node, forced=False)
+            self._elected(node)
 
-    def do_elect_past_the_gate(self) -> None:
-        node = self.any_node()
-        if node.wants_fence and node is not self.leader and self.elections and self.random.random() < 0.2:
-            self._elected(node, forced=True)
-
-    def _elected(self, node: Node, *, forced: bool) -> None:
+    def _elected(self, node: Node) -> None:
         old = self.leader
         if old is not None:
             old.deposed_at = self.committed
@@ -274,8 +269,8 @@ class World:
         self.elections += 1
         node.fence = fence = Fence(term=self.term, holder=node.name)
         node.wants_fence, node.deposed_at, node.draining = False, None, None
-        self.note(f"{node.name} is elected in term {self.term}, forced: {forced}; {self.committed} are committed")
-        self._step(node, saw.FenceHeld(fence=fence, index=Index(self.committed), hold_until_boot_ms=Millis(0), forced=forced))
+        self.note(f"{node.name} is elected in term {self.term}; {self.committed} are committed")
+        self._step(node, saw.FenceHeld(fence=fence, index=Index(self.committed), hold_until_boot_ms=Millis(0)))
 
     def do_learn_of_the_loss(self) -> None:
         node = self.any_node()
@@ -380,7 +375,7 @@ class World:
 
 WEIGHTS: dict[str, float] = {
     "advance": 6, "flow": 3, "tick": 4, "deliver": 10, "lose": 0.5, "commit": 4, "apply": 8, "round": 4, "confirm": 3, "elect": 3,
-    "elect_past_the_gate": 0.5, "learn_of_the_loss": 1, "end_the_lane": 4, "see": 1, "cut": 0.3, "step_down": 0.4, "break_audit": 0.3,
+    "learn_of_the_loss": 1, "end_the_lane": 4, "see": 1, "cut": 0.3, "step_down": 0.4, "break_audit": 0.3,
     "restart": 0.4, "read": 12, "go_on_reading": 3}
 
 

@@ -29,7 +29,6 @@ MUTANTS = [
     pytest.param("names_leases", RELEASING, id="rule_4"),
     pytest.param("keeps_holders", CUTTING, id="rule_5"),
     pytest.param("awaits_own_term", {}, id="rule_9"),
-    pytest.param("waits_when_forced", {}, id="rule_9_forced"),
     pytest.param("collects_before_transfer", STEPPING_DOWN, id="rule_10_grants"),
     pytest.param("ends_hold_at_transfer", {}, id="rule_10_hold"),
 ]

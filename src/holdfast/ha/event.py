@@ -39,13 +39,11 @@ class StepDownAsked(_Event, frozen=True):
 
 
 class FenceHeld(_Event, frozen=True, kw_only=True):
-    """The log's lock was got. `index`: the last batch before this term; the replica may still lack it. `forced`: elected past a gate, and
-    not by a transfer."""
+    """The log's lock was got. `index`: the last batch before this term; the replica may still lack it."""
 
     fence: Fence
     index: Index
     hold_until_boot_ms: Millis
-    forced: bool = False
 
 
 class Held(_Event, frozen=True, kw_only=True):

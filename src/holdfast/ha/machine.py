@@ -127,7 +127,6 @@ class Machine:
         self._standby = Standby(settings, self._outbox, self._effects.append)
         self._active: Active | None = None               # while the fence is ours, and until it has gone
         self._held: FenceHeld | None = None              # what TAKING_OVER waits with
-        self._wait_until = Millis(0)                     # … if it was elected past a gate
         self._applied = Index(0)
         self._stopping: Fence | None = None              # a lane whose fates are not all known
         self._is_sealing = False
@@ -166,7 +165,7 @@ class Machine:
         if state is PERFORMANCE_STANDBY or state is STANDBY:
             due = min(due, self._standby.next_tick())
         elif state is TAKING_OVER:
-            due = min(due, self._wait_until or NEVER, self._standby.reads_due())
+            due = min(due, self._standby.reads_due())
         if active is not None:
             due = min(due, active.watermark.next_tick())
             if state is DRAINING and not self._gave_up:
@@ -332,17 +331,12 @@ class Machine:
         self._standby.release()
         self._standby.leave(now)
         self._held = event
-        forced = event.forced and self._settings.rules.waits_when_forced
-        self._wait_until = Millis(now + self._settings.times.gate) if forced else Millis(0)
         self._become(TAKING_OVER)
 
     def _take_over(self, now: Millis) -> None:
         """Once everything of earlier terms is applied: V starts there."""
         held, rules = self._held, self._settings.rules
         assert held is not None, "taking over begins with a fence"
-        if now < self._wait_until:
-            return
-        self._wait_until = Millis(0)
         if self._is_sealing or (self._applied < held.index and rules.awaits_own_term):
             return
         active = self._active = Active(self._settings, held.fence, self._effects.append, index=self._applied,

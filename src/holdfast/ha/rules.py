@@ -19,7 +19,6 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     names_leases: bool = True                        # 4: (term, node, incarnation, serial); a release voids what is under way
     keeps_holders: bool = True                       # 5: a broken connection or a new incarnation ends no lease
     awaits_own_term: bool = True                     # 9: nothing before everything of earlier terms is applied
-    waits_when_forced: bool = True                   # 9: elected past a gate, it waits as long as the gate would have
     collects_before_transfer: bool = True            # 10: all grants have ended before the fence is given on
     ends_hold_at_transfer: bool = True               # 10: its own hold is zeroed before, and stays so in that term
 

@@ -35,7 +35,7 @@ from holdfast.node.cluster_gauges import LifeMetrics
 from holdfast.node.follow import Follower, Keys, Replica
 from holdfast.node.ha_link import HaLink, close_stream, send_stream
 from holdfast.node.main import Main, in_thread
-from holdfast.node.raft_links import RAFT_BOUNDS, RAFT_IDENTITY, RaftLinks, passed_a_gate
+from holdfast.node.raft_links import RAFT_BOUNDS, RAFT_IDENTITY, RaftLinks
 from holdfast.node.serving import Served
 from holdfast.node.standing import Named, Standing, url_of
 from holdfast.replica import Abandoned, Why
@@ -73,7 +73,6 @@ class Clustering:
         self._kept: Machine | None = None                # it outlives a seal: ids and serials of one incarnation are never used twice
         self._port: Port
         self._raft: RaftLinks | None = None
-        self._took_part_ms = Millis(0)
         self._gave_way_ms = Millis(-GIVE_WAY_EVERY_MS)
         self._life = LifeMetrics(main.metrics, main.clock.boot_ms)
         self._keys: Keys
@@ -279,7 +278,6 @@ class Clustering:
     # Raft
 
     async def _take_part(self, identity: Identity) -> None:
-        self._took_part_ms = self._clock.boot_ms()
         self._log.note_applied(self._replica.index)
         self._port = self._new_port(self._introduce)
         await self._port.listen(self.settings.listen_address)
@@ -466,8 +464,7 @@ class Clustering:
     async def _contend(self) -> None:
         fence = await self._log.lock()
         self._fence, self._held_until = fence, self._log.hold_until_boot_ms(fence)
-        forced = passed_a_gate(self._log.status.members, self.settings.node, up_ms=self._clock.boot_ms() - self._took_part_ms)
-        self._step(saw.FenceHeld(fence=fence, index=self._log.durable_index, hold_until_boot_ms=self._held_until, forced=forced))
+        self._step(saw.FenceHeld(fence=fence, index=self._log.durable_index, hold_until_boot_ms=self._held_until))
         while (until := await self._log.held(fence, self._held_until)) is not None:
             self._held_until = until
             self._step(saw.Held(term=fence.term, until_boot_ms=until, cluster_ms=self._main.cluster_now()))

@@ -4,26 +4,19 @@ Invariants: (1) nothing is sent to or taken from anybody who does not hold the r
 never changed; (3) that the link to a peer was reset is told to raft as a hint, at once.
 """
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine
 
 from holdfast.cluster import Alpn, Bounds, Credentials, Identity, Incoming, Link, LinkError, Mesh, Port, Streams
 from holdfast.engine import Table
 from holdfast.errors import HoldfastError
-from holdfast.ids import NodeId
 from holdfast.limits import FRAME_MAX_BYTES
-from holdfast.storage.raft import TIMING, Member, RaftLog, is_append
+from holdfast.storage.raft import RaftLog, is_append
 from holdfast.telemetry.log import Logger
 
 RAFT_IDENTITY = Table("core/raft/tls", Identity)
 """Made at init, handed to whoever joins: all members show it and take it."""
 RAFT_MESSAGE, RAFT_SNAPSHOT, RAFT_APPEND = 0x0100, 0x0101, 0x0102
 RAFT_BOUNDS: Bounds = {RAFT_MESSAGE: FRAME_MAX_BYTES, RAFT_SNAPSHOT: 0, RAFT_APPEND: FRAME_MAX_BYTES}
-
-
-def passed_a_gate(members: Sequence[Member], node: NodeId, *, up_ms: int) -> bool:
-    """Whether `node`, whose raft began so long ago, leads although its gate is shut: the only voter asks nobody, and others may still read
-    under what it granted before its process began (rule 9 of the read leases)."""
-    return up_ms < TIMING.vote_gate and len(members) > 1 and [each.id for each in members if each.voter] == [node]
 
 
 class _Silent:

@@ -310,19 +310,9 @@ def test_rule_9_nothing_before_everything_of_earlier_terms_is_applied(node: Node
     assert effects.index(of(effects, do.SetLease)[0]) > position(effects, do.StartLane)
 
 
-def test_rule_9_elected_past_a_gate_it_waits_as_long_as_the_gate(node: Node) -> None:
-    node.unseal()
-    node.step(saw.FenceHeld(fence=fence(), index=Index(10), hold_until_boot_ms=Millis(0), forced=True))
-    assert node.state is State.TAKING_OVER
-    node.wait(TIMES.gate - 1)
-    assert node.state is State.TAKING_OVER
-    assert of(node.wait(1), do.StartLane)
-    assert node.state is State.ACTIVE
-
-
 def test_while_it_waits_for_its_replica_no_tick_is_due(node: Node) -> None:
     node.unseal()
-    node.step(saw.FenceHeld(fence=fence(), index=Index(12), hold_until_boot_ms=Millis(0), forced=True))
+    node.step(saw.FenceHeld(fence=fence(), index=Index(12), hold_until_boot_ms=Millis(0)))
     node.wait(TIMES.gate)
     assert node.state is State.TAKING_OVER
     assert node.machine.next_tick_boot_ms() > node.now
