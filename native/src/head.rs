@@ -4,6 +4,7 @@
 
 use crate::error::HeadError;
 use httparse::{Header, Request, Status};
+use memchr::memchr_iter;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString};
 use std::mem::MaybeUninit;
@@ -76,16 +77,14 @@ fn find_end(data: &[u8], scanned: usize) -> Rule<Option<usize>> {
     if matches!(data.first(), Some(b'\r' | b'\n')) {
         return Err("empty line before the request line");
     }
-    let mut from = scanned.saturating_sub(3).min(data.len());
-    while let Some(at) = data[from..].iter().position(|b| *b == b'\n') {
-        let lf = from + at;
+    let from = scanned.saturating_sub(3).min(data.len());
+    for lf in memchr_iter(b'\n', &data[from..]).map(|at| from + at) {
         if lf == 0 || data[lf - 1] != b'\r' {
             return Err("line feed without carriage return");
         }
         if lf >= 3 && data[lf - 2] == b'\n' {
             return Ok(Some(lf + 1));
         }
-        from = lf + 1;
     }
     Ok(None)
 }

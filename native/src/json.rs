@@ -3,6 +3,7 @@
 //! Not a parser: a text that is no JSON is refused later, by the one that decodes it. What passes here has no more structure than is
 //! allowed, however it is read.
 
+use memchr::memchr2;
 use pyo3::prelude::*;
 
 #[pyfunction]
@@ -51,20 +52,18 @@ pub fn check_json(data: &[u8], depth: usize, string: usize, entries: usize, elem
 /// What stands behind the string's closing quote, and how many bytes of UTF-8 the string is, escapes undone.
 fn read_string(data: &[u8], mut at: usize) -> (usize, usize) {
     let mut length = 0;
-    while at < data.len() && data[at] != b'"' {
-        let (taken, made) = match (data[at], data.get(at + 1)) {
-            (b'\\', Some(b'u')) => match data.get(at + 2..at + 6).unwrap_or_default() {
-                [b'0', b'0', b'0'..=b'7', _] => (6, 1),
-                [b'0', b'0'..=b'7', _, _] => (6, 2),
-                // Each half of a surrogate pair is half of four bytes.
-                [b'd' | b'D', b'8' | b'9' | b'a'..=b'f' | b'A'..=b'F', _, _] => (6, 2),
-                _ => (6, 3),
-            },
-            (b'\\', _) => (2, 1),
-            _ => (1, 1),
+    while let Some(run) = data.get(at..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
+        (at, length) = (at + run, length + run);
+        let (taken, made) = match data[at..] {
+            [b'"', ..] => return (at + 1, length),
+            [_, b'u', b'0', b'0', b'0'..=b'7', _, ..] => (6, 1),
+            [_, b'u', b'0', b'0'..=b'7', _, _, ..] => (6, 2),
+            // Each half of a surrogate pair is half of four bytes.
+            [_, b'u', b'd' | b'D', b'8' | b'9' | b'a'..=b'f' | b'A'..=b'F', _, _, ..] => (6, 2),
+            [_, b'u', ..] => (6, 3),
+            _ => (2, 1),
         };
-        at += taken;
-        length += made;
+        (at, length) = (at + taken, length + made);
     }
-    (at + 1, length)
+    (data.len(), length + data.len().saturating_sub(at))
 }

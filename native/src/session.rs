@@ -139,10 +139,9 @@ impl TlsSession {
         // To rustls an empty read is the end of the stream, and it takes nothing more once the peer has ended the session.
         let has_ended = !data.is_empty() && connection.read_tls(data).map_err(general)? == 0;
         let found = connection.process_new_packets()?;
-        let size = found.plaintext_bytes_to_read();
-        if size > 0 {
-            connection.reader().take(size as u64).read_to_end(plain).map_err(general)?;
-        }
+        let (from, size) = (plain.len(), found.plaintext_bytes_to_read());
+        plain.resize(from + size, 0);
+        connection.reader().read_exact(&mut plain[from..]).map_err(general)?;
         Ok(has_ended || found.peer_has_closed())
     }
 
