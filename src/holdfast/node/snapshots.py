@@ -7,9 +7,9 @@ import asyncio
 import shutil
 import tempfile
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
 from holdfast.crypto import Seal, Secret
 from holdfast.engine import Reply, Stream
@@ -48,28 +48,25 @@ class Snapshots:
         try:
             copy = self._replica.copy()
             size = await asyncio.to_thread(_store, copy.chunks, folder / DATA_FILE)
-        except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
+            file = (folder / DATA_FILE).open("rb")
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)    # its space is free when `file` is: also if nobody ever reads the stream
         status = self._log.status
         servers = tuple(Server(suffrage=0 if member.voter else 1, id=member.id, address=member.address) for member in status.members)
         meta = Meta(id=str(uuid.UUID(bytes=self._draw(16), version=4)), index=status.applied, term=status.term,
                     configuration=Configuration(servers=servers), size=size, wal_index=copy.index, generation=copy.generation,
                     cluster=self._main.facts.cluster_id)
         self._logger.info("snapshot.saved", index=copy.index, bytes=size)
-        return Stream(status=200, content_type=CONTENT_TYPE, chunks=self._pack(meta, folder))
+        return Stream(status=200, content_type=CONTENT_TYPE, chunks=_WithFile(self._pack(meta, file), file))
 
-    async def _pack(self, meta: Meta, folder: Path) -> AsyncIterator[bytes]:
+    async def _pack(self, meta: Meta, file: BinaryIO) -> AsyncGenerator[bytes, None]:
         seal = self._seal()
 
         def sealed(sums: bytes) -> bytes:
             return seal.wrap(Secret(sums), name=SUMS, draw=self._draw)
 
-        try:
-            async for piece in pack(meta, _read(folder / DATA_FILE), sealed, time_s=self._clock.wall_ms() // 1000):
-                yield piece
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+        async for piece in pack(meta, _read(file), sealed, time_s=self._clock.wall_ms() // 1000):
+            yield piece
 
     async def restore(self, archive: bytes, *, force: bool) -> Reply:
         """Raises BadRequest: it is damaged, or of another cluster; UnavailableError: not enough members took it, or another is active."""
@@ -97,6 +94,27 @@ class Snapshots:
             await unpack(_pieces(archive), take, None if force else opened, size_max=RAFT_STATE_MAX_BYTES)
 
 
+class _WithFile(AsyncGenerator[bytes, None]):
+    """A stream that closes its file at its end, also where it never began: a generator alone would not."""
+
+    def __init__(self, pieces: AsyncGenerator[bytes, None], file: BinaryIO) -> None:
+        self._pieces, self._file = pieces, file
+
+    async def asend(self, value: None) -> bytes:
+        try:
+            return await self._pieces.asend(value)
+        except BaseException:                            # its end, too
+            self._file.close()
+            raise
+
+    async def athrow(self, *error: Any) -> bytes:      
+        return await self._pieces.athrow(*error)
+
+    async def aclose(self) -> None:
+        await self._pieces.aclose()
+        self._file.close()
+
+
 def _store(chunks: Iterable[bytes], path: Path) -> int:
     """Gives the number of bytes."""
     with path.open("xb") as file:
@@ -105,10 +123,9 @@ def _store(chunks: Iterable[bytes], path: Path) -> int:
         return file.tell()
 
 
-async def _read(path: Path) -> AsyncIterator[bytes]:
-    with path.open("rb") as file:
-        while piece := await asyncio.to_thread(file.read, SNAPSHOT_CHUNK_BYTES):
-            yield piece
+async def _read(file: BinaryIO) -> AsyncIterator[bytes]:
+    while piece := await asyncio.to_thread(file.read, SNAPSHOT_CHUNK_BYTES):
+        yield piece
 
 
 async def _pieces(archive: bytes) -> AsyncIterator[bytes]:
