@@ -33,7 +33,7 @@ from holdfast.ids import Index, Millis, NodeId
 from holdfast.limits import CLUSTER_DIAL_S
 from holdfast.node.cluster_gauges import LifeMetrics
 from holdfast.node.follow import Follower, Keys, Replica
-from holdfast.node.ha_link import HaLink, close_stream, send_stream
+from holdfast.node.ha_link import HaLink, Taken, close_stream, send_stream
 from holdfast.node.main import Main, in_thread
 from holdfast.node.raft_links import RAFT_BOUNDS, RAFT_IDENTITY, RaftLinks
 from holdfast.node.serving import Served
@@ -48,6 +48,7 @@ PORT_BOUNDS = {**BOUNDS, **RAFT_BOUNDS}
 GIVE_WAY_EVERY_MS = 10_000                           # where all disks are full, the fence does not go round and round
 GIVING_WAY_MS = 1_000                                # what cannot be written in that time is for the successor
 LOOK_AGAIN_MS = 1_000                                # at least so often the machine is asked what is due, whatever it said
+VOTES_ON_MS = 5_000                                  # a node that was removed while it led: some elections' time
 LEAVE_WITHIN_S = 6.0                                 # for draining (DRAIN_MAX_MS), and what was under way to be settled
 NEEDS_EMPTY_FOLDER = "to join again, it needs an empty folder"
 ALPN = {Channel.FORWARDING: Alpn.FORWARDING, Channel.PERFORMANCE: Alpn.PERFORMANCE_STANDBY}
@@ -305,7 +306,14 @@ class Clustering:
                 if self._log.is_removed and not self._is_removed:
                     self._is_removed = True
                     self._logger.error("raft.removed", node=self.settings.node, hint=NEEDS_EMPTY_FOLDER)
-                    self._spawn(self._main.seal())
+                    self._spawn(self._seal_once_removed())
+
+    async def _seal_once_removed(self) -> None:
+        """It votes until somebody leads: whoever has not heard yet that the change is committed may need this node's vote to be told."""
+        until = self._clock.boot_ms() + VOTES_ON_MS
+        while self._log.status.leader is None and (left_ms := until - self._clock.boot_ms()) > 0:
+            await self._log.change(left_ms / 1000)
+        await self._main.seal()
 
     # The follower
 
@@ -666,7 +674,7 @@ class Clustering:
         if waiting is None or waiting.done():
             incoming.cancel("nobody waits for it")
             return
-        waiting.set_result(Stream(status=header.status, content_type=header.content_type, headers=header.headers, chunks=incoming))
+        waiting.set_result(Stream(status=header.status, content_type=header.content_type, headers=header.headers, chunks=Taken(incoming)))
 
     def _no_longer_waits(self, ticket: int, answer: "asyncio.Future[Served]") -> None:
         if self._tickets.pop(ticket, None) is not None and answer.cancelled():
