@@ -1,6 +1,6 @@
 """One link of `ha` with another node, from either side: messages of it as frames, and back."""
 from collections.abc import AsyncGenerator
-from typing import Protocol
+from typing import Any, Protocol
 
 from holdfast.cluster import Incoming, Link, LinkError, Streams
 from holdfast.engine import Stream, WriteId
@@ -65,6 +65,24 @@ class HaLink:
 
     def closed(self, why: str) -> None:
         self._home.link_closed(self)
+
+
+class Taken(AsyncGenerator[bytes, None]):
+    """A stream of another node for a client of this one. If that goes before the end, or before the begin, the other node hears of it: it
+    would keep the rest for as long as the link stands."""
+
+    def __init__(self, incoming: Incoming) -> None:
+        self._incoming = incoming
+
+    async def asend(self, value: None) -> bytes:
+        return await anext(self._incoming)
+
+    async def athrow(self, *error: Any) -> bytes:
+        self._incoming.cancel("its client has gone")
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        self._incoming.cancel("its client has gone")
 
 
 async def send_stream(link: HaLink | None, id: WriteId, stream: Stream, logger: Logger) -> None:

@@ -107,7 +107,7 @@ class _WithFile(AsyncGenerator[bytes, None]):
             self._file.close()
             raise
 
-    async def athrow(self, *error: Any) -> bytes:      
+    async def athrow(self, *error: Any) -> bytes:
         return await self._pieces.athrow(*error)
 
     async def aclose(self) -> None:

@@ -17,6 +17,7 @@ from holdfast.crypto import Keyring, Secret
 from holdfast.engine import Memo, NodeFacts, Place, Request, Stream
 from holdfast.errors import HoldfastError, UnavailableError
 from holdfast.limits import RESPAWN_DELAYS_S
+from holdfast.node.ha_link import close_stream
 from holdfast.node.message import (
     AuditBroken,
     Begin,
@@ -101,8 +102,11 @@ class WorkerProcess:
     async def _stream(self, number: int, stream: Stream) -> None:
         send = self.channel.send
         send(Begin(number=number, status=stream.status, content_type=stream.content_type, headers=stream.headers))
-        async for data in stream.chunks:
-            send(Chunk(number=number, data=data))
+        try:
+            async for data in stream.chunks:
+                send(Chunk(number=number, data=data))
+        finally:
+            await close_stream(stream)                   # its client may have gone
         send(Chunk(number=number, data=b""))
 
     async def measure(self, within_s: float) -> Snapshot | None:
