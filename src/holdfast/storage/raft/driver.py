@@ -148,8 +148,14 @@ class Driver:
 
     def campaign(self) -> None:
         """At once, whatever the gate says: for the only voter."""
-        self.node.campaign()
-        self.pump()
+        if self.has_written:
+            self.node.campaign()
+            self.pump()
+
+    @property
+    def has_written(self) -> bool:
+        """All that raft has is durable here. Raft ends the process where a leader begins with less, as an only voter would."""
+        return not self._is_writing and not self._queue
 
     def suspect(self) -> None:
         """The leader may be gone: campaigns as soon as the gate opens, each member a little later than the one before it."""
@@ -341,7 +347,7 @@ class Driver:
             self._tick_in(timing.tick)
             self._silence += 1
             self.node.tick()
-        if self._silence >= self._timing.election_ticks + self._patience:
+        if self._silence >= self._timing.election_ticks + self._patience and self.has_written:
             self._silence = self._timing.election_ticks - VOTES_TICKS    # if nothing comes of it: again, after another draw
             self._patience = self._next_patience()
             self.node.campaign()
@@ -389,7 +395,7 @@ class Driver:
             self._is_candidate_for_long = True           # the votes may still be on their way
             self._plan_again(self._timing.votes + wait)
             return
-        if self.leader == 0:
+        if self.leader == 0 and self.has_written:
             self._is_candidate_for_long = False
             self.node.campaign()
             self.pump()

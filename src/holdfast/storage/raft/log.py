@@ -294,6 +294,7 @@ class RaftLog:
                     return self._fence
             elif driver is not None and driver.role is Role.FOLLOWER and self.members.is_alone:
                 wait_ms = driver.gate.opens_at - self._boot_ms() if self.members.were_ever_others else 0
+                wait_ms = wait_ms if driver.has_written else max(wait_ms, self._timing.tick)
                 if wait_ms > 0:                          # rule 8: who led before, or a standby without a vote, may still be reading
                     await self.change(wait_ms / 1000)
                     continue
