@@ -4,6 +4,7 @@ Of a node everything that decides is the real thing: main, lane, commit, cluster
 replica in memory, which outlives a process but not the machine, the disk, the port, and the words.
 """
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,7 @@ from holdfast.core.audit_device import Device
 from holdfast.core.mounts import Defaults
 from holdfast.crypto import Keyring, NewCluster, Secret, StaticKey, StaticSeal, new_auto_cluster
 from holdfast.engine import Client, Effect, Memo, Method, NodeFacts, Place, Reply, Request, Rng
-from holdfast.errors import HoldfastError
+from holdfast.errors import BadRequest, HoldfastError
 from holdfast.ha.gate import Word
 from holdfast.ha.machine import Machine as HaMachine
 from holdfast.ha.rules import RULES, Rules
@@ -43,6 +44,7 @@ from holdfast.storage.raft import TIMING, RaftLog, Sizes, Timing
 from holdfast.system import build
 from holdfast.telemetry.log import Format, Level, Logs
 from holdfast.telemetry.metrics import Metrics
+from holdfast.testing.disk import FakeDisk
 from holdfast.testing.history import Trace
 from holdfast.testing.loop import SimLoop, SimulationError, Threads
 from holdfast.testing.memory import MemoryReplica
@@ -223,6 +225,12 @@ class Cluster(World):
         host.replica = MemoryReplica(WINDOW, VERSIONS)
         host.readers.clear()
 
+    def replace_disk(self, host: NodeHost) -> None:
+        """The machine gets an empty one, and forgets what its processes had; they are dead."""
+        host.disk = FakeDisk(self.dice.getrandbits(32))
+        host.raft_id = 0
+        self.lost_power(host)
+
     @property
     def active(self) -> Node | None:
         """A node that runs the lane, and is up."""
@@ -287,8 +295,9 @@ class Cluster(World):
         host.serving[MAIN] = process, main.serve
         host.readers.append((process, words))
         if main.facts.initialized:
-            await main.unseal_itself()
-        elif host.name == "n1":
+            with contextlib.suppress(BadRequest):        # it was removed: it says so, and waits for an empty folder
+                await main.unseal_itself()
+        elif self.root is None and host.name == "n1":
             await self._initialise(node)
         else:
             others = tuple(Target(address=f"https://{name}:8200") for name in self.hosts if name != host.name)

@@ -2,7 +2,9 @@
 
 Rules 1 to 5, 9 and 10 have switches of their own (`ha.rules.Rules`); 7 and 8 are broken by another `Hold` or `Gate` in raft's driver.
 No rule of the leases, so 0 here: that forwarded writes leave a record by which a retry finds its answer (`core/once`).
-Rule 6 is about progress, and 11 to 13 are not for the simulation to break: members do not change in it, and its words are atomic.
+Rule 11 is broken where it meets rule 8: whoever becomes the only voter elects itself at once. That two changes of the voters lie the vote
+gate apart has no mutant: majorities of neighbouring memberships overlap, and nothing was found without it. Rule 6 is about progress, and 12
+and 13 are not for the simulation to break: its words are atomic.
 """
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +21,7 @@ from holdfast.storage import Fence
 from holdfast.storage.raft import RaftLog, driver
 from holdfast.storage.raft.driver import Role
 from holdfast.storage.raft.gate import Gate, Hold
+from holdfast.storage.raft.members import Members
 from holdfast.storage.raft.timing import Timing
 from holdfast.testing.clients import Load
 from holdfast.testing.cluster import Options
@@ -87,6 +90,7 @@ class Mutant(msgspec.Struct, frozen=True, kw_only=True):
     hold: type[Hold] = Hold
     log: type[RaftLog] = RaftLog
     remembers: bool = True
+    only_voter_waits: bool = True
     nodes: int = 3
     every_s: float = 0.5
     bursts: float = 0.5
@@ -96,9 +100,10 @@ class Mutant(msgspec.Struct, frozen=True, kw_only=True):
     def installed(self) -> Iterator[None]:
         """Raft's driver, and the lane, use it as long."""
         find = Once.find if self.remembers else _finds_nothing
-        with patch.object(driver, "Gate", self.gate), patch.object(driver, "Hold", self.hold), patch.object(Once, "find", find):
+        waits = Members.were_ever_others if self.only_voter_waits else property(lambda members: False)
+        with patch.object(driver, "Gate", self.gate), patch.object(driver, "Hold", self.hold), patch.object(Once, "find", find), \
+                patch.object(Members, "were_ever_others", waits):
             yield
-
 
     def scenario(self, seconds: float) -> Scenario:
         """Of a run that is to find it."""
@@ -140,5 +145,7 @@ MUTANTS: dict[str, Mutant] = {mutant.name: mutant for mutant in (
     _without(9, "awaits_own_term", {"kill": 1, "restart": 2, "step down": 1}, log=LocksEarly, at_leader=0.8),
     Mutant(name="no_record", rule=0, remembers=False, faults={"kill": 1, "reset": 1, "cut off": 1}, at_leader=0.9, every_s=1.0, bursts=0.0),
     _without(10, "collects_before_transfer", {"step down": 3, "cut off": 2, "stop": 1}, bursts=1.0),
+    Mutant(name="only_voter_at_once", rule=11, only_voter_waits=False, faults={"demote": 4, "remove": 2, "restart": 2}, every_s=0.8,
+           at_leader=0.6),
     _without(10, "ends_hold_at_transfer", {"step down": 3, "deaf": 3}, bursts=1.0, at_leader=0.9),
 )}

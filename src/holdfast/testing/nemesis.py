@@ -34,15 +34,15 @@ BURST_S = 0.12                                       # within which the faults o
 
 
 class Nemesis:
-    """`more`: further faults, each told the host that it is to befall."""
+    """`more`: further faults, each told the host that it is to befall; False: it does not befall it now."""
 
-    def __init__(self, world: World, plan: Plan, more: Mapping[str, Callable[[Host], None]] = {},
+    def __init__(self, world: World, plan: Plan, more: Mapping[str, Callable[[Host], bool | None]] = {},
                  leader: Callable[[], Host | None] = lambda: None) -> None:
         self._world, self._plan, self._more, self._leader = world, plan, dict(more), leader
         self._dice = Random(world.loop.random.getrandbits(64))
         self._names = sorted(plan.weights)
         self._weights = [plan.weights[name] for name in self._names]
-        self._do: dict[str, Callable[[Host], None]] = {
+        self._do: dict[str, Callable[[Host], bool | None]] = {
             "kill": self._kill, "kill main": self._kill_main, "lose power": self._lose_power, "stop": self._stop,
             "cut one way": self._cut_one_way, "cut off": self._cut_off, "cut pair": self._cut_pair, "slow": self._slow,
             "lossy": self._lossy, "reset": self._reset, "disk hangs": self._disk_hangs, "disk slow": self._disk_slow, "drift": self._drift,
@@ -73,9 +73,9 @@ class Nemesis:
         host = world.hosts[self._dice.choice(tuple(world.hosts))]
         if self._dice.random() < self._plan.at_leader:
             host = self._leader() or host
-        world.faults[name] += 1
         world.note(f"{name}: {host.name}")
-        self._do[name](host)
+        if self._do[name](host) is not False:
+            world.faults[name] += 1
 
     def _later(self, seconds: float, undo: Callable[[], object]) -> None:
         began, loop = self._rounds, self._world.loop

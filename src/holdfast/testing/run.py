@@ -23,12 +23,12 @@ from holdfast.testing.history import Trace, by_key, show
 from holdfast.testing.linearizable import check_unique, check_versions
 from holdfast.testing.loop import SimLoop, SimulationError, simulation
 from holdfast.testing.nemesis import WEIGHTS, Nemesis, Plan
+from holdfast.testing.operators import OPERATIONS, Operators
 from holdfast.testing.world import Host
 
 FORMED_WITHIN_S = 60.0                               # autopilot gives one vote after the other
 CALM_S = 12.0                                        # until everybody must serve again: raft's back-off, links, leases
-MORE_WEIGHTS: Mapping[str, float] = {"step down": 4, "seal": 2, "audit": 2}
-ALL_WEIGHTS = {**WEIGHTS, **MORE_WEIGHTS}
+ALL_WEIGHTS: Mapping[str, float] = {**WEIGHTS, **OPERATIONS}
 
 
 class Scenario(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,8 +68,8 @@ class Runner:
         self.cluster = Cluster(loop, scenario.options, trace, log_of=log_of)
         self.watch = Watch(self.cluster)
         self.clients = Clients(self.cluster, scenario.load)
-        self.nemesis = Nemesis(self.cluster, scenario.plan,
-                               {"step down": self._step_down, "seal": self._seal, "audit": self._audit}, self._leader)
+        self.operators = Operators(self.cluster)
+        self.nemesis = Nemesis(self.cluster, scenario.plan, self.operators.faults, self._leader)
 
     def run(self) -> None:
         """Raises SimulationError."""
@@ -85,11 +85,9 @@ class Runner:
         self.judge()
 
     def _calm_down(self) -> None:
-        """What was begun ends, and what is sealed is unsealed: then everybody serves, within a bound."""
+        """What was begun ends, and whoever is sealed or removed comes back: then everybody serves, within a bound."""
         self.cluster.calm()
-        for after_s in (1.0, 4.0):
-            for host in self.cluster.hosts.values():
-                self.loop.at(self.loop.now + after_s, self._unseal, host)
+        self.operators.calm()
         self.loop.run_for(CALM_S)
         self._check_service()
 
@@ -161,38 +159,9 @@ class Runner:
                 raise SimulationError(f"{why} within {seconds} s")
             self.loop.run_for(0.05)
 
-    def _step_down(self, host: Host) -> None:
-        self._send(host, "sys/step-down")
-
-    def _seal(self, host: Host) -> None:
-        """Sealed by an operator, and unsealed some time later."""
-        self._send(host, "sys/seal")
-        self.loop.at(self.loop.now + self.cluster.dice.uniform(0.2, 4.0), self._unseal, host)
-
-    def _unseal(self, host: Host) -> None:
-        """If it is there, and sealed."""
-        node = host.node if isinstance(host, NodeHost) else None
-        if node is not None and node.process.is_alive and node.main.facts.initialized:
-            self.loop.call_soon(lambda: self.loop.create_task(node.main.unseal_itself()), context=node.process.enter())
-
-    def _audit(self, host: Host) -> None:
-        """For a moment none of its audit devices works."""
-        node = host.node if isinstance(host, NodeHost) else None
-        if node is None or not node.process.is_alive:
-            return
-        scope = node.process.enter()
-        self.loop.call_soon(node.clustering.audit_is_broken, True, context=scope)
-        self.loop.at(self.loop.now + self.cluster.dice.uniform(0.000_1, 0.02), node.clustering.audit_is_broken, False, context=scope)
-
     def _leader(self) -> Host | None:
         active = self.cluster.active
         return active.host if active is not None else None
-
-    def _send(self, host: Host, path: str) -> None:
-        assert isinstance(host, NodeHost)
-        found = host.serving.get("main")
-        if found is not None and found[0].is_alive:
-            self.cluster.ask(*found, self.cluster.request(Method.POST, path), lambda served: None)
 
 
 def run_one(seed: int, scenario: Scenario, log_of: Callable[..., RaftLog] = RaftLog) -> Outcome:
