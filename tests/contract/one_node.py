@@ -80,10 +80,11 @@ class OneNode:
         self._commit(txn.changes())
 
     def call(self, method: Method, path: str, body: object = None, *, token: str | None = "", query: Mapping[str, str] | None = None,
-             content_type: str = "application/json", wrap_ttl_s: int | None = None, address: str = "127.0.0.1") -> Seen:
+             content_type: str = "application/json", wrap_ttl_s: int | None = None, address: str = "127.0.0.1",
+             upload: bool = False) -> Seen:
         """Runs a request to its end, at a worker first, then on the lane. `token` "": the root token; None: none."""
         request = self.request(method, path, body, token=token, query=query, content_type=content_type, wrap_ttl_s=wrap_ttl_s,
-                               address=address)
+                               address=address, upload=upload)
         outcome, memo = self.attempt(request, Place.WORKER), Memo()
         while True:
             match outcome:
@@ -106,12 +107,13 @@ class OneNode:
                     return Seen(Reply(status=0), changes, (effect,))
 
     def request(self, method: Method, path: str, body: object = None, *, token: str | None = "", query: Mapping[str, str] | None = None,
-                content_type: str = "application/json", wrap_ttl_s: int | None = None, address: str = "127.0.0.1") -> Request:
+                content_type: str = "application/json", wrap_ttl_s: int | None = None, address: str = "127.0.0.1",
+                upload: bool = False) -> Request:
         self._count += 1
         raw = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         secret = None if token is None else Secret((token or self.root).encode())
         return Request(id=RequestId(f"r{self._count}"), method=method, path=path, query=query or {}, body=raw, content_type=content_type,
-                       token=secret, wrap_ttl_s=wrap_ttl_s, client=Client(address=address))
+                       token=secret, wrap_ttl_s=wrap_ttl_s, client=Client(address=address), upload=upload)
 
     def attempt(self, request: Request, place: Place, memo: Memo | None = None) -> Outcome:
         """One attempt at one place."""

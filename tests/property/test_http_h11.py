@@ -25,6 +25,7 @@ def ours(data: bytes, size: int) -> tuple[Seen, bool]:
         try:
             while (message := framing.next()) is not None:
                 head, body = message
+                assert isinstance(body, bytes)
                 path = "/v1/" + head[PATH] if head[FLAGS] & PLAIN else head[PATH]
                 seen.append((path.encode(), body))
                 if head[FLAGS] & (KEEP_ALIVE | OLD) != KEEP_ALIVE:

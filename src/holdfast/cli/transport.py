@@ -81,7 +81,12 @@ class HttpTransport:
         try:
             connection, target = self._connect(parts)
             with closing(connection):
-                _write(connection, request, target)
+                try:
+                    _write(connection, request, target)
+                except (ConnectionError, ssl.SSLEOFError):
+                    if request.upload is None:
+                        raise
+                    # An answer that does not wait for the end of a file, as a redirect, may be there all the same.
                 answer = connection.getresponse()
                 if request.sink is not None and answer.status == 200:
                     _pour(answer, request.sink)

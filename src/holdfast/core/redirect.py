@@ -2,8 +2,8 @@
 
 A standby asks `instead` before it passes a request on, and `to_active` where it could not and it is certain that nothing of the request was
 done: a write whose fate is unknown must not be sent anywhere again. Only scheme and host of the active node's API address count; a path in
-it is dropped, as in Vault. Unlike Vault, no path is always redirected: snapshots travel between nodes as streams, so that a client that
-reaches one node needs no other, and every path answers the same at every node.
+it is dropped, as in Vault. A snapshot that is to be put back is always redirected, as in Vault: its body is a file, and the node that has
+it puts it back, or none does. One that is saved is not, unlike in Vault: it travels between nodes as a stream.
 """
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -13,8 +13,8 @@ from holdfast.errors import UnavailableError
 
 
 def instead(request: Request, facts: NodeFacts) -> Reply | None:
-    """The redirect, where the client asked for one. None: pass the request on."""
-    return to_active(request, facts) if request.no_forwarding else None
+    """The redirect, where the client asked for one, or its body is a file. None: pass the request on."""
+    return to_active(request, facts) if request.no_forwarding or request.upload else None
 
 
 def to_active(request: Request, facts: NodeFacts) -> Reply:

@@ -1,8 +1,8 @@
 """The body of one request, as its bytes come in.
 
-Invariants: (1) what is kept never exceeds the limit, whatever was announced; (2) every line of a chunked body ends in CR LF, is bounded,
-and is a size or a trailer and nothing else; (3) trailers are checked and thrown away: nothing in them can change a request, and those that
-another reader could take for framing are refused.
+Invariants: (1) what is kept never exceeds the limit of its sink, whatever was announced; (2) every line of a chunked body ends in CR LF, is
+bounded, and is a size or a trailer and nothing else; (3) trailers are checked and thrown away: nothing in them can change a request, and
+those that another reader could take for framing are refused.
 """
 import re
 from enum import Enum, auto
@@ -26,6 +26,38 @@ def too_large(limit: int) -> Refused:
     return Refused(413, f"http: request body too large: max_request_size is {limit} bytes")
 
 
+class Sink(Protocol):
+    """Where a body goes. `limit`: bytes of the whole."""
+
+    limit: int
+    chunks_max: int
+
+    def write(self, piece: bytes) -> None: ...
+
+    def too_large(self) -> Refused: ...
+
+
+class Kept:
+    """In memory."""
+
+    chunks_max = HTTP_CHUNKS_MAX
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._content = bytearray()
+        self.kept_bytes = 0
+
+    def write(self, piece: bytes) -> None:
+        self._content += piece
+        self.kept_bytes += len(piece)
+
+    def too_large(self) -> Refused:
+        return too_large(self.limit)
+
+    def content(self) -> bytes:
+        return bytes(self._content)
+
+
 class Body(Protocol):
     """Takes bytes of the connection from `at` on."""
 
@@ -35,37 +67,25 @@ class Body(Protocol):
     @property
     def done(self) -> bool: ...
 
-    @property
-    def size(self) -> int:
-        """Bytes that are kept so far."""
-
-    def content(self) -> bytes:
-        """All of it, once it is done."""
-
 
 class Counted:
     """A body of a length that the head gives."""
 
-    def __init__(self, length: int) -> None:
-        self._length = self._missing = length
-        self._pieces: list[bytes] = []
+    def __init__(self, length: int, sink: Sink) -> None:
+        """Raises Refused: it is too long."""
+        if length > sink.limit:
+            raise sink.too_large()
+        self._missing, self._sink = length, sink
 
     @property
     def done(self) -> bool:
         return self._missing == 0
 
-    @property
-    def size(self) -> int:
-        return self._length - self._missing
-
     def take(self, data: bytes, at: int) -> int:
         piece = data[at:at + self._missing]
         self._missing -= len(piece)
-        self._pieces.append(piece)
+        self._sink.write(piece)
         return at + len(piece)
-
-    def content(self) -> bytes:
-        return self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
 
 
 class _At(Enum):
@@ -79,24 +99,16 @@ class _At(Enum):
 class Chunked:
     """A body in chunks. Extensions of a chunk are skipped, as RFC 9112 asks."""
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
         self._at = _At.SIZE
         self._line = b""                             # the beginning of a line whose end has not come
         self._missing = 0                            # of the current chunk
-        self._chunks = self._trailers = 0
-        self._content = bytearray()
+        self._chunks = self._trailers = self._size = 0
 
     @property
     def done(self) -> bool:
         return self._at is _At.DONE
-
-    @property
-    def size(self) -> int:
-        return len(self._content)
-
-    def content(self) -> bytes:
-        return bytes(self._content)
 
     def take(self, data: bytes, at: int) -> int:
         while at < len(data) and self._at is not _At.DONE:
@@ -104,7 +116,7 @@ class Chunked:
                 at = end
             elif self._at is _At.DATA:
                 piece = data[at:at + self._missing]
-                self._content += piece
+                self._sink.write(piece)
                 self._missing -= len(piece)
                 at += len(piece)
                 if not self._missing:
@@ -124,7 +136,7 @@ class Chunked:
         if end == begin or data[end:end + 2] != b"\r\n":
             return 0
         self._count_chunk(end - begin)
-        self._content += data[begin:end]
+        self._sink.write(data[begin:end])
         return end + 2
 
     def _take_line(self, data: bytes, at: int) -> int:
@@ -166,7 +178,8 @@ class Chunked:
 
     def _count_chunk(self, size: int) -> None:
         self._chunks += 1
-        if self._chunks > HTTP_CHUNKS_MAX:
-            raise Refused(400, f"a body has at most {HTTP_CHUNKS_MAX} chunks")
-        if len(self._content) + size > self._limit:
-            raise too_large(self._limit)
+        self._size += size
+        if self._chunks > self._sink.chunks_max:
+            raise Refused(400, f"a body has at most {self._sink.chunks_max} chunks")
+        if self._size > self._sink.limit:
+            raise self._sink.too_large()

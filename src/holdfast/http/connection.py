@@ -27,6 +27,7 @@ from holdfast.http.networks import peer_of
 from holdfast.http.place import NEVER, Held, Place
 from holdfast.http.reply import CONTINUE, LAST_CHUNK, chunk, errors
 from holdfast.http.request import NotServed
+from holdfast.http.upload import Spool, Uploads, declined
 from holdfast.limits import DRAIN_GRACE_S, HTTP_AHEAD_MAX_BYTES, HTTP_BURST_MAX, HTTP_LINGER_S, HTTP_UNFINISHED_MAX_BYTES, HTTP_WRITE_BYTES
 
 _NOT_FOUND: Final = Reply(status=404, body=b"404 page not found\n", content_type="text/plain; charset=utf-8",
@@ -51,11 +52,11 @@ class Connection(asyncio.Protocol):
     """`place` is where it came in. `deadline`: on the place's clock, when to stop waiting for whatever is waited for."""
 
     __slots__ = ("_client", "_framing", "_kept_bytes", "_linger_until", "_paused", "_place", "_proxy", "_reads_on", "_replies", "_resumed",
-                 "_session", "_started", "_stream", "_transport", "deadline", "phase")
+                 "_session", "_started", "_storing", "_stream", "_transport", "deadline", "phase")
 
     def __init__(self, place: Place) -> None:
         self._place = place
-        self._framing = Framing(place.times.body_max_bytes)
+        self._framing = Framing(place.times.body_max_bytes, None if place.uploads is None else partial(self._begin_upload, place.uploads))
         self._transport = cast("asyncio.Transport", None)    # set before anything else is called, as is the client
         self._client = cast("Client", None)
         self._session: TlsSession | None = None
@@ -65,6 +66,7 @@ class Connection(asyncio.Protocol):
         self._replies: list[tuple[Reply, Head]] = []     # of this turn, in order, each with the head of its request
         self._resumed: asyncio.Future[None] | None = None    # there while the client does not take what we write
         self._stream: asyncio.Task[None] | None = None
+        self._storing = False                        # what came of an upload goes to the disk: nothing is taken meanwhile
         self._started = self._linger_until = 0.0
         self._kept_bytes = 0                         # as the place has counted them
         self.phase = OPENING
@@ -90,6 +92,8 @@ class Connection(asyncio.Protocol):
         self.phase = CLOSED
         self.deadline = NEVER
         self._count(0)
+        if not self._storing and (spool := self._framing.spool) is not None:
+            spool.remove()                           # its end will never come
         self._place.forget(self)
         if self._stream is not None:
             self._stream.cancel()
@@ -206,7 +210,7 @@ class Connection(asyncio.Protocol):
         """Answers what is there, as far as that goes at once. Called only while nothing is being answered."""
         size = 0
         for _ in range(HTTP_BURST_MAX):
-            if self._resumed is not None:            # the client does not take what it is sent: resume_writing goes on
+            if self._resumed is not None or self._storing:   # the client does not take what it is sent: resume_writing goes on; or `_store`
                 return
             try:
                 message = self._framing.next()
@@ -219,7 +223,7 @@ class Connection(asyncio.Protocol):
             head, body = message
             if self._kept_bytes:
                 self._count(0)
-            answer = self._answer(head, body)
+            answer = self._answer(head, body) if isinstance(body, bytes) else self._answer_upload(head, body)
             if not isinstance(answer, Reply):
                 self._begin(answer, head)
                 return
@@ -286,10 +290,38 @@ class Connection(asyncio.Protocol):
         if not self._count(framing.kept_bytes):
             self._refuse(Refused(503, f"the bodies of unfinished requests have reached {HTTP_UNFINISHED_MAX_BYTES} bytes"))
             return
+        if (spool := framing.spool) is not None and spool.is_full:
+            self._storing = True
+            self._pause()
+            place.spawn(self._store(spool))
+            return
         if framing.owes_continue:
             framing.owes_continue = False
             self._write(CONTINUE)
         self._read_on()
+
+    def _begin_upload(self, uploads: Uploads, head: Head) -> Spool:
+        place = self._place
+        try:
+            return uploads.begin(place.requests.make(head, b"", self._client), place.times.body_max_bytes)
+        except Exception:  # noqa: BLE001 -- `_answer` makes the same request, and answers it
+            return declined(None)
+
+    async def _store(self, spool: Spool) -> None:
+        """A piece of an upload goes to the disk, then reading goes on: its client has as long for each as for a whole body."""
+        try:
+            await asyncio.to_thread(spool.store)
+        except Refused as refused:
+            if self.phase is READING:
+                self._refuse(refused)
+        finally:
+            self._storing = False
+        if self.phase is READING:
+            self._started = self._place.now
+            self._read_on()
+            self._advance()
+        elif self.phase is CLOSED:
+            spool.remove()
 
     def _count(self, kept_bytes: int) -> bool:
         """Tells the place what is kept here of a request that is not whole. False: too much, with what others have."""
@@ -320,6 +352,24 @@ class Connection(asyncio.Protocol):
             return self._place.serve(self._place.requests.make(head, body, self._client))
         except Exception as error:  # noqa: BLE001 -- one bad request must not take others with it; the loop is told
             return self._failed(head, body, error)
+
+    def _answer_upload(self, head: Head, spool: Spool) -> Reply | Stream | Awaitable[Reply | Stream]:
+        """The file is there until there is an answer, whether its client waits or not."""
+        request = spool.request
+        if request is None:
+            return self._answer(head, b"")
+        try:
+            answer = self._place.serve(request)
+        except Exception as error:  # noqa: BLE001 -- as in `_answer`
+            answer = self._place.failed(error)
+        if spool.is_declined:
+            return answer
+        if not isinstance(answer, Awaitable):
+            spool.remove()
+            return answer
+        waiting = asyncio.ensure_future(answer)
+        waiting.add_done_callback(lambda _: spool.remove())
+        return waiting
 
     def _answer_page(self, head: Head, body: bytes) -> Reply | Stream | Awaitable[Reply | Stream]:
         try:

@@ -3,15 +3,17 @@
 Invariants: (1) what cannot be understood in one way alone is refused, and nothing behind it is read; (2) what is kept is bounded by one
 head, one body, and what the last read brought; (3) nothing of one request reaches the next.
 """
+from collections.abc import Callable
 from enum import Enum, auto
 from typing import TypeAlias
 
 from holdfast._native import HeadError, parse_head
-from holdfast.http.body import Body, Chunked, Counted, Refused, too_large
-from holdfast.http.head import API, CHUNKED, CONTINUE, END, FLAGS, LENGTH, PATH, PLAIN, UPLOADS, Head
-from holdfast.limits import HTTP_BODY_MAX_BYTES, HTTP_HEAD_MAX_BYTES
+from holdfast.http.body import Body, Chunked, Counted, Kept, Refused, too_large
+from holdfast.http.head import API, CHUNKED, CONTINUE, END, FLAGS, LENGTH, METHOD, PATH, PLAIN, UPLOADS, Head, last
+from holdfast.http.upload import Spool
+from holdfast.limits import HTTP_HEAD_MAX_BYTES
 
-Message: TypeAlias = tuple[Head, bytes]
+Message: TypeAlias = tuple[Head, bytes | Spool]
 
 
 class Waits(Enum):
@@ -35,21 +37,23 @@ def whole_head(data: bytes) -> Head | None:
 
 def _is_upload(head: Head) -> bool:
     path = head[PATH] if head[FLAGS] & PLAIN else head[PATH].removeprefix(API)
-    return path.rstrip("/") in UPLOADS
+    return path.rstrip("/") in UPLOADS and head[METHOD] in ("POST", "PUT")
 
 
 class Framing:
-    """`receive` bytes, then take messages until there is none. After Refused no further call."""
+    """`receive` bytes, then take messages until there is none. After Refused no further call, nor after a message that is the last of its
+    connection. `begin_upload` says where the body of a file goes; None: into memory, as any other."""
 
-    __slots__ = ("_at", "_body", "_body_max", "_data", "_head", "_scanned", "empty", "owes_continue")
+    __slots__ = ("_at", "_begin_upload", "_body", "_body_max", "_data", "_head", "_scanned", "_sink", "empty", "owes_continue")
 
-    def __init__(self, body_max_bytes: int) -> None:
-        self._body_max = body_max_bytes
+    def __init__(self, body_max_bytes: int, begin_upload: Callable[[Head], Spool] | None = None) -> None:
+        self._body_max, self._begin_upload = body_max_bytes, begin_upload
         self._data = b""
         self._at = 0                                 # what stands before has been taken
         self._scanned = 0                            # no head ends before
         self._head: Head | None = None               # of the request whose body is coming
         self._body: Body | None = None
+        self._sink: Kept | Spool | None = None       # where that goes
         self.empty = True                            # all that came in was taken, as whole requests
         self.owes_continue = False                   # the client waits for 100 before it sends the body
 
@@ -62,7 +66,12 @@ class Framing:
     @property
     def kept_bytes(self) -> int:
         """What came in and has not been taken yet."""
-        return len(self._data) - self._at + (self._body.size if self._body is not None else 0)
+        return len(self._data) - self._at + (self._sink.kept_bytes if self._sink is not None else 0)
+
+    @property
+    def spool(self) -> Spool | None:
+        """The file that the body is going to."""
+        return self._sink if isinstance(self._sink, Spool) else None
 
     def receive(self, data: bytes) -> None:
         self.empty = False
@@ -97,9 +106,10 @@ class Framing:
         return self._begin_body(head)
 
     def _begin_body(self, head: Head) -> Message | None:
+        if self._begin_upload is not None and _is_upload(head):
+            spool = self._begin_upload(head)
+            return (last(head), spool) if spool.is_declined else self._take_body(head, spool)
         length, most = head[LENGTH], self._body_max
-        if (length > most or length < 0) and _is_upload(head):
-            most = HTTP_BODY_MAX_BYTES
         if length > most:
             raise too_large(most)
         end = self._at + length
@@ -108,19 +118,24 @@ class Framing:
             self._at = self._scanned = end
             self.empty = end == len(self._data)
             return head, body
-        self._head = head
-        self._body = Chunked(most) if length < 0 else Counted(length)
+        return self._take_body(head, Kept(most))
+
+    def _take_body(self, head: Head, sink: Kept | Spool) -> Message | None:
+        self._body = Chunked(sink) if head[LENGTH] < 0 else Counted(head[LENGTH], sink)
+        self._head, self._sink = head, sink
         self.owes_continue = bool(head[FLAGS] & CONTINUE) and self._at == len(self._data)
         return self._go_on(head)
 
     def _go_on(self, head: Head) -> Message | None:
-        body = self._body
+        body, sink = self._body, self._sink
         assert body is not None
+        assert sink is not None
         if self._at < len(self._data):
             self._at = self._scanned = body.take(self._data, self._at)
         if not body.done:
             return None
-        self._head = self._body = None
+        content = sink.content()
+        self._head = self._body = self._sink = None
         self.owes_continue = False
         self.empty = self._at == len(self._data)
-        return head, body.content()
+        return head, content

@@ -32,9 +32,15 @@ OLD: Final = 32                                      # HTTP/1.0
 
 API = "/v1/"
 UPLOADS: Final = frozenset(("sys/storage/raft/snapshot", "sys/storage/raft/snapshot-force"))
-"""Whose bodies are files, whatever their type says: neither JSON nor a form is looked for in them, and no listener bounds them."""
+"""Whose bodies are files, whatever their type says: neither JSON nor a form is looked for in them. See `upload` for what bounds them."""
 _ABSOLUTE = re.compile(r"https?://[^/?#@]+(?=/|\Z)", re.IGNORECASE)
 _ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+
+
+def last(head: Head) -> Head:
+    """The same, of a connection that ends with its answer."""
+    end, method, path, query, token, content_type, length, flags, others = head
+    return end, method, path, query, token, content_type, length, flags & ~KEEP_ALIVE, others
 
 
 class Elsewhere(Exception):

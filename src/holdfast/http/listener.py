@@ -14,6 +14,7 @@ from holdfast.http.connection import Connection
 from holdfast.http.cross_origin import RulesNow
 from holdfast.http.place import Handler, HandshakeFailed, Place
 from holdfast.http.reply import OwnHeaders
+from holdfast.http.upload import Uploads
 from holdfast.ids import RequestId
 from holdfast.limits import HTTP_BACKLOG
 
@@ -60,11 +61,13 @@ class Listening:
 async def listen(settings: TcpListener | UnixListener, serve: Handler, *, tls: TlsConfig | None, reuse_port: bool,
                  new_request_id: Callable[[], RequestId], sock: socket.socket | None = None, own_headers: OwnHeaders = (),
                  default_duration_s: float = 90.0, cross_origin: RulesNow = lambda: None,
-                 handshake_failed: HandshakeFailed = lambda client, why: None) -> Listening:
-    """Takes connections from now on. `sock`: already bound, instead of the address of `settings`. Raises OSError."""
+                 handshake_failed: HandshakeFailed = lambda client, why: None, uploads: Uploads | None = None) -> Listening:
+    """Takes connections from now on. `sock`: already bound, instead of the address of `settings`; `uploads`: where bodies go that are
+    files, None: into memory. Raises OSError."""
     bound = sock if sock is not None else _bind(settings, reuse_port=reuse_port)
     place = Place(settings, serve, tls=tls, new_request_id=new_request_id, own_headers=own_headers,
-                  default_duration_s=default_duration_s, cross_origin=cross_origin, handshake_failed=handshake_failed)
+                  default_duration_s=default_duration_s, cross_origin=cross_origin, handshake_failed=handshake_failed,
+                  uploads=uploads)
     loop = asyncio.get_running_loop()
 
     def connect() -> Connection:

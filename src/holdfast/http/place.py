@@ -17,6 +17,7 @@ from holdfast.http.cross_origin import RulesNow
 from holdfast.http.proxy_protocol import ProxyRules
 from holdfast.http.reply import OwnHeaders, Replies, errors
 from holdfast.http.request import Requests
+from holdfast.http.upload import Uploads
 from holdfast.ids import RequestId
 from holdfast.limits import HTTP_BODY_MAX_BYTES, HTTP_CONNECTIONS_MAX, HTTP_STALL_S, HTTP_TICK_S
 
@@ -71,7 +72,8 @@ class Place:
 
     def __init__(self, settings: Settings, serve: Handler, *, tls: TlsConfig | None, new_request_id: Callable[[], RequestId],
                  own_headers: OwnHeaders = (), default_duration_s: float = 90.0, cross_origin: RulesNow = lambda: None,
-                 handshake_failed: HandshakeFailed = lambda client, why: None) -> None:
+                 handshake_failed: HandshakeFailed = lambda client, why: None, uploads: Uploads | None = None) -> None:
+        self.uploads = uploads
         self.serve, self.tls, self.cross_origin, self.handshake_failed = serve, tls, cross_origin, handshake_failed
         self.times = times_of(settings, default_duration_s)
         self.requests = Requests(settings, new_request_id)

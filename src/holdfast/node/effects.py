@@ -103,7 +103,7 @@ class Effects:
                     raise BadRequest("raft storage is not in use")
                 if isinstance(effect, SaveSnapshot):
                     return await self.snapshots.save()
-                return await self.snapshots.restore(effect.archive, force=effect.force)
+                return await self.snapshots.restore(effect.upload, force=effect.force)
             case other:
                 assert_never(other)
         return DONE

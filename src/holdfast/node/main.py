@@ -250,7 +250,8 @@ class Main:
         elif work.origin is not None:
             answer.set_exception(FenceLost("this node is not active any more"))
         elif isinstance(work.task, Request) and not self._facts.sealed:
-            _pass_on(self.cluster.forward(work.task, Why.WRITE), answer)
+            elsewhere = redirect.instead(work.task, self._facts)
+            _pass_on(self.cluster.forward(work.task, Why.WRITE) if elsewhere is None else _done(elsewhere), answer)
         else:
             answer.set_exception(UnavailableError("Vault is sealed" if self._facts.sealed else "another node is active"))
 

@@ -77,6 +77,7 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, tag=9):
 
     number: int                                      # of this worker, from 1 up: its name in logs
     replica_path: str
+    uploads_path: str                                # the folder for bodies that are files
     words_fd: int
     listeners: tuple[TcpListener, ...]               # with the ports that main holds
     tls: tuple[TlsFiles | None, ...]                 # of each listener

@@ -6,6 +6,7 @@ import socket
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from msgspec.structs import replace
@@ -24,8 +25,9 @@ from holdfast.ha.gate import Word
 from holdfast.ha.machine import Machine
 from holdfast.ha.settings import Consistency
 from holdfast.ha.settings import Settings as HaSettings
-from holdfast.http import Listening, TlsConfig, listen
+from holdfast.http import Listening, TlsConfig, Uploads, listen
 from holdfast.http.reply import HOSTNAME, RAFT_NODE_ID
+from holdfast.http.upload import prepare
 from holdfast.limits import DERIVED_BESIDE_WORKERS_MAX, DERIVED_ENTRIES_MAX, DRAIN_WITHIN_S, MEASURE_WITHIN_S, TICKET_KEY_S
 from holdfast.node import harden
 from holdfast.node.api_client import post
@@ -79,6 +81,7 @@ class Server:
         self.listening: list[Listening] = []
         self.main: Main
         self._store: Store
+        self._uploads: Path
         self._devices: AuditDevices
         self._effects: Effects
         self._cluster: Clustering | None = None
@@ -107,6 +110,7 @@ class Server:
         self._store = store = await open_store(settings.storage, clock.boot_ms)
         if not settings.disable_mlock:
             harden.lock_memory([str(store.replica_path / "data.mdb")])
+        self._uploads = prepare(store.folder)
         auto = configured_seal(settings, os.environ)
         self._devices = AuditDevices(open_sink, audit_trouble(self.logger), count_audit_failures(self.metrics))
         defaults = Defaults(default_s=settings.default_lease_ttl_s, max_s=settings.max_lease_ttl_s, lockouts=lockouts_of(settings))
@@ -118,9 +122,9 @@ class Server:
         facts = replace(self._facts(auto), node_id=store.node if isinstance(store.log, RaftLog) else "",
                         removed=store.log.is_removed if isinstance(store.log, RaftLog) else None)
         self._own_headers = own_headers(settings, facts.node_id)
-        first = Start(number=0, replica_path=str(store.replica_path), words_fd=words.fd, listeners=tcp, tls=tls,
-                      ticket_key=self._ticket_key, defaults=defaults, facts=facts, logs=_of_workers(self._log_options),
-                      lock_memory=not settings.disable_mlock, own_headers=self._own_headers,
+        first = Start(number=0, replica_path=str(store.replica_path), uploads_path=str(self._uploads), words_fd=words.fd,
+                      listeners=tcp, tls=tls, ticket_key=self._ticket_key, defaults=defaults, facts=facts,
+                      logs=_of_workers(self._log_options), lock_memory=not settings.disable_mlock, own_headers=self._own_headers,
                       max_duration_s=settings.default_max_request_duration_s, requests_level=settings.log_requests_level)
         log = MeasuredLog(store.log, self.metrics, time.perf_counter_ns) if isinstance(store.log, RaftLog) else store.log
         self.main = Main(access, log, store.replica, words, clock, self._devices, self._pool,
@@ -172,8 +176,8 @@ class Server:
         self._effects.raft_status = lambda: log.status
         self._effects.admitting = admitting = Admitting(self.main.attempts, log, auto, RANDOM.draw, self.main.cluster_now,
                                                          self.main.clock.boot_ms, self.main.submit_own, logger)
-        self._effects.snapshots = Snapshots(self.main, log, self._store.replica, self._store.replica_path.parent, admitting.seal,
-                                            cluster.put_back, self.main.clock, RANDOM.draw, logger)
+        self._effects.snapshots = Snapshots(self.main, log, self._store.replica, self._store.replica_path.parent, self._uploads,
+                                            admitting.seal, cluster.put_back, self.main.clock, RANDOM.draw, logger)
 
     def _audit_broken(self, broken: bool) -> None:
         self.main.publish(audit_broken=broken)
@@ -194,7 +198,8 @@ class Server:
             settings, self._requests.handler(self.settings.log_requests_level), tls=tls,
             reuse_port=isinstance(settings, TcpListener), new_request_id=RANDOM.request_id, own_headers=self._own_headers,
             default_duration_s=self.settings.default_max_request_duration_s, cross_origin=self.main.attempts.cross_origin,
-            handshake_failed=FailedHandshakes(self.logs.logger("http"), asyncio.get_running_loop().time)))
+            handshake_failed=FailedHandshakes(self.logs.logger("http"), asyncio.get_running_loop().time),
+            uploads=Uploads(self._uploads, self.main.serving.admission)))
 
     async def stop(self) -> None:
         """Finishes what has begun, seals, and lets go of everything."""

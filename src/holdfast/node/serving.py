@@ -12,7 +12,7 @@ from holdfast.core.outcome import Answer, Commit, Do, Forward, Heavy, Outcome, O
 from holdfast.engine import NOTHING_YET, Memo, Place, Reply, Request, Rng, Stream
 from holdfast.errors import AuditError
 from holdfast.ha.gate import GO, WATERMARK, Verdict
-from holdfast.http import Held
+from holdfast.http import Admission, Held
 from holdfast.ids import Index
 from holdfast.limits import WATERMARK_WAIT_MS
 from holdfast.node import heavy
@@ -53,6 +53,14 @@ class Serving:
             going.add_done_callback(partial(self._came, began_ns))
             return going
         return self._timed(began_ns, self._go_on(request, outcome, verdict, NOTHING_YET, rng, self._forward))
+
+    def admission(self, request: Request) -> Admission:
+        """What becomes of a request whose body is still to come. Tried on the state that is here, with or without a lease: the active node
+        tries it again once it is whole."""
+        outcome, _ = self._attempts.attempt(request, NOTHING_YET, Rng(self._draw_seed), confirmed=True)
+        if not self._attempts.facts.is_active or type(outcome) is Answer:
+            return Admission.ANSWERED
+        return Admission.ALLOWED if type(outcome) is Forward and outcome.why is Why.EFFECT else Admission.OPEN
 
     def _held(self, answer: Answer) -> Held:
         """The answer, which leaves when the devices have both its entries, together with those of this turn's other requests."""

@@ -13,7 +13,8 @@ from typing import Any, BinaryIO, TypeAlias
 
 from holdfast.crypto import Seal, Secret
 from holdfast.engine import Reply, Stream
-from holdfast.ids import Index
+from holdfast.errors import BadRequest
+from holdfast.ids import Index, RequestId
 from holdfast.limits import RAFT_STATE_MAX_BYTES, SNAPSHOT_CHUNK_BYTES
 from holdfast.node.clock import Clock
 from holdfast.node.main import Main
@@ -32,11 +33,13 @@ PutBack: TypeAlias = Callable[[Callable[[], Awaitable[StateCopy]]], Awaitable[In
 
 
 class Snapshots:
-    """`folder`: on the disk of the storage, for files that are as large as the state. `seal`: the cluster's, as this node can use it."""
+    """`folder`: on the disk of the storage, for files that are as large as the state; `uploads`: where those are that clients send. `seal`:
+    the cluster's, as this node can use it."""
 
-    def __init__(self, main: Main, log: RaftLog, replica: LmdbReplica, folder: Path, seal: Callable[[], Seal],
+    def __init__(self, main: Main, log: RaftLog, replica: LmdbReplica, folder: Path, uploads: Path, seal: Callable[[], Seal],
                  put_back: PutBack, clock: Clock, draw: Callable[[int], bytes], logger: Logger) -> None:
         self._main, self._log, self._replica, self._folder, self._seal = main, log, replica, folder, seal
+        self._uploads = uploads
         self._put_back, self._clock, self._draw, self._logger = put_back, clock, draw, logger
         self._one = asyncio.Lock()
         for left in folder.glob(f"{TRANSFER}*"):         # by a process that was killed
@@ -65,33 +68,38 @@ class Snapshots:
         def sealed(sums: bytes) -> bytes:
             return seal.wrap(Secret(sums), name=SUMS, draw=self._draw)
 
-        async for piece in pack(meta, _read(file), sealed, time_s=self._clock.wall_ms() // 1000):
+        async for piece in pack(meta, _read(file, SNAPSHOT_CHUNK_BYTES), sealed, time_s=self._clock.wall_ms() // 1000):
             yield piece
 
-    async def restore(self, archive: bytes, *, force: bool) -> Reply:
-        """Raises BadRequest: it is damaged, or of another cluster; UnavailableError: not enough members took it, or another is active."""
+    async def restore(self, upload: RequestId, *, force: bool) -> Reply:
+        """Raises BadRequest: it has gone, is damaged, or of another cluster; UnavailableError: not enough members took it, or another is
+        active."""
         async with self._one:
             folder = Path(tempfile.mkdtemp(prefix=TRANSFER, dir=self._folder))
             try:
-                await self._unpack(archive, folder, force=force)
+                await self._unpack(self._uploads / upload, folder, force=force)
                 index = await self._put_back(lambda: asyncio.to_thread(renumber, folder, above=self._replica.state))
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
             self._logger.warn("snapshot.restored", index=index)
             return Reply(status=204)
 
-    async def _unpack(self, archive: bytes, folder: Path, *, force: bool) -> None:
+    async def _unpack(self, archive: Path, folder: Path, *, force: bool) -> None:
         seal = self._seal()
 
         def opened(sealed: bytes) -> bytes:
             return seal.unwrap(sealed, name=SUMS).value
 
-        with (folder / DATA_FILE).open("xb") as file:
+        try:
+            sent = archive.open("rb")
+        except FileNotFoundError:
+            raise BadRequest("the upload of the snapshot has gone: send it again") from None
+        with sent, (folder / DATA_FILE).open("xb") as file:
 
             async def take(piece: bytes) -> None:
-                file.write(piece)
+                await asyncio.to_thread(file.write, piece)
 
-            await unpack(_pieces(archive), take, None if force else opened, size_max=RAFT_STATE_MAX_BYTES)
+            await unpack(_read(sent, PIECE_BYTES), take, None if force else opened, size_max=RAFT_STATE_MAX_BYTES)
 
 
 class _WithFile(AsyncGenerator[bytes, None]):
@@ -123,11 +131,6 @@ def _store(chunks: Iterable[bytes], path: Path) -> int:
         return file.tell()
 
 
-async def _read(file: BinaryIO) -> AsyncIterator[bytes]:
-    while piece := await asyncio.to_thread(file.read, SNAPSHOT_CHUNK_BYTES):
+async def _read(file: BinaryIO, size: int) -> AsyncIterator[bytes]:
+    while piece := await asyncio.to_thread(file.read, size):
         yield piece
-
-
-async def _pieces(archive: bytes) -> AsyncIterator[bytes]:
-    for start in range(0, len(archive), PIECE_BYTES):
-        yield archive[start:start + PIECE_BYTES]

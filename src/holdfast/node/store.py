@@ -27,11 +27,12 @@ class StorageError(HoldfastError):
 
 
 class Store:
-    """What `open_store` gives. `replica_path`: for workers; `node`: what this node is called in its log."""
+    """What `open_store` gives. `replica_path`: for workers; `folder`: for what else it keeps; `node`: its name in the log."""
 
     def __init__(self, log: FileLog | InmemLog | RaftLog, replica: LmdbReplica, replica_path: Path, node: NodeId,
                  tidy: Callable[[], None]) -> None:
         self.log, self.replica, self.replica_path, self.node, self._tidy = log, replica, replica_path, node, tidy
+        self.folder = replica_path if isinstance(log, InmemLog) else replica_path.parent
 
     async def tend(self) -> None:
         """Now and then: frees what dead processes held, and stores a checkpoint when the log has grown long."""

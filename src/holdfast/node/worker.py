@@ -49,7 +49,8 @@ class Worker:
         self._numbers = 0
         self._waiting: dict[int, asyncio.Future[Served]] = {}
         self._streams: dict[int, Streaming] = {}
-        self.serve = Serving(attempts, devices, metrics, self._submit, self._refuse).serve
+        serving = Serving(attempts, devices, metrics, self._submit, self._refuse)
+        self.serve, self.admission = serving.serve, serving.admission
 
     def _submit(self, request: Request, to: Place, why: Why, memo: Memo) -> "asyncio.Future[Served]":
         answer: asyncio.Future[Served] = self._loop.create_future()

@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 from collections.abc import Coroutine
+from pathlib import Path
 
 import uvloop
 from msgspec.structs import replace
@@ -18,7 +19,7 @@ from holdfast.core.access import Access
 from holdfast.crypto import Secret
 from holdfast.engine import Place
 from holdfast.errors import InvariantError
-from holdfast.http import Listening, listen
+from holdfast.http import Listening, Uploads, listen
 from holdfast.node import harden
 from holdfast.node.attempts import Attempts
 from holdfast.node.clock import SystemClock
@@ -158,7 +159,7 @@ class WorkerProcess:
             self._listening.append(await listen(
                 settings, self._log.handler(start.requests_level), tls=tls, reuse_port=True, new_request_id=RANDOM.request_id,
                 own_headers=start.own_headers, default_duration_s=start.max_duration_s, cross_origin=attempts.cross_origin,
-                handshake_failed=failed))
+                handshake_failed=failed, uploads=Uploads(Path(start.uploads_path), worker.admission)))
         settle_memory()
         self._hear(start.heard_level)
         self._worker = worker

@@ -175,9 +175,9 @@ def force_snapshot(txn: Txn, args: Anything, ctx: Context) -> Perform:
 
 def _restore(ctx: Context, *, force: bool) -> Perform:
     require_raft(ctx)
-    if not ctx.request.body:
+    if not ctx.request.upload:
         raise BadRequest("no snapshot provided: the body is the archive")
-    return Perform(RestoreSnapshot(archive=ctx.request.body, force=force))
+    return Perform(RestoreSnapshot(upload=ctx.request.id, force=force))
 
 
 ROUTES = (

@@ -25,6 +25,11 @@ def location(reply: Reply | None) -> str:
     return dict(reply.headers)["Location"]
 
 
+def test_a_file_is_sent_to_no_other_node() -> None:
+    asked = request("sys/storage/raft/snapshot", Method.POST, upload=True)
+    assert location(redirect.instead(asked, STANDBY)) == "https://one.example:8200/v1/sys/storage/raft/snapshot"
+
+
 def test_only_who_asks_for_it_is_redirected() -> None:
     for path in ("secret/data/a", "sys/storage/raft/snapshot"):
         assert redirect.instead(request(path), STANDBY) is None

@@ -38,7 +38,8 @@ def snapshots(tmp_path: Path) -> Snapshots:
     seal: Any = FakeSeal()
     replica: Any = FakeReplica()
     put_back: Any = None
-    return Snapshots(main, log, replica, tmp_path, lambda: seal, put_back, clock, bytes, open_logs(LogOptions()).logger("raft"))
+    return Snapshots(main, log, replica, tmp_path, tmp_path / "uploads", lambda: seal, put_back, clock, bytes,
+                     open_logs(LogOptions()).logger("raft"))
 
 
 def test_a_stream_that_nobody_reads_leaves_nothing_on_the_disk(snapshots: Snapshots, tmp_path: Path) -> None:
