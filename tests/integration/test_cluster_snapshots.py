@@ -26,7 +26,7 @@ CLUSTER = CALM
 def watched(members: list[Member]) -> Iterator[dict[str, int]]:
     """How much the memory of each process grows meanwhile, at most."""
     processes = {f"{member.name} {kind} {pid}": pid for member in members
-                 for kind, pids in (("main", [member.pid]), ("worker", member.worker_pids)) for pid in pids}
+                 for kind, pids in (("main", [member.pid]), ("worker", member.worker_pids())) for pid in pids}
     before = {name: memory_bytes(pid) for name, pid in processes.items()}
     most, ended = dict(before), threading.Event()
 

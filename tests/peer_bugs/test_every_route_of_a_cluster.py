@@ -95,7 +95,7 @@ def test_what_is_about_one_node(clusters: tuple[Cluster, Cluster]) -> None:
 
 
 def test_snapshots_and_standbys(clusters: tuple[Cluster, Cluster]) -> None:
-    """One that is saved goes through a standby, unless its client asks to be sent on; one that is put back is always sent on, as in Vault."""
+    """One that is saved goes through a standby, unless its client asks to be sent on; one that is put back always is, as in Vault."""
     found, _ = clusters
     active, standby = found.active, found.standbys[0]
     for node in (active, standby):
