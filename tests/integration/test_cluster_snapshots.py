@@ -64,15 +64,26 @@ def uploads(cluster: Cluster) -> list[str]:
 
 
 @pytest.mark.parametrize("through", ["active", "standby"])
-def test_a_large_state_is_put_back(cluster: Cluster, snapshot: Path, through: str) -> None:
-    """In no process's memory; what a standby is sent goes to the active node, and nothing of it is left anywhere."""
-    client = cluster.active.client()
-    client.post("large/later", {"value": "x"}).ok()
+def test_an_upload_is_in_no_memory(cluster: Cluster, snapshot: Path, tmp_path: Path, through: str) -> None:
+    """Not where it comes in, nor while it is unpacked and checked. One that lacks its end is refused when all of that was done."""
+    cut = tmp_path / "cut.snap"
+    cut.write_bytes(snapshot.read_bytes()[:-100])
     asked = cluster.active if through == "active" else cluster.standbys[0]
     with watched([cluster.active, *cluster.standbys[:1]]) as grown:
-        done = asked.cli("operator", "raft", "snapshot", "restore", str(snapshot))
-    assert done.returncode == 0, done.stderr
+        done = asked.cli("operator", "raft", "snapshot", "restore", str(cut))
+    assert done.returncode == 2
+    assert "the snapshot is cut off" in done.stderr
     assert max(grown.values()) < GROWS_MAX_BYTES, grown
+    wait_until(lambda: not uploads(cluster), "nothing is left")
+
+
+@pytest.mark.parametrize("through", ["active", "standby"])
+def test_a_large_state_is_put_back(cluster: Cluster, snapshot: Path, through: str) -> None:
+    """What a standby is asked for goes to the active node, and nothing of it is left anywhere."""
+    cluster.active.client().post("large/later", {"value": "x"}).ok()
+    asked = cluster.active if through == "active" else cluster.standbys[0]
+    done = asked.cli("operator", "raft", "snapshot", "restore", str(snapshot))
+    assert done.returncode == 0, done.stderr
     cluster.wait_whole()
     for member in cluster.members:
         wait_until(lambda member=member: member.client().get("large/later").status == 404, "as it was")  # type: ignore[misc]

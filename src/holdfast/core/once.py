@@ -16,7 +16,7 @@ Invariants:
 
 Left to others: requests under way (`ha/inbox`), and that no request is sent again once the floor has passed it (`ha/forward`).
 Not recorded: answers without a write; an effect whose outcome is the answer, which a successor does again (a challenge, an admission, a
-snapshot that is saved; one that is put back is never sent twice: see `ha/forward`); the uses spent before an outside call, which the
+snapshot that is saved; one that is put back is never forwarded: see `core/redirect`); the uses spent before an outside call, which the
 successor's run spends again.
 """
 from collections import deque
