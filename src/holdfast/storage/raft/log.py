@@ -48,6 +48,7 @@ from holdfast.storage.raft.terms import Terms
 from holdfast.storage.raft.timing import TIMING, Timing
 from holdfast.storage.raft.transport import FromMember, NotAMember, Transport
 from holdfast.storage.raft.waiting import Waiters
+from holdfast.storage.reading import Trimmed
 
 T = TypeVar("T")
 INTRODUCING = frozenset({Kind.HEARTBEAT, Kind.VOTE, Kind.PRE_VOTE})
@@ -353,6 +354,8 @@ class RaftLog:
             base = Base(index=at, term=term, members=self.members.at(at), terms=self._disk.terms.up_to(at))
             await self._in_maker(self._disk.save, copy, base)
             self.base_changed()
+        except Trimmed:                                  # … or while this looked for its place in the log
+            copy.chunks.close()
         finally:
             self._checkpoint_at = None
 

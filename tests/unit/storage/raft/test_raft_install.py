@@ -92,6 +92,29 @@ def test_without_a_majority_nothing_happens() -> None:
     play(run())
 
 
+def test_a_checkpoint_that_a_state_has_overtaken_is_given_up() -> None:
+    async def run() -> None:
+        nodes, leader = await ready(Network())
+        following = leader.log._following
+        locate = following.locate
+
+        async def late(after: Index) -> int:
+            """Where it stands in the log, of which nothing is left by then."""
+            at = await locate(after)
+            await leader.log.install(Index(500), 1, chunks())
+            await until(lambda: leader.index == 500)
+            return at
+
+        following.locate = late  # type: ignore[method-assign]
+        await leader.checkpoint()
+        following.locate = locate  # type: ignore[method-assign]
+        assert leader.log._disk.base_wal == 500
+        await leader.checkpoint()
+        await end(nodes)
+
+    play(run())
+
+
 @pytest.mark.parametrize("is_lost", [False, True])
 def test_a_node_that_died_between_the_entry_and_its_checkpoint_finds_the_state_again(is_lost: bool) -> None:
     async def run() -> None:
