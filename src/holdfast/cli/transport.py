@@ -83,7 +83,7 @@ class HttpTransport:
             with closing(connection):
                 try:
                     _write(connection, request, target)
-                except (ConnectionError, ssl.SSLEOFError):
+                except (BrokenPipeError, ConnectionResetError):
                     if request.upload is None:
                         raise
                     # An answer that does not wait for the end of a file, as a redirect, may be there all the same.

@@ -27,7 +27,7 @@ from holdfast.http.networks import peer_of
 from holdfast.http.place import NEVER, Held, Place
 from holdfast.http.reply import CONTINUE, LAST_CHUNK, chunk, errors
 from holdfast.http.request import NotServed
-from holdfast.http.upload import Spool, Uploads, declined
+from holdfast.http.upload import Spool, declined
 from holdfast.limits import DRAIN_GRACE_S, HTTP_AHEAD_MAX_BYTES, HTTP_BURST_MAX, HTTP_LINGER_S, HTTP_UNFINISHED_MAX_BYTES, HTTP_WRITE_BYTES
 
 _NOT_FOUND: Final = Reply(status=404, body=b"404 page not found\n", content_type="text/plain; charset=utf-8",
@@ -56,7 +56,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, place: Place) -> None:
         self._place = place
-        self._framing = Framing(place.times.body_max_bytes, None if place.uploads is None else partial(self._begin_upload, place.uploads))
+        self._framing = Framing(place.times.body_max_bytes, has_uploads=place.uploads is not None)
         self._transport = cast("asyncio.Transport", None)    # set before anything else is called, as is the client
         self._client = cast("Client", None)
         self._session: TlsSession | None = None
@@ -210,10 +210,12 @@ class Connection(asyncio.Protocol):
         """Answers what is there, as far as that goes at once. Called only while nothing is being answered."""
         size = 0
         for _ in range(HTTP_BURST_MAX):
-            if self._resumed is not None or self._storing:   # the client does not take what it is sent: resume_writing goes on; or `_store`
+            if self._resumed is not None or self._storing:   # resume_writing goes on, when the client takes what it is sent; or `_store`
                 return
             try:
                 message = self._framing.next()
+                if message is None and (begun := self._framing.upload) is not None:
+                    message = self._framing.take_into(self._spool(begun))
             except Refused as refused:
                 self._refuse(refused)
                 return
@@ -300,12 +302,15 @@ class Connection(asyncio.Protocol):
             self._write(CONTINUE)
         self._read_on()
 
-    def _begin_upload(self, uploads: Uploads, head: Head) -> Spool:
+    def _spool(self, head: Head) -> Spool:
+        """Where the body of this head goes. Raises Refused."""
         place = self._place
         try:
-            return uploads.begin(place.requests.make(head, b"", self._client), place.times.body_max_bytes)
-        except Exception:  # noqa: BLE001 -- `_answer` makes the same request, and answers it
+            request = place.requests.make(head, b"", self._client)
+        except Exception:  # noqa: BLE001 -- `_answer` makes the same request, and answers what comes of it
             return declined(None)
+        assert place.uploads is not None
+        return place.uploads.begin(request, place.times.body_max_bytes)
 
     async def _store(self, spool: Spool) -> None:
         """A piece of an upload goes to the disk, then reading goes on: its client has as long for each as for a whole body."""

@@ -3,7 +3,6 @@
 Invariants: (1) what cannot be understood in one way alone is refused, and nothing behind it is read; (2) what is kept is bounded by one
 head, one body, and what the last read brought; (3) nothing of one request reaches the next.
 """
-from collections.abc import Callable
 from enum import Enum, auto
 from typing import TypeAlias
 
@@ -42,12 +41,13 @@ def _is_upload(head: Head) -> bool:
 
 class Framing:
     """`receive` bytes, then take messages until there is none. After Refused no further call, nor after a message that is the last of its
-    connection. `begin_upload` says where the body of a file goes; None: into memory, as any other."""
+    connection. `has_uploads`: when there is none because the body of a file begins, whose head is `upload`, then `take_into` goes on."""
 
-    __slots__ = ("_at", "_begin_upload", "_body", "_body_max", "_data", "_head", "_scanned", "_sink", "empty", "owes_continue")
+    __slots__ = ("_at", "_body", "_body_max", "_data", "_has_uploads", "_head", "_scanned", "_sink", "empty", "owes_continue", "upload")
 
-    def __init__(self, body_max_bytes: int, begin_upload: Callable[[Head], Spool] | None = None) -> None:
-        self._body_max, self._begin_upload = body_max_bytes, begin_upload
+    def __init__(self, body_max_bytes: int, *, has_uploads: bool = False) -> None:
+        self._body_max, self._has_uploads = body_max_bytes, has_uploads
+        self.upload: Head | None = None              # of the request whose spool is to be given
         self._data = b""
         self._at = 0                                 # what stands before has been taken
         self._scanned = 0                            # no head ends before
@@ -106,9 +106,9 @@ class Framing:
         return self._begin_body(head)
 
     def _begin_body(self, head: Head) -> Message | None:
-        if self._begin_upload is not None and _is_upload(head):
-            spool = self._begin_upload(head)
-            return (last(head), spool) if spool.is_declined else self._take_body(head, spool)
+        if self._has_uploads and _is_upload(head):
+            self.upload = head
+            return None
         length, most = head[LENGTH], self._body_max
         if length > most:
             raise too_large(most)
@@ -119,6 +119,12 @@ class Framing:
             self.empty = end == len(self._data)
             return head, body
         return self._take_body(head, Kept(most))
+
+    def take_into(self, spool: Spool) -> Message | None:
+        """As `next`. Raises Refused."""
+        head, self.upload = self.upload, None
+        assert head is not None
+        return (last(head), spool) if spool.is_declined else self._take_body(head, spool)
 
     def _take_body(self, head: Head, sink: Kept | Spool) -> Message | None:
         self._body = Chunked(sink) if head[LENGTH] < 0 else Counted(head[LENGTH], sink)

@@ -4,7 +4,8 @@ Before any of it is taken the request is tried without it: who may not send it, 
 bounded by the disk alone; of whom only the lane can tell (a token of few uses, say), by what the listener lets everybody send.
 
 Invariants: (1) at most UPLOAD_PIECE_BYTES and one read of it are in memory; (2) its file is its owner's alone, and is gone when its request
-has been answered, when its client has left before the end, and when the node starts anew; (3) UPLOAD_SPARE_BYTES of the disk stay free.
+has been answered, when its client has left before the end, and when the node starts anew; (3) as full as the disk is when it begins,
+UPLOAD_SPARE_BYTES of that stay free.
 """
 import os
 import shutil
@@ -37,7 +38,7 @@ class Spool:
         self.request, self.limit, self.chunks_max, self.is_declined = request, limit, chunks_max, is_declined
         self._path, self._refusal = path, refusal
         self._pieces: list[bytes] = []
-        self.kept_bytes = self._size = 0
+        self.kept_bytes = 0
 
     @property
     def is_full(self) -> bool:
@@ -77,7 +78,7 @@ class Uploads:
         self._folder, self._admission = folder, admission
 
     def begin(self, request: Request, ordinary_max: int) -> Spool:
-        """For the body of this request, which has none yet."""
+        """For the body of this request, which has none yet. Raises Refused."""
         request = replace(request, upload=True)
         path = self._folder / request.id
         match self._admission(request):
@@ -86,9 +87,15 @@ class Uploads:
             case Admission.OPEN:
                 return Spool(request, path, ordinary_max, HTTP_CHUNKS_MAX, too_large(ordinary_max))
             case Admission.ALLOWED:
-                limit = max(0, min(UPLOAD_MAX_BYTES, shutil.disk_usage(self._folder).free - UPLOAD_SPARE_BYTES))
+                limit = min(UPLOAD_MAX_BYTES, self._room())
                 refusal = Refused(413, f"http: request body too large: there is room for {limit} bytes")
                 return Spool(request, path, limit, UPLOAD_CHUNKS_MAX, refusal)
+
+    def _room(self) -> int:
+        try:
+            return max(0, shutil.disk_usage(self._folder).free - UPLOAD_SPARE_BYTES)
+        except OSError as error:
+            raise Refused(503, f"the body cannot be kept: {error.strerror}") from error
 
 
 def declined(request: Request | None) -> Spool:
@@ -100,7 +107,7 @@ def prepare(folder: Path) -> Path:
     """The folder of a node's uploads, empty, within its data folder. Only while none of its processes listens. Raises OSError."""
     uploads = folder / FOLDER
     shutil.rmtree(uploads, ignore_errors=True)           # of a process that was killed
-    uploads.mkdir(mode=0o700, parents=True)
+    uploads.mkdir(mode=0o700, parents=True, exist_ok=True)
     return uploads
 
 

@@ -147,29 +147,38 @@ def test_the_token_is_where_vault_looks_for_it(headers: bytes, token: bytes | No
     assert message[0][TOKEN] == token
 
 
+def begun(data: bytes) -> Framing:
+    """It wants to know where the body goes."""
+    framing = Framing(100, has_uploads=True)
+    framing.receive(data)
+    assert framing.next() is None
+    assert framing.upload is not None
+    return framing
+
+
 @pytest.mark.parametrize("path", ["/v1/sys/storage/raft/snapshot", "/v1/sys/storage/raft/snapshot-force/"])
 def test_the_body_of_a_snapshot_goes_where_it_is_said(path: str, tmp_path: Path) -> None:
     """As far as that takes it, whatever the listener's own bound; and one whose request is answered without it is not looked at."""
-    made = RequestId("r"), tmp_path / "r", 256, 10, Refused(413, "no room")
-    request = Request(id=made[0], method=Method.POST, path="p", client=Client(address="192.0.2.1"))
+    file, no_room = tmp_path / "r", Refused(413, "no room")
+    request = Request(id=RequestId("r"), method=Method.POST, path="p", client=Client(address="192.0.2.1"))
     body = bytes(range(256))
     counted = b"POST %b HTTP/1.1\r\nHost: vault\r\nContent-Length: 256\r\n\r\n%b" % (path.encode(), body)
     chunked = b"POST %b HTTP/1.1\r\nHost: vault\r\nTransfer-Encoding: chunked\r\n\r\n100\r\n%b\r\n0\r\n\r\n" % (path.encode(), body)
     for data in (counted, chunked):
-        framing = Framing(100, lambda head: Spool(request, *made[1:]))
-        framing.receive(data)
-        (_, spool), = all_of(framing)
-        assert isinstance(spool, Spool)
-        assert made[1].read_bytes() == body
+        spool = Spool(request, file, 256, 10, no_room)
+        framing = begun(data)
+        message = framing.take_into(spool)
+        assert message is not None
+        assert message[1] is spool
+        assert framing.empty
+        assert file.read_bytes() == body
         spool.remove()
-        framing = Framing(100, lambda head: Spool(request, made[1], 255, *made[3:]))
-        framing.receive(data)
+        framing = begun(data)
         with pytest.raises(Refused, match="no room"):
-            framing.next()
-        assert not made[1].exists()
-        framing = Framing(100, lambda head: declined(request))
-        framing.receive(data)
-        message = framing.next()
+            framing.take_into(Spool(request, file, 255, 10, no_room))
+        assert not file.exists()
+        framing = begun(data)
+        message = framing.take_into(declined(request))
         assert message is not None
         assert not message[0][FLAGS] & KEEP_ALIVE
         assert framing.spool is None
