@@ -109,6 +109,7 @@ def test_members_and_autopilot_on_the_command_line(cluster: Cluster) -> None:
 
 def test_metrics_of_each_kind_of_node(cluster: Cluster) -> None:
     active = cluster.active
+    wait_until(lambda: b"last_heartbeat_ms" in active.client().get("sys/metrics?format=prometheus").ok().body, "the members were looked at")
     for member in cluster.members:
         gauges = {gauge["Name"]: gauge["Value"] for gauge in member.client().get("sys/metrics").ok().json["Gauges"]}
         is_active = member is active

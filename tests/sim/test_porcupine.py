@@ -7,10 +7,14 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from msgspec.structs import replace
 
+from holdfast.testing.clients import Load
 from holdfast.testing.histories import right, spoilt
-from holdfast.testing.history import Operation
+from holdfast.testing.history import Act, Operation, Trace, by_key
 from holdfast.testing.linearizable import check_any, check_unique
+from holdfast.testing.loop import simulation
+from holdfast.testing.run import Runner, Scenario
 
 PROGRAM = Path(__file__).parent / "porcupine"
 
@@ -55,3 +59,19 @@ def test_the_own_checkers_say_what_porcupine_says(porcupine: Path, cas: bool) ->
         assert (check_any(history) is None) == verdict, history
         if not cas:
             assert (check_unique(history) is None) == verdict, history
+
+
+def test_porcupine_takes_what_a_simulated_cluster_answered(porcupine: Path) -> None:
+    """The same histories as the run judges itself; and one read of each, spoilt, is refused by both."""
+    scenario = Scenario(seconds=10.0, load=Load(reads=6.0, writes=3.0, cas=0.0, lookups=3.0, fresh_s=3.0))
+    with simulation(5) as loop:
+        runner = Runner(loop, scenario, Trace())
+        runner.run()
+        asked = [each.operation() for each in (*runner.clients.registers, *runner.clients.tokens)]
+    histories = [history for history in by_key(asked).values() if len(history) > 4]
+    assert len(histories) > 20
+    assert all(judged(porcupine, histories))
+    stale = [[*history[:at], replace(history[at], value="never written"), *history[at + 1:]] for history in histories
+             for at in [next((number for number, each in enumerate(history) if each.act is Act.READ), -1)] if at >= 0]
+    assert not any(judged(porcupine, stale))
+    assert all(check_unique(history) for history in stale)

@@ -38,6 +38,7 @@ from holdfast.node.main import Main, in_thread
 from holdfast.node.raft_links import RAFT_BOUNDS, RAFT_IDENTITY, RaftLinks
 from holdfast.node.serving import Served
 from holdfast.node.standing import Named, Standing, url_of
+from holdfast.node.tickets import Tickets
 from holdfast.replica import Abandoned, Why
 from holdfast.storage import Fence, FenceLost, Snapshot, StateCopy, Uncertain
 from holdfast.storage.raft import TIMING, RaftLog
@@ -90,8 +91,7 @@ class Clustering:
         self._performance_identity: Identity
         self._seen: Advertisement | None = None
         self._is_removed = False                         # … and says so: it has sealed itself
-        self._tickets: dict[int, asyncio.Future[Served]] = {}
-        self._next_ticket = 0
+        self._tickets = Tickets(lambda ticket: self._step(saw.Cancelled(ticket=ticket)))
         self._incoming: Incoming | None = None           # the stream that is being told of
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due = Millis(0)
@@ -162,14 +162,10 @@ class Clustering:
 
     def _new_ticket(self) -> "tuple[asyncio.Future[Served], int]":
         """What is answered under it; at once, if this node is sealed."""
-        answer: asyncio.Future[Served] = asyncio.get_running_loop().create_future()
+        answer, ticket = self._tickets.issue()
         if self._machine is None:
-            answer.set_exception(UnavailableError("Vault is sealed"))
-            return answer, 0
-        self._next_ticket += 1
-        self._tickets[self._next_ticket] = answer
-        answer.add_done_callback(partial(self._no_longer_waits, self._next_ticket))
-        return answer, self._next_ticket
+            self._tickets.fail(ticket, UnavailableError("Vault is sealed"))
+        return answer, ticket
 
     def applied(self, index: Index) -> None:
         self._log.note_applied(index)
@@ -650,35 +646,24 @@ class Clustering:
             self._step(saw.Ran(id=id, reply=served))
 
     def _answer(self, ticket: int | None, reply: Served) -> None:
-        waiting = self._tickets.pop(ticket, None) if ticket is not None else None
-        if waiting is not None and not waiting.done():
-            waiting.set_result(reply)
-        elif isinstance(reply, Stream):
+        if not self._tickets.answer(ticket, reply) and isinstance(reply, Stream):
             self._spawn(close_stream(reply))
 
     def _refuse(self, refused: do.Refuse) -> None:
         """To a node that leads, as far as this one hears, but cannot be reached to forward to, its client may find the way."""
-        waiting, seen = self._tickets.pop(refused.ticket, None), self._seen
-        if waiting is None or waiting.done():
-            return
+        seen = self._seen
         if refused.unsent is not None and seen is not None and self._log.status.leader == seen.node != self.settings.node:
-            waiting.set_result(redirect.to_active(refused.unsent, self._main.facts))
+            self._tickets.answer(refused.ticket, redirect.to_active(refused.unsent, self._main.facts))
         else:
-            waiting.set_exception(UnavailableError(refused.why))
+            self._tickets.fail(refused.ticket, UnavailableError(refused.why))
 
     def _answer_stream(self, ticket: int | None, header: ForwardStream) -> None:
         incoming, self._incoming = self._incoming, None
-        waiting = self._tickets.pop(ticket, None) if ticket is not None else None
         if incoming is None:
             return
-        if waiting is None or waiting.done():
+        stream = Stream(status=header.status, content_type=header.content_type, headers=header.headers, chunks=Taken(incoming))
+        if not self._tickets.answer(ticket, stream):
             incoming.cancel("nobody waits for it")
-            return
-        waiting.set_result(Stream(status=header.status, content_type=header.content_type, headers=header.headers, chunks=Taken(incoming)))
-
-    def _no_longer_waits(self, ticket: int, answer: "asyncio.Future[Served]") -> None:
-        if self._tickets.pop(ticket, None) is not None and answer.cancelled():
-            self._step(saw.Cancelled(ticket=ticket))
 
     def _spawn(self, coroutine: Coroutine[None, None, None]) -> "asyncio.Task[None]":
         task = asyncio.get_running_loop().create_task(coroutine)

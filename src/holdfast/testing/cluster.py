@@ -226,8 +226,12 @@ class Cluster(World):
         host.readers.clear()
 
     def replace_disk(self, host: NodeHost) -> None:
-        """The machine gets an empty one, and forgets what its processes had; they are dead."""
+        """The machine gets an empty one, and forgets what its processes had; they are dead. Its incarnation stays: of a node of the same
+        name whose clock is behind what the one before it had, forwarded writes are refused until the clock has caught up."""
+        incarnation = next_incarnation(host.disk, FOLDER, 0)
         host.disk = FakeDisk(self.dice.getrandbits(32))
+        host.disk.make_folder(FOLDER)
+        next_incarnation(host.disk, FOLDER, incarnation)
         host.raft_id = 0
         self.lost_power(host)
 

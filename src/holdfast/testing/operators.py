@@ -10,7 +10,7 @@ from holdfast.node.serving import Served
 from holdfast.testing.cluster import Cluster, Node, NodeHost
 from holdfast.testing.world import MAIN, Host
 
-OPERATIONS: Mapping[str, float] = {"step down": 4, "seal": 2, "audit": 2, "remove": 2, "demote": 1}
+OPERATIONS: Mapping[str, float] = {"step down": 4, "seal": 2, "audit": 2, "remove": 4, "demote": 2}
 LOOK_EVERY_S = 0.5
 CALM_LOOKS_S = (0.5, 1.0, 2.0, 4.0)                  # after faults have ended: whoever is sealed, removed or without a vote comes back
 

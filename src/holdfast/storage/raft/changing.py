@@ -1,9 +1,11 @@
 """Changes of the members, by the leader: one at a time, learners first, and the vote gate between two changes of the voters.
 
 Invariants: (1) a new voter has all but the newest entries when it becomes one; (2) two changes of the voters lie at least the vote gate
-apart, so that no majority of the new voters can elect before what the old ones promised has passed; (3) the last voter stays.
+apart, so that no majority of the new voters can elect before what the old ones promised has passed; (3) the last voter stays; (4) when a
+vote has been taken away, a majority of those who still have one know it durably: they do not need it to elect somebody.
 """
 import asyncio
+import contextlib
 from collections.abc import Callable
 from enum import IntEnum
 from typing import Protocol
@@ -124,6 +126,13 @@ class Changing:
                 raise UnavailableError("this node leads no more")
             index = driver.node.propose_change(step, member.raft_id, context, term)
         driver.pump()
+        await self._committed(driver, term, index)
+        if known is not None and known.voter and (written := driver.propose(b"", term)) is not None:
+            # That a vote was taken away is known in memory so far: who starts again would wait for it, from a node that may be gone.
+            with contextlib.suppress(UnavailableError):  # then another leads, and knows
+                await self._committed(driver, term, written)
+
+    async def _committed(self, driver: Driver, term: int, index: int) -> None:
         while driver.committed < index:
             await self._home.change()
             if driver.committed < index and (self._home.driver is not driver or not driver.leads(term)):
