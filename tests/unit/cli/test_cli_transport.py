@@ -36,6 +36,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(said)
 
+    def do_POST(self) -> None:
+        """Without waiting for the body."""
+        self.close_connection = True
+        self.send_response(307)
+        self.send_header("Location", "/elsewhere")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
     do_GET = do_PUT = do_PATCH = do_DELETE = answer
 
     def address_string(self) -> str:
@@ -213,3 +221,15 @@ def test_no_proxy_for_this_machine_and_for_names_that_are_excluded(plain: Place)
     assert ask(Settings(address="http://0.0.0.0:1"), env={"HTTP_PROXY": plain.address}) == "GET http://0.0.0.0:1/v1/x?y=1 t None "
     with pytest.raises(CannotConnect, match=r"dial tcp 0.0.0.0:1: connect"):
         ask(Settings(address="http://0.0.0.0:1"), env={"HTTP_PROXY": plain.address, "NO_PROXY": "example.org, .0.0.0"})
+
+
+def test_an_answer_that_does_not_wait_for_a_file_is_read(plain: Place, tmp_path: Path) -> None:
+    """The connection breaks while the file is sent, and what the server has said before that counts."""
+    file = tmp_path / "large"
+    with file.open("wb") as out:
+        out.truncate(1 << 28)
+    with file.open("rb") as upload:
+        request = HttpRequest(method="POST", url=f"{plain.address}/v1/a", upload=upload)
+        answer = HttpTransport(Settings(address=plain.address), {}).send(request)
+        assert upload.tell() < 1 << 28
+    assert (answer.status, answer.headers["location"]) == (307, "/elsewhere")
