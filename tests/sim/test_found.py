@@ -1,4 +1,6 @@
 """What long runs have found, made to happen at once."""
+from holdfast.engine import Method
+from holdfast.node.serving import Served
 from holdfast.testing.clients import Load
 from holdfast.testing.cluster import NodeHost
 from holdfast.testing.history import Trace
@@ -11,6 +13,10 @@ QUIET = Scenario(load=Load(reads=0.0, writes=0.0, lookups=0.0, tokens=0.0))
 def follows(host: NodeHost, active: NodeHost) -> bool:
     seen = host.node.clustering._seen if host.node is not None else None
     return seen is not None and seen.node == active.name
+
+
+def leads(host: NodeHost) -> bool:
+    return host.node is not None and host.is_up and host.node.log.status.leader == host.name
 
 
 def cut(runner: Runner, one: NodeHost, other: NodeHost) -> None:
@@ -37,3 +43,29 @@ def test_a_standby_that_cannot_reach_the_next_active_node_waits_quietly() -> Non
         before = loop.callbacks
         loop.run_for(10.0)
         assert loop.callbacks - before < 40_000
+
+
+def test_a_removed_node_votes_until_nobody_needs_it() -> None:
+    """Of two voters the leader is removed; the other one loses its power as soon as it leads, before it knows durably that it is alone. It
+    needed a vote that nobody gave any more."""
+    with simulation(1) as loop:
+        runner = Runner(loop, QUIET, Trace())
+        runner.form()
+        cluster = runner.cluster
+        first, second, third = cluster.hosts.values()
+        assert runner.ask(first, Method.POST, "sys/storage/raft/demote", {"server_id": third.name}).status == 204
+        answers: list[Served] = []
+        removal = cluster.request(Method.POST, "sys/storage/raft/remove-peer", {"server_id": first.name})
+        cluster.ask(*first.serving["main"], removal, answers.append)
+        for _ in range(4):
+            while not leads(second):
+                loop.run_for(0.000_1)
+                assert loop.now < 60.0, "nobody leads"
+            cluster.lose_power(second)
+            loop.run_for(0.5)
+            cluster.start(second)
+        loop.run_for(30.0)
+        assert cluster.active is not None
+        assert cluster.active.host is second
+        assert first.node is not None
+        assert first.node.main.facts.sealed

@@ -49,7 +49,8 @@ PORT_BOUNDS = {**BOUNDS, **RAFT_BOUNDS}
 GIVE_WAY_EVERY_MS = 10_000                           # where all disks are full, the fence does not go round and round
 GIVING_WAY_MS = 1_000                                # what cannot be written in that time is for the successor
 LOOK_AGAIN_MS = 1_000                                # at least so often the machine is asked what is due, whatever it said
-VOTES_ON_MS = 5_000                                  # a node that was removed while it led: some elections' time
+VOTES_ON_MS = 10_000                                 # a node that was removed, after the last question: silent links are lost in 6 s
+VOTES_ON_MAX_MS = 60_000                             # … whatever happens: a majority that is not there by then does not come by itself
 LEAVE_WITHIN_S = 6.0                                 # for draining (DRAIN_MAX_MS), and what was under way to be settled
 NEEDS_EMPTY_FOLDER = "to join again, it needs an empty folder"
 ALPN = {Channel.FORWARDING: Alpn.FORWARDING, Channel.PERFORMANCE: Alpn.PERFORMANCE_STANDBY}
@@ -90,7 +91,8 @@ class Clustering:
         self._enrolled: dict[Peer, bytes] = {}           # certificates that are taken on the performance channel
         self._performance_identity: Identity
         self._seen: Advertisement | None = None
-        self._is_removed = False                         # … and says so: it has sealed itself
+        self._is_removed = False                         # … and says so, and will seal itself
+        self._sealing: asyncio.Task[None] | None = None
         self._tickets = Tickets(lambda ticket: self._step(saw.Cancelled(ticket=ticket)))
         self._incoming: Incoming | None = None           # the stream that is being told of
         self._timer: asyncio.TimerHandle | None = None
@@ -305,11 +307,13 @@ class Clustering:
                     self._spawn(self._seal_once_removed())
 
     async def _seal_once_removed(self) -> None:
-        """It votes until somebody leads: whoever has not heard yet that the change is committed may need this node's vote to be told."""
-        until = self._clock.boot_ms() + VOTES_ON_MS
-        while self._log.status.leader is None and (left_ms := until - self._clock.boot_ms()) > 0:
+        """Until the others know durably that this node has no vote any more, whoever of them starts again asks for it, and learns by the
+        answer that it is needed no more. Nobody tells this node when that is so: it answers until nobody has asked for long enough."""
+        began = self._clock.boot_ms()
+        while (left_ms := min(max(began, self._log.heard_boot_ms) + VOTES_ON_MS, began + VOTES_ON_MAX_MS) - self._clock.boot_ms()) > 0:
             await self._log.change(left_ms / 1000)
-        await self._main.seal()
+        self._sealing = asyncio.get_running_loop().create_task(self._main.seal())    # by itself: this task ends with the seal
+        self._sealing.add_done_callback(self._ended)
 
     # The follower
 

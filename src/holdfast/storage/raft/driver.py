@@ -1,15 +1,16 @@
 """The loop around raft: messages in, ticks, and what raft wants done, in raft's order. Lives on one event loop.
 
-Invariants: (1) messages that speak of entries, votes or terms leave only once these are durable here, but for a leader's own appends; (2)
-one write to the disk is under way at a time, and what raft asks for meanwhile goes out as the next one; (3) no vote is given and no
-campaign begun while the gate is shut, but for a transfer; (4) ticks that are late are not made up for. Leaves to others: what entries mean.
+Invariants: (1) messages that speak of entries, votes or terms leave only once these are durable here, but for a leader's own appends in a
+term that is durable; (2) one write to the disk is under way at a time, and what raft asks for meanwhile goes out as the next one; (3) no
+vote is given and no campaign begun while the gate is shut, but for a transfer; (4) ticks that are late are not made up for. Leaves to
+others: what entries mean.
 """
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
 from enum import IntEnum
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
 from holdfast._native import RaftNode, Ready
 from holdfast.ids import Millis
@@ -21,6 +22,8 @@ from holdfast.storage.raft.gate import Gate, Hold
 from holdfast.storage.raft.timing import Timing
 
 T = TypeVar("T")
+Message: TypeAlias = tuple[int, int, bytes]
+"""Of raft, encoded: whom it is for, of what kind it is."""
 VOTES_TICKS = 4                                          # at least between two campaigns of one node
 AGAIN_S = 0.1                                            # after a write that failed
 
@@ -72,6 +75,8 @@ class Driver:
         self.hold = Hold(timing, self.gate)
         self.term, self.leader, self.role, self.committed = node.status[0], node.status[1], Role(node.status[2]), node.status[3]
         self._state = disk.state                         # as of the last ready that is durable, or on its way
+        self._durable_term = self.term
+        self._early: dict[int, Sequence[Message]] = {}      # by ready: messages of a term that is not durable yet
         self._queue: list[Ready] = []                    # to be made durable, in order
         self._is_writing = self._fails = False
         self._watch: asyncio.TimerHandle                 # while it writes
@@ -194,11 +199,12 @@ class Driver:
         self.pump()
 
     def _take(self, ready: Ready) -> None:
-        send = self._events.send
-        for to, kind, data in ready.messages:
-            send(to, kind, data)
         if ready.hard_state is not None:
             self.term = ready.hard_state[0]
+        if self.term == self._durable_term:
+            self._send(ready.messages)
+        else:                                            # an only voter leads as soon as it campaigns: it would lead twice in one term
+            self._early[ready.number] = ready.messages
         if ready.soft_state is not None:
             self.leader, self.role = ready.soft_state[0], Role(ready.soft_state[1])
             self._followed = self.leader or self._followed
@@ -239,9 +245,16 @@ class Driver:
             self.pump()
 
     def _is_durable(self, ready: Ready) -> None:
-        for to, kind, data in ready.messages_after:
-            self._events.send(to, kind, data)
+        if ready.hard_state is not None:
+            self._durable_term = ready.hard_state[0]
+        if self._early:
+            self._send(self._early.pop(ready.number, ()))
+        self._send(ready.messages_after)
         self.node.persisted(ready.number)
+
+    def _send(self, messages: Sequence[Message]) -> None:
+        for to, kind, data in messages:
+            self._events.send(to, kind, data)
 
     def _write_next(self) -> None:
         """One flush for as many readies as wait; those that need none follow at once."""

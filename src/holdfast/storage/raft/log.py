@@ -582,6 +582,11 @@ class RaftLog:
         others.sort(key=lambda member: (member.id != to, -matched.get(member.raft_id, 0), member.raft_id))
         return others[0].raft_id if others else 0
 
+    @property
+    def heard_boot_ms(self) -> Millis:
+        """When a message of another one came in last."""
+        return max(self._contacts.values(), default=Millis(0))
+
     def _rank(self, leader: int) -> int:
         """This node's place among the voters that may follow that leader."""
         return sum(1 for raft_id in voters(self.members.sorted()) if raft_id < self.raft_id and raft_id != leader)
