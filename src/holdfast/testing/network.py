@@ -216,9 +216,11 @@ class SimLink:
         self._receiver = receiver
 
     def start(self) -> None:
-        """What has come is given out, and what comes from now on."""
+        """What has come is given out, be it the end, and what comes from now on."""
         held, self._held = self._held, None
         self._give_out(held or [])
+        if self.has_ended and self._receiver is not None:
+            self._receiver.closed(self._why or "")
 
     def send(self, kind: int, body: bytes) -> None:
         if self._why is not None or self.has_ended or not self.process.is_alive:
@@ -337,7 +339,7 @@ class SimLink:
         for waiter in waiters:
             _wake(waiter)
         self._network.forget(self.number)
-        if self._receiver is not None:
+        if self._receiver is not None and self._held is None:
             self._receiver.closed(self._why)
 
     def _died(self) -> None:
