@@ -11,6 +11,7 @@ from holdfast.core import access, acl, audit, conditions, envelope, jobs, leases
 from holdfast.core.access import Access, Grant
 from holdfast.core.audit_device import standing
 from holdfast.core.outcome import Answer, AuditEntry, Commit, Do, Exchange, Forward, Heavy, Outcome
+from holdfast.crypto import Secret
 from holdfast.engine import Attempt, Context, Perform, Raw, Request, Response, Result, Token, Txn
 from holdfast.errors import AuditError, HandlerError, HoldfastError, IntegrityError, InvariantError, PermissionDenied
 from holdfast.limits import BATCH_CHANGES_MAX, BATCH_MAX_BYTES
@@ -73,7 +74,7 @@ def _refused(engines: Access, request: Request, attempt: Attempt, grant: Grant |
 
 
 def _granted(engines: Access, request: Request, txn: Txn) -> Grant:
-    """Mount, operation, token and policies, as one cached value. A token that only a newer state knows is unknown here alone."""
+    """Mount, operation, token and policies, as one cached value."""
     value = request.token
     if value is None:
         return txn.derive(engines.grant, request.method, request.path, None)
@@ -81,12 +82,18 @@ def _granted(engines: Access, request: Request, txn: Txn) -> Grant:
     try:
         grant = txn.derive(engines.grant, request.method, request.path, principal)
     except PermissionDenied:
-        if tokens.is_ahead(txn, value):
-            txn.need(Place.ACTIVE, Why.BEHIND)
+        _ask_who_knows(engines, request, txn, value)
         raise
-    if grant.token is None and tokens.is_ahead(txn, value):
-        txn.need(Place.ACTIVE, Why.BEHIND)               # a public operation would do without it
+    if grant.token is None:                              # a public operation would do without it
+        _ask_who_knows(engines, request, txn, value)
     return grant
+
+
+def _ask_who_knows(engines: Access, request: Request, txn: Txn, value: Secret) -> None:
+    """A token that only a newer state knows is unknown here alone. But what is asked of this node, another one cannot answer: it would seal
+    itself."""
+    if tokens.is_ahead(txn, value) and engines.router.find_local(request.method, request.path) is None:
+        txn.need(Place.ACTIVE, Why.BEHIND)
 
 
 def _asked(txn: Txn, grant: Grant, request: Request) -> bool:

@@ -540,16 +540,25 @@ class Clustering:
             link = await self._port.dial(address, ALPN[channel], credentials, made.streams, within_s=CLUSTER_DIAL_S)
         except LinkError as error:
             self._logger.debug("ha.not_connected", node=node, channel=channel.value, why=error.why)
-            del self._dials[key]
-            self._step(saw.Disconnected(node=node, channel=channel))
+            if self._has_dialled(key):
+                self._step(saw.Disconnected(node=node, channel=channel))
             return
-        del self._dials[key]
+        if not self._has_dialled(key):
+            link.close("not needed any more")
+            return
         made.bind(link)
         if made.peer.node != node:
             made.close(f"this is node {made.peer.node}, not {node}")
             self._step(saw.Disconnected(node=node, channel=channel))
             return
         self._connected(made)
+
+    def _has_dialled(self, key: tuple[NodeId, Channel]) -> bool:
+        """The current task; False: it was hung up in the same instant."""
+        is_wanted = self._dials.get(key) is asyncio.current_task()
+        if is_wanted:
+            del self._dials[key]
+        return is_wanted
 
     def _hang_up(self, node: NodeId, channel: Channel) -> None:
         dialling = self._dials.pop((node, channel), None)

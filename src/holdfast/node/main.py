@@ -202,6 +202,8 @@ class Main:
         committer = self._committer
         if committer is None:
             return _failed(FenceLost("this node is not active"))
+        if self.access.router.find_local(request.method, request.path) is not None:
+            return _done(envelope.failed(BadRequest("cannot forward local-only request")))   # it would seal this node, say, not that one
         if why in READS_ELSEWHERE:
 
             async def to_lane(request: Request, to: Place, why: Why, memo: Memo) -> Served:

@@ -39,9 +39,9 @@ class Operators:
         self._later(self._cluster.dice.uniform(0.2, 4.0), self.unseal, host)
 
     def unseal(self, host: Host) -> None:
-        """If it is there, and sealed."""
+        """If it is there, sealed, and still a member."""
         node = _node(host)
-        if node is not None and node.main.facts.initialized:
+        if node is not None and node.main.facts.initialized and not node.log.is_removed:
             self._loop.call_soon(lambda: self._loop.create_task(node.main.unseal_itself()), context=node.process.enter())
 
     def audit(self, host: Host) -> None:

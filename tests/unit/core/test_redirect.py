@@ -4,11 +4,13 @@ import pytest
 from msgspec.structs import replace
 from tests.contract.one_node import FACTS, OneNode
 
-from holdfast.core import redirect
+from holdfast.core import redirect, token_format
 from holdfast.core.outcome import Answer, Do, Forward
+from holdfast.core.tokens import load_names
+from holdfast.crypto import Secret
 from holdfast.engine import Client, Inconsistent, Listener, Method, Place, Reply, Request
 from holdfast.engine.effect import CollectMetrics
-from holdfast.ids import RequestId
+from holdfast.ids import Index, RequestId
 from holdfast.replica import Why
 
 STANDBY = replace(FACTS, is_active=False, ha_enabled=True, active_api_address="https://one.example:8200/below/it")
@@ -103,3 +105,17 @@ def test_what_is_about_this_node_is_never_passed_on(node: OneNode) -> None:
     opened = node.attempt(replace(metrics, token=None, listener=Listener(open_metrics=True)), Place.MAIN)
     assert isinstance(opened, Do)
     assert opened.effect == CollectMetrics(prometheus=False)
+
+
+def test_nor_for_a_token_that_is_not_known_here_yet(node: OneNode) -> None:
+    """Found by the simulation: the active node sealed itself in the place of a standby that was asked to, and then its successor did."""
+    key = node._txn(Place.MAIN).derive(load_names).index
+    ahead = Secret(token_format.service("r" * 24, Index(1_000), key).encode())
+    node.facts = PERFORMANCE
+    for has_lease in (True, False):
+        node.has_lease = has_lease
+        passed_on = node.attempt(replace(node.request(Method.GET, "sys/mounts"), token=ahead), Place.MAIN)
+        assert isinstance(passed_on, Forward)
+        refused = node.attempt(replace(node.request(Method.POST, "sys/seal"), token=ahead), Place.MAIN)
+        assert isinstance(refused, Answer)
+        assert refused.reply.status == 403
