@@ -17,10 +17,9 @@ from holdfast.core.policy_store import DEFAULT, RESPONSE_WRAPPING, ROOT
 from holdfast.core.token_roles import ROLES, TokenRole
 from holdfast.core.token_store import ENTRIES, TokenEntry
 from holdfast.core.tokens import BATCH_TYPE, BatchClaims, merged
-from holdfast.engine import Auth, Context, Duration, Input, Response, Strings, Token, TokenType, Txn, doc, seconds, strings
+from holdfast.engine import Auth, Context, Duration, Input, Integer, Response, Strings, Token, TokenType, Txn, doc, seconds, strings
 from holdfast.errors import BadRequest, PermissionDenied
 from holdfast.ids import Index, Millis
-from holdfast.limits import INTEGER_MAX
 
 Meta: TypeAlias = dict[str, str | int | float | bool] | None
 _ODD = re.compile(r"[^a-zA-Z0-9-]")
@@ -39,7 +38,7 @@ class CreateInput(Input, frozen=True):
     type: Annotated[str, doc("`service` or `batch`.")] = ""
     explicit_max_ttl: Annotated[Duration, doc("Longest time to live, with all renewals, whatever is tuned later.")] = None
     display_name: Annotated[str, doc("Shown in audit entries and lookups, after \"token-\".")] = ""
-    num_uses: Annotated[int, msgspec.Meta(le=INTEGER_MAX), doc("How often it may be used; 0: without limit.")] = 0
+    num_uses: Annotated[Integer, doc("How often it may be used; 0: without limit.")] = 0
     period: Annotated[Duration, doc("Makes it periodic; for who has sudo here.")] = None
     entity_alias: Annotated[str, doc("Alias of the entity that it belongs to; with a role that allows it.")] = ""
 

@@ -2,7 +2,7 @@
 import re
 from typing import Annotated, TypeVar
 
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, UnsetType
 
 from holdfast.core.login import sanitized
 from holdfast.core.token_roles import ROLES, TokenRole
@@ -11,6 +11,7 @@ from holdfast.engine import (
     Duration,
     Given,
     Input,
+    Integer,
     Method,
     Nothing,
     Output,
@@ -27,13 +28,11 @@ from holdfast.engine import (
 from holdfast.engine import cidrs as read_cidrs
 from holdfast.engine import seconds as read_seconds
 from holdfast.errors import BadRequest, NotFound
-from holdfast.limits import INTEGER_MAX
 
 T = TypeVar("T")
 _SUFFIX = re.compile(r"\w[\w.-]+\w")
 TYPES = {kind.value: kind for kind in (TokenType.SERVICE, TokenType.BATCH, TokenType.DEFAULT_SERVICE, TokenType.DEFAULT_BATCH)}
 OLD_NAMES = {"period": "token_period", "explicit_max_ttl": "token_explicit_max_ttl", "bound_cidrs": "token_bound_cidrs"}
-_USES = Meta(le=INTEGER_MAX)
 
 
 class RoleName(Input, frozen=True):
@@ -55,7 +54,7 @@ class WriteRole(Input, frozen=True):
     token_type: Annotated[str | None, doc("service, batch, default-service or default-batch.")] = None
     token_period: Annotated[Duration, doc("Makes its tokens periodic.")] = None
     token_explicit_max_ttl: Annotated[Duration, doc("Longest time its tokens live, with all renewals.")] = None
-    token_num_uses: Annotated[Annotated[int, _USES] | None, doc("How often its tokens may be used; 0: without limit.")] = None
+    token_num_uses: Annotated[Integer | None, doc("How often its tokens may be used; 0: without limit.")] = None
     token_bound_cidrs: Annotated[Strings, doc("Networks from which its tokens may be used.")] = None
     token_no_default_policy: Annotated[bool | None, doc("Whether its tokens go without the policy `default`.")] = None
     period: Annotated[Duration, doc("Old name of token_period.")] = None
