@@ -5,6 +5,7 @@ from holdfast.errors import BadRequest, StateNotPresent, UnavailableError
 from holdfast.replica import Why
 
 FAIL = Inconsistent.FAIL                                 # a plain module name: looked at in each request
+LOCAL_ONLY = "cannot forward local-only request"         # as Vault words it
 
 
 def hold(request: Request, attempt: Attempt) -> bool:
@@ -41,6 +42,6 @@ def check(request: Request, attempt: Attempt, local: Op | None) -> None:
 
 def check_own_state(attempt: Attempt) -> None:
     """A token for an operation about this node is judged by the state that is here: that of a node which follows the active one, even if
-    its lease has lapsed for a moment; not that of a plain standby. Raises BadRequest, as Vault words it."""
+    its lease has lapsed for a moment; not that of a plain standby. Raises BadRequest."""
     if not (attempt.has_lease or attempt.facts.is_active or attempt.facts.performance_standby):
-        raise BadRequest("cannot forward local-only request")
+        raise BadRequest(LOCAL_ONLY)

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from holdfast.errors import UnavailableError
-from holdfast.storage import WriteBatch
+from holdfast.storage import WriteBatch, tell_unwritable
 
 AT_ONCE_BYTES = 65_536                               # a group of at most this is applied in 0.3 ms: changing threads may take longer
 AGAIN_S = 0.5                                        # without room for the replica: somebody else fills the disk
@@ -24,7 +24,7 @@ async def apply(group: Sequence[WriteBatch], replica: Replica, pool: Callable[[C
                 await pool(lambda: replica.apply(group))
             return
         except UnavailableError as error:
-            asyncio.get_running_loop().call_exception_handler({"message": "the replica cannot be written", "exception": error})
+            tell_unwritable("the replica cannot be written", error)
             await asyncio.sleep(AGAIN_S)
 
 

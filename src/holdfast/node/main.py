@@ -14,6 +14,7 @@ from holdfast.core.access import Access
 from holdfast.core.audit_device import Device
 from holdfast.core.cluster import CLUSTER, INFO
 from holdfast.core.cluster_time import ClusterTime
+from holdfast.core.conditions import LOCAL_ONLY
 from holdfast.core.keys import USAGE
 from holdfast.core.lane import Internal, Lane, Task, Work
 from holdfast.core.outcome import Commit, Do, Outside
@@ -33,7 +34,7 @@ from holdfast.node.serving import Served, Serving
 from holdfast.node.timers import Timers
 from holdfast.node.unsealing import Unsealing, open_with, recovery_config, seal_config
 from holdfast.replica import Derived, Reader, Reads, Run, Why
-from holdfast.storage import FOREVER_BOOT_MS, Fence, FenceLost, Full, Log, WriteBatch
+from holdfast.storage import FOREVER_BOOT_MS, Fence, FenceLost, Full, Log, WriteBatch, tell_unwritable
 from holdfast.telemetry.log import Logger
 
 DERIVED_AT_INIT = 100                                # a handful of values are read once
@@ -203,7 +204,7 @@ class Main:
         if committer is None:
             return _failed(FenceLost("this node is not active"))
         if self.access.router.find_local(request.method, request.path) is not None:
-            return _done(envelope.failed(BadRequest("cannot forward local-only request")))   # it would seal this node, say, not that one
+            return _done(envelope.failed(BadRequest(LOCAL_ONLY)))   # it would seal this node, say, not that one
         if why in READS_ELSEWHERE:
 
             async def to_lane(request: Request, to: Place, why: Why, memo: Memo) -> Served:
@@ -241,7 +242,7 @@ class Main:
     def _orphaned(self, work: Work, answer: "asyncio.Future[Served]", error: Exception) -> None:
         """Work that did not happen here. A client's own goes to the active node, with nothing of what was computed for it here."""
         if isinstance(error, Full):
-            asyncio.get_running_loop().call_exception_handler({"message": "the log cannot be written", "exception": error})
+            tell_unwritable("the log cannot be written", error)
         if answer.done():
             return
         if self.cluster is None:

@@ -8,11 +8,11 @@ import sys
 from holdfast._native import uuids
 from holdfast.errors import HoldfastError, InvariantError
 from holdfast.ids import RequestId
+from holdfast.storage import UNWRITABLE
 from holdfast.telemetry.log import Logger
 from holdfast.telemetry.setup import places
 
 EX_SOFTWARE = 70                                     # <sysexits.h>: an internal error
-NOT_WRITTEN = "cannot be written"                    # in the message of whoever reports a storage that refuses: log, replica, lane
 DISK_AGAIN_S = 10.0                                  # whoever fills a disk has time to see it; each try would be a line
 GC_THRESHOLDS = (50_000, 20, 100)                    # collections cost milliseconds; requests leave next to no cycles
 SWITCH_S = 0.0005                                    # ten times as often as usual: about what the lane takes for a group
@@ -42,7 +42,7 @@ def stop_on_defects(loop: asyncio.AbstractEventLoop, logger: Logger, disk: str =
         error = context.get("exception")
         found = error if isinstance(error, BaseException) else None
         message = str(context.get("message"))
-        if NOT_WRITTEN in message:
+        if UNWRITABLE in context:
             if loop.time() - told_at >= DISK_AGAIN_S:
                 told_at = loop.time()
                 logger.error("storage.cannot_write", why=str(found), doing=message, disk=disk,

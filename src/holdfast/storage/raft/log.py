@@ -34,7 +34,7 @@ from holdfast.limits import (
 )
 from holdfast.storage.batch import WriteBatch
 from holdfast.storage.disk import Disk, OsDisk
-from holdfast.storage.log import Fence, FenceLost, Full, Snapshot, StateCopy, Uncertain, Unsettled
+from holdfast.storage.log import Fence, FenceLost, Full, Snapshot, StateCopy, Uncertain, Unsettled, tell_unwritable
 from holdfast.storage.raft import form, transport
 from holdfast.storage.raft.changing import Changing
 from holdfast.storage.raft.disk import RaftDisk, Staged
@@ -483,7 +483,7 @@ class RaftLog:
         handing_over.add_done_callback(self._tasks.discard)
 
     def disk_failed(self, error: Exception) -> None:
-        asyncio.get_running_loop().call_exception_handler({"message": "the raft log cannot be written: trying again", "exception": error})
+        tell_unwritable("the raft log cannot be written: trying again", error)
 
     def failed(self, error: BaseException) -> None:
         self.driver = None
