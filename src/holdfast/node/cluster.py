@@ -92,7 +92,6 @@ class Clustering:
         self._performance_identity: Identity
         self._seen: Advertisement | None = None
         self._is_removed = False                         # … and says so, and will seal itself
-        self._sealing: asyncio.Task[None] | None = None
         self._tickets = Tickets(lambda ticket: self._step(saw.Cancelled(ticket=ticket)))
         self._incoming: Incoming | None = None           # the stream that is being told of
         self._timer: asyncio.TimerHandle | None = None
@@ -134,8 +133,10 @@ class Clustering:
                 await self._left.wait()
             self._machine = None
         await self._stop_following()
+        sealing = asyncio.current_task()                 # it may be one of these: what it has begun, it ends
         for task in (*self._tasks, *self._dials.values(), *([self._contending] if self._contending else [])):
-            task.cancel()
+            if task is not sealing:
+                task.cancel()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -312,8 +313,7 @@ class Clustering:
         began = self._clock.boot_ms()
         while (left_ms := min(max(began, self._log.heard_boot_ms) + VOTES_ON_MS, began + VOTES_ON_MAX_MS) - self._clock.boot_ms()) > 0:
             await self._log.change(left_ms / 1000)
-        self._sealing = asyncio.get_running_loop().create_task(self._main.seal())    # by itself: this task ends with the seal
-        self._sealing.add_done_callback(self._ended)
+        await self._main.seal()
 
     # The follower
 
