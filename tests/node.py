@@ -20,6 +20,7 @@ from tests.client import Answer, Client
 from tests.processes import POLL_S, has_ended, threads, wait_until, workers_of
 
 import holdfast
+from holdfast.replica.lmdb import LmdbReplica
 
 SOURCES = Path(holdfast.__file__).parents[1]
 REPOSITORY = Path(__file__).parents[1]
@@ -238,6 +239,18 @@ class Node:
     def _known(self, client: Client) -> Client:
         self._clients.append(client)
         return client
+
+    def keys_below(self, prefix: str) -> int:
+        """How many keys the replica has there, read as a worker reads it."""
+        replica = LmdbReplica(self.data / "replica", writable=False)
+        try:
+            reader = replica.open()
+            try:
+                return sum(1 for _ in reader.keys(prefix))
+            finally:
+                reader.close()
+        finally:
+            replica.close()
 
     def stop(self) -> int:
         """SIGTERM; gives the exit code, and nothing is left."""

@@ -14,25 +14,10 @@ from tests.contract import world
 from tests.node import Node, mount, new_token
 from tests.processes import wait_until
 
-from holdfast.replica.lmdb import LmdbReplica
-
 KEYS = 30_000
 CHILDREN = 600
 ANSWERED_WITHIN_S = 8.0                                  # also where others use the machine; `bench/` has the figures
 KILLS = (0.0, 0.05, 0.15, 0.3)                           # s after the answer, or after the next start
-
-
-def _keys_below(node: Node, prefix: str) -> int:
-    """Keys of the node's replica, read as a worker reads it."""
-    replica = LmdbReplica(node.data / "replica", writable=False)
-    try:
-        reader = replica.open()
-        try:
-            return sum(1 for _ in reader.keys(prefix))
-        finally:
-            reader.close()
-    finally:
-        replica.close()
 
 
 def _kill_again_and_again(node: Node) -> None:
@@ -62,7 +47,7 @@ def test_peer_bug_46_an_unmounting_goes_on_after_every_kill(node: Node) -> None:
     client.post("con/world", {"folder": str(node.folder)}).ok()
     lease = client.get("con/creds/u1?ttl=1h").ok().json["lease_id"]
     client.post(f"con/many/{KEYS}").ok()
-    wait_until(lambda: _keys_below(node, prefix) >= KEYS, "all keys are written")
+    wait_until(lambda: node.keys_below(prefix) >= KEYS, "all keys are written")
     for where in (client, node.main()):
         assert where.get("con/raw").status == 202
     assert _timed(client, "DELETE", "sys/mounts/con") < ANSWERED_WITHIN_S
@@ -72,7 +57,7 @@ def test_peer_bug_46_an_unmounting_goes_on_after_every_kill(node: Node) -> None:
     assert client.get("con/live?list=true").status == 404, "and nothing of the old mount shows in the new one"
     _kill_again_and_again(node)
     client = node.client()
-    wait_until(lambda: _keys_below(node, prefix) == 0, "no key of the old mount is left")
+    wait_until(lambda: node.keys_below(prefix) == 0, "no key of the old mount is left")
     wait_until(lambda: world.users(node.folder) == (), "its lease was revoked by the old engine")
     assert client.post("sys/leases/lookup", {"lease_id": lease}).status == 400
     assert client.get("con/raw").status == 202, "the new mount is untouched"
@@ -115,7 +100,7 @@ def test_peer_bug_47_a_revoked_tree_is_dead_at_once_and_gone_in_the_end(node: No
     client = node.client()
     parent, family = _family(client, node)
     assert len(family) == CHILDREN + 2
-    before = _keys_below(node, "core/token/id/")
+    before = node.keys_below("core/token/id/")
     racing: list[str] = []
     stop = threading.Event()
 
@@ -143,7 +128,7 @@ def test_peer_bug_47_a_revoked_tree_is_dead_at_once_and_gone_in_the_end(node: No
     for token in (parent, *family[::20], *racing):
         assert client.get("auth/token/lookup-self", token=token).status == 403
     left = before - len(family) - 1                  # the parent is one of them, too
-    wait_until(lambda: _keys_below(node, "core/token/id/") <= left, "the records of the tree have gone")
+    wait_until(lambda: node.keys_below("core/token/id/") <= left, "the records of the tree have gone")
     assert client.get("auth/token/lookup-self").status == 200
 
 

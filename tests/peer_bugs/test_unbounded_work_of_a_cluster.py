@@ -10,12 +10,10 @@ from collections.abc import Iterable
 
 import pytest
 from tests.client import Client
-from tests.cluster_nodes import CALM, Cluster, Member
+from tests.cluster_nodes import CALM, Cluster
 from tests.contract import world
 from tests.node import mount, new_token
 from tests.processes import wait_until
-
-from holdfast.replica.lmdb import LmdbReplica
 
 CLUSTER = {**CALM, "contract": True}
 KEYS = 30_000
@@ -25,22 +23,9 @@ KILLS = 2                                                # of the active node, w
 ANSWERED_WITHIN_S = 8.0                                  # also where others use the machine; `bench/` has the figures
 
 
-def keys_below(member: Member, prefix: str) -> int:
-    """Of the member's replica, read as a worker reads it."""
-    replica = LmdbReplica(member.data / "replica", writable=False)
-    try:
-        reader = replica.open()
-        try:
-            return sum(1 for _ in reader.keys(prefix))
-        finally:
-            reader.close()
-    finally:
-        replica.close()
-
-
 def wait_gone(cluster: Cluster, prefix: str, at_most: int = 0) -> None:
     for member in cluster.members:
-        wait_until(lambda member=member: keys_below(member, prefix) <= at_most, f"{prefix} has gone at {member.name}")  # type: ignore[misc]
+        wait_until(lambda member=member: member.keys_below(prefix) <= at_most, f"{prefix} has gone at {member.name}")  # type: ignore[misc]
 
 
 def kill_again_and_again(cluster: Cluster) -> None:
@@ -72,13 +57,13 @@ def test_peer_bug_46_an_unmounting_outlives_the_active_node(cluster: Cluster) ->
     client.post("con/world", {"folder": str(cluster.folder)}).ok()
     lease = client.get("con/creds/u1?ttl=1h").ok().json["lease_id"]
     client.post(f"con/many/{KEYS}").ok()
-    wait_until(lambda: keys_below(cluster.active, prefix) >= KEYS, "all keys are written")
+    wait_until(lambda: cluster.active.keys_below(prefix) >= KEYS, "all keys are written")
     began = time.monotonic()
     client.delete("sys/mounts/con").ok()
     assert time.monotonic() - began < ANSWERED_WITHIN_S
     assert statuses(cluster, "con/raw", [cluster.root_token]) == {404}, "true at once, in every process of every node"
     mount(client, "con", "contract")
-    assert keys_below(cluster.active, prefix) > 0, "the work is not done when the active node is killed"
+    assert cluster.active.keys_below(prefix) > 0, "the work is not done when the active node is killed"
     kill_again_and_again(cluster)
     wait_gone(cluster, prefix)
     wait_until(lambda: world.users(cluster.folder) == (), "the lease was revoked by the old engine")
@@ -91,7 +76,7 @@ def test_peer_bug_47_a_family_revoked_through_a_standby_is_dead_everywhere(clust
     """A parent of hundreds is revoked while a child of it makes tokens through every node; then the active node is killed."""
     revoker = cluster.standbys[0].client()
     stranger, parent = new_token(revoker, "default", ttl="2h"), new_token(revoker, "root", ttl="2h")
-    before = keys_below(cluster.active, "core/token/id/")
+    before = cluster.active.keys_below("core/token/id/")
     family = make_children(cluster, parent)
     middle = new_token(cluster.standbys[1].client(parent), "root", ttl="1h")
     family.append(new_token(cluster.active.client(middle), "default"))

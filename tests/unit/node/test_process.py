@@ -8,16 +8,18 @@ from holdfast.node.process import EX_SOFTWARE, RandomPool
 PROGRAM = """
 import asyncio, sys
 from holdfast.errors import IntegrityError, InvariantError
-from holdfast.storage import Full
+from holdfast.storage import Full, tell_unwritable
 from holdfast.node.process import stop_on_defects
 from holdfast.telemetry.setup import LogOptions, open_logs
 
 async def main(error):
     loop = asyncio.get_running_loop()
     stop_on_defects(loop, open_logs(LogOptions()).logger("core"), "/")
-    message = "the raft log cannot be written: trying again" if isinstance(error, Full) else "seen"
     for _ in range(3):
-        loop.call_exception_handler({"message": message, "exception": error})
+        if isinstance(error, Full):
+            tell_unwritable("the raft log cannot be written: trying again", error)
+        else:
+            loop.call_exception_handler({"message": "seen", "exception": error})
 
 asyncio.run(main({
     "full": Full("no space left"), "damage": IntegrityError("a/b"), "defect": InvariantError("two of one"), "other": ValueError("s3cret"),
