@@ -28,7 +28,7 @@ def renumber(folder: Path, *, above: State) -> StateCopy:
             found = read_state(txn.get(STATE, db=meta))
             state = State(Index(max(found.index, above.index) + 1), Millis(max(found.time_ms, above.time_ms)), above.generation + 1)
             txn.put(STATE, pack_state(state), db=meta)
-            txn.delete(window.EXTENT, db=meta)
+            txn.delete(window.SIZE, db=meta)
             txn.drop(names, delete=False)
         return StateCopy(index=state.index, generation=state.generation, chunks=stream_copy(environment, environment.begin()))
     except lmdb.Error as error:

@@ -10,7 +10,7 @@ import pytest
 
 from holdfast.errors import InvariantError, UnavailableError
 from holdfast.ids import Index, Millis
-from holdfast.limits import KEY_BYTES_MAX, WINDOW_BATCHES
+from holdfast.limits import KEY_BYTES_MAX, WINDOW_BATCHES, WINDOW_ROW_BATCHES
 from holdfast.replica import window, with_folders
 from holdfast.replica.lmdb import LmdbReplica, State
 from holdfast.storage import Changes, Snapshot, StateCopy, WriteBatch
@@ -185,8 +185,22 @@ def test_the_window_is_bounded_in_batches(replica: LmdbReplica) -> None:
         replica.apply([batch(number, {f"k{number}": b""}) for number in range(start, min(start + 512, count + 1))])
     reader = replica.open()
     assert reader.changed_since(Index(count - WINDOW_BATCHES - 1)) is None
-    changed = reader.changed_since(Index(count - WINDOW_BATCHES))
-    assert changed == {f"k{number}" for number in range(51, count + 1)}
+    changed = reader.changed_since(Index(count - WINDOW_BATCHES + WINDOW_ROW_BATCHES))
+    assert changed is not None
+    assert changed >= {f"k{number}" for number in range(51 + WINDOW_ROW_BATCHES, count + 1)}
+    assert len(changed) <= WINDOW_BATCHES
+
+
+def test_batches_applied_together_share_rows_of_the_window(replica: LmdbReplica) -> None:
+    rows = (range(1, WINDOW_ROW_BATCHES + 1), range(WINDOW_ROW_BATCHES + 1, WINDOW_ROW_BATCHES + 4))
+    replica.apply([batch(number, {f"k{number}": b""}) for row in rows for number in row])
+    names = [{f"k{number}" for number in row} for row in rows]
+    reader = replica.open()
+    for since in (0, 1, WINDOW_ROW_BATCHES - 1):
+        assert reader.changed_since(Index(since)) == names[0] | names[1]
+    for since in (WINDOW_ROW_BATCHES, WINDOW_ROW_BATCHES + 2):
+        assert reader.changed_since(Index(since)) == names[1]
+    assert reader.changed_since(Index(WINDOW_ROW_BATCHES + 3)) == frozenset()
 
 
 def test_the_window_is_bounded_in_bytes(replica: LmdbReplica, monkeypatch: pytest.MonkeyPatch) -> None:
