@@ -30,6 +30,7 @@ CALLBACKS_OF_AN_INSTANT_MAX = 100_000
 INSTANT_S = 0.000_5                                  # timers that are always due let time crawl
 TASKS_KEPT = 64                                      # ended ones among a process's, before they are let go of
 COLLECT_EVERY_S = 20.0                               # of virtual time: at any instant, but always at the same one
+COLLECT_ALL_EVERY = 15                               # of these, also what has lived for longer: it grows with the history
 
 
 class SimulationError(AssertionError):
@@ -78,7 +79,7 @@ class SimLoop(asyncio.BaseEventLoop):
         self._pools: dict[object, Pool] = {}
         self._instant, self._left = 0.0, CALLBACKS_OF_AN_INSTANT_MAX
         self._running = self._stopping = self._closed = False
-        self._collect_at = COLLECT_EVERY_S
+        self._collections = 0
         self._processes: list[Process] = []
         self._generators: WeakKeyDictionary[AsyncGenerator[Any, Any], Process] = WeakKeyDictionary()
 
@@ -211,8 +212,6 @@ class SimLoop(asyncio.BaseEventLoop):
     def _run(self, done: Callable[[], bool], until: float | None) -> None:
         assert not self._running, "the loop is running"
         self._running, self._stopping = True, False
-        collects = gc.isenabled()
-        gc.disable()
         hooks = sys.get_asyncgen_hooks()
         sys.set_asyncgen_hooks(firstiter=self._begin_generator, finalizer=self._end_generator)
         asyncio._set_running_loop(self)
@@ -227,8 +226,6 @@ class SimLoop(asyncio.BaseEventLoop):
             asyncio._set_running_loop(None)
             sys.set_asyncgen_hooks(*hooks)
             self._running = False
-            if collects:
-                gc.enable()
 
     def _begin_generator(self, generator: AsyncGenerator[Any, Any]) -> None:
         owner = OWNER.get()
@@ -258,9 +255,9 @@ class SimLoop(asyncio.BaseEventLoop):
             self._instant, self._left = now, CALLBACKS_OF_AN_INSTANT_MAX
         while heap and heap[0][0] <= now:
             self._ready.append(heapq.heappop(heap)[2])
-        if now >= self._collect_at:
-            self._collect_at = now + COLLECT_EVERY_S
-            gc.collect()
+        if now >= (self._collections + 1) * COLLECT_EVERY_S:
+            self._collections = int(now / COLLECT_EVERY_S)
+            gc.collect(2 if self._collections % COLLECT_ALL_EVERY == 0 else 1)
         return True
 
     def _run_ready(self) -> None:
@@ -376,9 +373,13 @@ class Threads(Executor):
 
 @contextlib.contextmanager
 def simulation(seed: int) -> Generator[SimLoop, None, None]:
-    """A loop that is the policy's for as long, and is cleared away afterwards."""
+    """A loop that is cleared away afterwards. Garbage is collected only when it says so: what a generator does at its end is part of a run."""
+    collects = gc.isenabled()
+    gc.disable()
     loop = SimLoop(seed)
     try:
         yield loop
     finally:
         loop.close()
+        if collects:
+            gc.enable()
