@@ -117,7 +117,7 @@ class Cluster:
                     self.later(node, saw.FenceGone(term=fence.term))
             case do.Run(origin=origin, request=request):
                 self.run(node, origin, request)
-            case do.Answer(ticket=ticket, reply=reply):
+            case do.Answer(ticket=int(ticket), reply=reply):         # without one: who waited was answered by the node before
                 self.answer(ticket, reply.body.decode())
             case do.Refuse(ticket=ticket, why=why):
                 self.answer(ticket, f"refused: {why}")
