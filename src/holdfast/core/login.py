@@ -1,7 +1,8 @@
 """Logging in: the lockout around an auth method's handler, and the token that its result becomes.
 
 Invariants: (1) who is locked out does not reach the handler; (2) a login whose entity is known and whose token is a batch token writes
-nothing; (3) no auth method makes a root token. Leaves who somebody is to the auth methods, and what they may do to the policies.
+nothing; (3) no auth method makes a root token, nor one with a policy that core alone gives. Leaves who somebody is to the auth methods, and
+what they may do to the policies.
 """
 from collections.abc import Iterable
 
@@ -9,7 +10,7 @@ from msgspec.structs import replace
 
 from holdfast.core import identity, lockout, token_create, ttl
 from holdfast.core.mounts import Defaults
-from holdfast.core.policy_store import DEFAULT, ROOT
+from holdfast.core.policy_store import DEFAULT, ROOT, UNASSIGNABLE
 from holdfast.core.router import Hit
 from holdfast.core.token_store import TokenEntry
 from holdfast.core.tokens import BATCH_TYPE, SERVICE_TYPE, BatchClaims, merged
@@ -55,11 +56,19 @@ def issue(txn: Txn, hit: Hit, ctx: Context, response: Response) -> Response:
 
 
 def login_policies(params: TokenParams) -> tuple[str, ...]:
-    """The policies of a login's token. Raises BadRequest: it would be root."""
+    """The policies of a login's token. Raises BadRequest: it would be root, or core's own."""
     policies = sanitized(params.policies, add_default=not params.no_default_policy)
     if ROOT in policies:
         raise BadRequest("auth methods cannot create root tokens")
+    check_assignable(policies)
     return policies
+
+
+def check_assignable(policies: Iterable[str]) -> None:
+    """Raises BadRequest: one of these no token is given that somebody asks for."""
+    for name in policies:
+        if name in UNASSIGNABLE:
+            raise BadRequest(f'cannot assign policy "{name}"')
 
 
 def sanitized(policies: Iterable[str], *, add_default: bool) -> tuple[str, ...]:

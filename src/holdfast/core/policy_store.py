@@ -24,7 +24,9 @@ POLICIES = Table("core/policy/", PolicyEntry)
 ROOT = "root"
 DEFAULT = "default"
 RESPONSE_WRAPPING = "response-wrapping"
-IMMUTABLE = frozenset({ROOT, RESPONSE_WRAPPING, "control-group"})
+UNASSIGNABLE = frozenset({RESPONSE_WRAPPING, "control-group"})
+"""Core alone makes tokens with these."""
+IMMUTABLE = UNASSIGNABLE | {ROOT}
 
 DEFAULT_TEXT = """\
 # What every token may do unless it was made without this policy: look after itself.

@@ -11,9 +11,9 @@ import msgspec
 from msgspec.structs import replace
 
 from holdfast.core import acl, identity, policy_store, token_create, token_renew, ttl
-from holdfast.core.login import refuse_for_batch, sanitized
+from holdfast.core.login import check_assignable, refuse_for_batch, sanitized
 from holdfast.core.policy import Capability
-from holdfast.core.policy_store import DEFAULT, RESPONSE_WRAPPING, ROOT
+from holdfast.core.policy_store import DEFAULT, ROOT
 from holdfast.core.token_roles import ROLES, TokenRole
 from holdfast.core.token_store import ENTRIES, TokenEntry
 from holdfast.core.tokens import BATCH_TYPE, BatchClaims, merged
@@ -23,7 +23,6 @@ from holdfast.ids import Index, Millis
 
 Meta: TypeAlias = dict[str, str | int | float | bool] | None
 _ODD = re.compile(r"[^a-zA-Z0-9-]")
-UNASSIGNABLE = frozenset((RESPONSE_WRAPPING, "control-group"))
 
 
 class CreateInput(Input, frozen=True):
@@ -192,9 +191,7 @@ def _policies(args: CreateInput, role: TokenRole | None, parent: TokenEntry, *, 
         found = sanitized(asked, add_default=not args.no_default_policy and DEFAULT in parent.policies)
     if args.no_default_policy:
         found = tuple(name for name in found if name != DEFAULT)
-    for name in found:
-        if name in UNASSIGNABLE:
-            raise BadRequest(f'cannot assign policy "{name}"')
+    check_assignable(found)
     return found
 
 

@@ -96,6 +96,13 @@ def test_no_method_makes_a_root_token(node: TokenNode) -> None:
         "auth methods cannot create root tokens"]
 
 
+@pytest.mark.parametrize("policy", ["response-wrapping", "Control-Group"])
+def test_no_method_gives_a_policy_that_core_alone_gives(node: TokenNode, policy: str) -> None:
+    """A login with `response-wrapping` alone would pass for a wrapping token."""
+    seen = node.post("auth/contract/login/bob", {"policies": policy}, token=None)
+    assert (seen.status, seen.json["errors"]) == (400, [f'cannot assign policy "{policy.lower()}"'])
+
+
 def test_9_a_mount_leaves_no_alias_behind(node: TokenNode) -> None:
     token = node.post("auth/userpass/login/alice", {"password": "x"}, token=None).json["auth"]["client_token"]
     assert len(ALIASES.names(node.txn())) == 1
