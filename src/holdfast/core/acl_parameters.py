@@ -9,9 +9,9 @@ import msgspec
 
 from holdfast.core.acl_match import Permissions
 from holdfast.engine import Request
+from holdfast.engine.route import members_of
 from holdfast.errors import BadRequest
 
-_decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 NOT_PARAMETERS = frozenset({"help", "list"})         # say how to ask, not what for
 
 
@@ -50,9 +50,9 @@ def _given(request: Request) -> Iterator[tuple[str, object]]:
             yield name.lower(), value
     if request.body:
         try:
-            for name, raw in _decode_object(request.body).items():
+            for name, raw in members_of(request.body).items():
                 yield name.lower(), msgspec.json.decode(raw)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             raise BadRequest(f"error parsing JSON: {error}") from error
 
 

@@ -101,10 +101,17 @@ def test_how_a_question_is_put_is_no_parameter() -> None:
     assert permits_parameters(rules(allowed={"a": ()}), request(query={"list": "true", "help": "1"}))
 
 
-def test_a_body_that_is_no_object_is_refused_where_it_matters() -> None:
+@pytest.mark.parametrize("body", [b"[1]", b'{"a":"\xff"}', b'{"\xff":1}', b'{"a":1e400}', b'{"a":' + b"[" * 5_000 + b"]" * 5_000 + b"}"])
+def test_a_body_that_is_no_object_is_refused_where_it_matters(body: bytes) -> None:
     with pytest.raises(BadRequest, match="error parsing JSON"):
-        permits_parameters(rules(allowed={"a": ()}), request(b"[1]"))
-    assert permits_parameters(rules(), request(b"[1]"))
+        permits_parameters(rules(allowed={"a": ()}), request(body))
+    assert permits_parameters(rules(), request(body))
+
+
+def test_a_null_for_a_body_has_no_parameter() -> None:
+    """What some of Go's clients send where they have nothing to say."""
+    assert permits_parameters(rules(allowed={"a": ()}), request(b"null"))
+    assert not permits_parameters(rules(required=("a",)), request(b"null"))
 
 
 @pytest.mark.parametrize(("least", "most", "asked", "expected"), [
