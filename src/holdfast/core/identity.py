@@ -1,7 +1,8 @@
 """Entities and their aliases, made at login. Source: Vault, "Identity".
 
 Invariants: (1) an alias belongs to one mount, by its accessor, and to one entity; (2) a login that finds everything as it is writes
-nothing, so that it can be answered by any node; (3) an alias is named by a keyed hash of its name.
+nothing, so that it can be answered by any node; (3) an alias is named by a keyed hash of its name in lower case:
+upper and lower case are the same, as in Vault.
 """
 from collections.abc import Mapping
 
@@ -73,7 +74,7 @@ def standing(txn: Txn, entity_id: str) -> Standing | None:
 
 def log_in(txn: Txn, rng: Rng, mount: Mount, name: str, metadata: Mapping[str, str], *, now_ms: Millis) -> Entity:
     """The entity of this alias; both are made where they are missing. Raises PermissionDenied: it is disabled."""
-    key = AliasKey(mount_accessor=mount.accessor, hash=alias_name(txn, name))
+    key = AliasKey(mount_accessor=mount.accessor, hash=alias_name(txn, name.lower()))
     at = f"{key.mount_accessor}/{key.hash}"
     alias = ALIASES.get(txn, at)
     entity = ENTITIES.get(txn, alias.entity_id) if alias is not None else None

@@ -47,6 +47,11 @@ def test_one_entity_however_often(node: TokenNode) -> None:
     assert all("alice" not in key for key in node.keys("identity/"))
 
 
+def test_upper_and_lower_case_name_one_identity(node: TokenNode) -> None:
+    one, other = (node.post(f"auth/contract/login/{name}", {}, token=None).json["auth"] for name in ("Bob", "bOB"))
+    assert one["entity_id"] == other["entity_id"]
+
+
 def test_18_a_batch_login_of_a_known_entity_is_a_read(node: TokenNode) -> None:
     node.post("sys/auth/userpass/tune", {"token_type": "batch"})
     first = node.post("auth/contract/login/bob", {}, token=None)
