@@ -1,7 +1,7 @@
 """How long a token or a lease lives. Source: Vault, "Tokens" and "Lease, renew, and revoke"; all times here are whole seconds."""
 import msgspec
 
-from holdfast.engine.time import go_duration
+from holdfast.engine.time import capped
 from holdfast.errors import BadRequest
 from holdfast.limits import TTL_MAX_S
 
@@ -31,8 +31,7 @@ def life(limits: Limits, *, asked_s: int = 0, own_s: int = 0, period_s: int = 0,
     warnings: tuple[str, ...] = ()
     if period_s:
         if period_s > max_s:
-            warnings = (f'period of "{short(period_s)}" exceeded the effective max_ttl of "{short(max_s)}"; period value is capped '
-                        "accordingly",)
+            warnings = (capped("period", period_s, max_s),)
         ttl_s, ends_s = min(period_s, max_s), explicit_max_s
     else:
         ttl_s, ends_s = asked_s or own_s or limits.default_s, max_s
@@ -41,14 +40,6 @@ def life(limits: Limits, *, asked_s: int = 0, own_s: int = 0, period_s: int = 0,
         if left_s <= 0:
             raise BadRequest("past the max TTL, cannot renew")
         if ttl_s > left_s:
-            warnings += (f'TTL of "{short(ttl_s)}" exceeded the effective max_ttl of "{short(left_s)}"; TTL value is capped accordingly',)
+            warnings += (capped("TTL", ttl_s, left_s),)
             ttl_s = left_s
     return Life(ttl_s=ttl_s, warnings=warnings)
-
-
-def short(length_s: int) -> str:
-    """As Go prints it, without the parts that are zero: "1h", "25h30m", "1m5s"."""
-    text = go_duration(length_s)
-    if text.endswith("m0s"):
-        text = text[:-2]
-    return text.replace("h0m", "h")

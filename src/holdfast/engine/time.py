@@ -23,3 +23,17 @@ def go_duration(length_s: int) -> str:
     hours, minutes = divmod(minutes, 60)
     text = f"{hours}h{minutes}m{rest}s" if hours else f"{minutes}m{rest}s" if minutes else f"{rest}s"
     return "-" + text if length_s < 0 else text
+
+
+def short_duration(length_s: int) -> str:
+    """As Go prints it, without the parts that are zero: "1h", "25h30m", "1m5s"."""
+    text = go_duration(length_s)
+    if text.endswith("m0s"):
+        text = text[:-2]
+    return text.replace("h0m", "h")
+
+
+def capped(what: str, length_s: int, max_s: int) -> str:
+    """The warning that a length of time, `what`, was too long, in Vault's words."""
+    return (f'{what} of "{short_duration(length_s)}" exceeded the effective max_ttl of "{short_duration(max_s)}"; '
+            f"{what} value is capped accordingly")

@@ -8,7 +8,7 @@ numbers included; (2) its key, `v1/<path>`, is the one below which version 2 loo
 import msgspec
 
 from holdfast.engine import Context, Engine, Given, Lease, Method, Response, Route, Table, Txn, listing, on, seconds
-from holdfast.engine.time import go_duration
+from holdfast.engine.time import capped
 from holdfast.errors import BadRequest, NotFound
 from holdfast.secrets import json_object
 from holdfast.secrets.paths import can_exist, check_writable, folder
@@ -72,9 +72,7 @@ def _ttl(entry: Entry, ctx: Context) -> tuple[int, tuple[str, ...]]:
     mount, ttl_s = ctx.mount, entry.ttl_s
     if ttl_s <= mount.max_ttl_s:
         return ttl_s or mount.default_ttl_s, ()
-    longest = go_duration(mount.max_ttl_s)
-    return mount.max_ttl_s, (
-        f'TTL of "{go_duration(ttl_s)}" exceeded the effective max_ttl of "{longest}"; TTL value is capped accordingly',)
+    return mount.max_ttl_s, (capped("TTL", ttl_s, mount.max_ttl_s),)
 
 
 KV_V1 = Engine(type="kv", version="1", routes=(

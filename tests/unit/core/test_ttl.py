@@ -1,7 +1,8 @@
 """How long things live, and what is said of what was cut. The words are Vault's: clients show them."""
 import pytest
 
-from holdfast.core.ttl import Life, Limits, life, short
+from holdfast.core.ttl import Life, Limits, life
+from holdfast.engine.time import short_duration
 from holdfast.errors import BadRequest
 from holdfast.limits import TTL_MAX_S
 
@@ -39,4 +40,4 @@ def test_nothing_lives_longer_than_a_time_can_be_written() -> None:
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0s"), (5, "5s"), (60, "1m"), (65, "1m5s"), (3600, "1h"), (3605, "1h5s"),
                                                (5400, "1h30m"), (768 * 3600, "768h"), (36_000, "10h")])
 def test_lengths_as_vault_shortens_them(seconds: int, text: str) -> None:
-    assert short(seconds) == text
+    assert short_duration(seconds) == text

@@ -40,7 +40,7 @@ def test_a_ttl_above_the_mounts_is_capped_with_a_warning(kv: Runner) -> None:
     found = kv.get("a")
     assert found.lease is not None
     assert found.lease.duration_s == 2_764_800
-    assert found.warnings == ('TTL of "9999h0m0s" exceeded the effective max_ttl of "768h0m0s"; TTL value is capped accordingly',)
+    assert found.warnings == ('TTL of "9999h" exceeded the effective max_ttl of "768h"; TTL value is capped accordingly',)
 
 
 def test_what_is_missing_is_404_with_an_empty_list(kv: Runner) -> None:
