@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from holdfast.config.tree import Array, Literal, Object, Scalar, Value
+from holdfast.limits import DURATION_TEXT_MAX
 
 _TRUE, _FALSE = {"1", "t", "T", "TRUE", "true", "True"}, {"", "0", "f", "F", "FALSE", "false", "False"}
 _WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
@@ -87,6 +88,8 @@ def duration_s(written: str) -> float:
     """Seconds of a length of time written in Go's way, in days, or as a bare number of seconds. Raises ValueError."""
     if not written:
         return 0.0
+    if len(written) > DURATION_TEXT_MAX:
+        raise ValueError(f"a length of time is written in at most {DURATION_TEXT_MAX} characters")
     plain, sign = (written[1:], -1.0) if written[0] == "-" else (written.removeprefix("+"), 1.0)
     if match := _DAYS.fullmatch(plain):
         return sign * float(match[1]) * (_DAY_S if match[2] else 1)

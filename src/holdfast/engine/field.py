@@ -1,4 +1,4 @@
-"""Types of input fields that Vault reads leniently: durations, lists, booleans as their users send them.
+"""Types of input fields that Vault reads leniently: durations, lists, networks.
 
 They are plain types with a message at decode time; a handler calls the reader of the same name on what it got. Source: Vault API, "Time and
 duration values", and the field types of its endpoints.
@@ -7,6 +7,7 @@ import ipaddress
 import re
 from typing import TypeAlias
 
+from holdfast.config.units import duration_s
 from holdfast.errors import BadRequest
 from holdfast.limits import DURATION_MAX_S
 
@@ -16,10 +17,6 @@ Strings: TypeAlias = list[str] | str | None
 """A list, or one string with commas; None: not sent."""
 Ints: TypeAlias = list[int] | int | str | None
 """A list of numbers, one number, or one string with commas; None: not sent."""
-
-_UNITS_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h|d)")
-_DURATION = re.compile(rf"(?:{_PART.pattern})+")
 
 
 def seconds(value: Duration, name: str) -> int:
@@ -32,25 +29,17 @@ def seconds(value: Duration, name: str) -> int:
 
 def signed_seconds(value: Duration, name: str) -> int:
     """As `seconds`; a negative one, which a few fields take for "never", is -1."""
-    if value is None or value == "":
+    if value is None:
         return 0
-    if isinstance(value, str):
-        value = _read(value.strip(), name)
-    if value < 0:
+    try:
+        length_s = duration_s(value.strip()) if isinstance(value, str) else value
+    except ValueError as error:
+        raise BadRequest(f"{name}: {str(value)[:64]!r} is not a duration such as 30, 30s or 1h30m") from error
+    if length_s < 0:
         return -1
-    if not value <= DURATION_MAX_S:
+    if not length_s <= DURATION_MAX_S:
         raise BadRequest(f"{name}: a duration is at most {DURATION_MAX_S} s")
-    return int(value)
-
-
-def _read(text: str, name: str) -> float:
-    if re.fullmatch(r"-?\d{1,20}", text):
-        return int(text)
-    if len(text) <= 64 and _DURATION.fullmatch(text):
-        return sum(float(number) * _UNITS_S[unit] for number, unit in _PART.findall(text))
-    if text.startswith("-") and _DURATION.fullmatch(text[1:]):
-        return -1.0
-    raise BadRequest(f"{name}: {text[:64]!r} is not a duration such as 30, 30s or 1h30m")
+    return int(length_s)
 
 
 def strings(value: Strings) -> tuple[str, ...]:
