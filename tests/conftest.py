@@ -1,4 +1,8 @@
-"""Real nodes as fixtures. `node` is shared by the tests of one module; `make_node` gives nodes of a test's own."""
+"""Real nodes as fixtures. `node` is shared by the tests of one module; `make_node` gives nodes of a test's own.
+
+Property tests try the same examples in every run, however slow the machine is, so that what fails fails again. Others are drawn with
+`--hypothesis-profile=random`, which `--hypothesis-seed=N` repeats.
+"""
 from __future__ import annotations
 
 import itertools
@@ -9,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
+from hypothesis import HealthCheck, settings
 from tests.client import Client
 from tests.cluster_nodes import Cluster
 from tests.load import prepare
@@ -17,6 +22,9 @@ from tests.node import Node, mount
 MakeNode: TypeAlias = Callable[..., Node]
 MakeCluster: TypeAlias = Callable[..., Cluster]
 _names = itertools.count(1)
+settings.register_profile("random", deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("same", settings.get_profile("random"), derandomize=True)
+settings.load_profile("same")
 
 
 @pytest.hookimpl(wrapper=True)

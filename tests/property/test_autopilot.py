@@ -25,7 +25,7 @@ def seen(draw: st.DrawFn) -> tuple[AutopilotFacts, Config]:
 
 
 @given(seen())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_removals_are_safe(found: tuple[AutopilotFacts, Config]) -> None:
     facts, held = found
     removed = set(removals(facts, held))
@@ -39,7 +39,7 @@ def test_removals_are_safe(found: tuple[AutopilotFacts, Config]) -> None:
 
 
 @given(seen(), st.integers(0, 60_000))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_votes_go_to_the_healthy_alone(found: tuple[AutopilotFacts, Config], after_ms: int) -> None:
     facts, held = found
     later = Millis(NOW + 200_000 + after_ms)

@@ -35,7 +35,7 @@ PIECES = st.sampled_from([
     "#", "//", "/*", "*/", "0", "07", "0x", "1.", "1e", "-", ".5", "é", "\0", "\ufeff", '{"a":', "null", "\ud800"])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(TREES)
 def test_what_is_printed_is_read_again(tree: Value) -> None:
     assert isinstance(tree, Object)
@@ -45,7 +45,7 @@ def test_what_is_printed_is_read_again(tree: Value) -> None:
     assert print_hcl(read) == text
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.text(max_size=60) | st.lists(PIECES, max_size=25).map("".join) | st.binary(max_size=40))
 def test_any_text_is_a_tree_or_refused(text: str | bytes) -> None:
     tree, refused = parsed(text)

@@ -17,7 +17,7 @@ def draw(size: int) -> bytes:
     return hashlib.shake_256(b"keys").digest(size)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(name=NAMES, other=NAMES, value=st.binary(max_size=200), nonce=st.binary(min_size=12, max_size=12), later=st.integers(0, 3))
 def test_values_of_every_term_open_later_under_their_name_alone(name: str, other: str, value: bytes, nonce: bytes, later: int) -> None:
     keyring = new_keyring(draw, NOW)
@@ -31,7 +31,7 @@ def test_values_of_every_term_open_later_under_their_name_alone(name: str, other
             barrier.decrypt(other, sealed)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     encryptions_max=st.integers(1, 2_000),
     steps=st.lists(st.tuples(st.integers(0, 300), st.sampled_from(["durable", "lost", "crash", "restart"])), max_size=40),

@@ -24,7 +24,7 @@ def numbers(take: st.DrawFn) -> tuple[int, int]:
     return shares, take(st.integers(2, shares))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(secret=st.binary(min_size=1, max_size=64), numbers=numbers(), seed=st.binary(max_size=8), pick=st.randoms(use_true_random=False))
 def test_any_threshold_of_shares_recovers(secret: bytes, numbers: tuple[int, int], seed: bytes, pick: object) -> None:
     shares, threshold = numbers
@@ -34,7 +34,7 @@ def test_any_threshold_of_shares_recovers(secret: bytes, numbers: tuple[int, int
     assert combine(made, threshold=threshold) == Secret(secret)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(secret=st.binary(min_size=1, max_size=16), threshold=st.integers(2, 6), seed=st.binary(max_size=8))
 def test_fewer_shares_determine_nothing(secret: bytes, threshold: int, seed: bytes) -> None:
     """One share short, every value of every byte is possible, each for exactly one value of the missing share."""

@@ -41,7 +41,7 @@ def operations(node: TokenNode) -> Iterator[tuple[str, Method, Op]]:
 OPERATIONS = list(operations(TokenNode()))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_every_request_has_an_answer(data: st.DataObject) -> None:
     node, tokens = TokenNode(), [""]

@@ -286,7 +286,7 @@ class Cluster:
                 if ticket.answer is None and self.nodes[ticket.node].incarnation == ticket.incarnation]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 1 << 32))
 def test_each_request_is_done_at_most_once_and_nobody_is_forgotten(seed: int) -> None:
     cluster = Cluster(Random(seed))

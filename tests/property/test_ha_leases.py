@@ -61,7 +61,7 @@ def test_without_a_rule_a_wrong_read_is_found(switch: str, weights: dict[str, fl
     pytest.fail(f"{SEEDS_MAX} histories without {switch} are all linearizable")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 1 << 32), st.sampled_from([{}, STEPPING_DOWN, RARE_ROUNDS, RELEASING, CUTTING, LATE_MESSAGES]))
 def test_reads_are_linearizable(seed: int, weights: dict[str, float]) -> None:
     walk(seed, 2_000, weights=weights)
@@ -99,4 +99,4 @@ class Histories(RuleBasedStateMachine):
 
 
 def test_reads_are_linearizable_action_by_action() -> None:
-    run_state_machine_as_test(Histories, settings=settings(max_examples=60, stateful_step_count=60, deadline=None))
+    run_state_machine_as_test(Histories, settings=settings(max_examples=60, stateful_step_count=60))

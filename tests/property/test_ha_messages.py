@@ -21,7 +21,7 @@ def hear(message: Message) -> None:
         node.wait(300)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(0, 40), st.binary(max_size=300))
 def test_bytes_are_a_message_or_refused(kind: int, body: bytes) -> None:
     try:
@@ -31,7 +31,7 @@ def test_bytes_are_a_message_or_refused(kind: int, body: bytes) -> None:
     hear(message)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.sampled_from(BODIES), st.data())
 def test_a_message_with_one_odd_field_is_taken_or_refused(example: tuple[Kind, dict[str, object]], data: st.DataObject) -> None:
     kind, fields = example

@@ -94,7 +94,7 @@ def requests(draw: st.DrawFn) -> tuple[bytes, bytes, bytes]:
 
 
 @given(st.lists(requests(), min_size=1, max_size=4), st.integers(1, 400))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_what_is_well_formed_both_take_and_read_alike(sent: list[tuple[bytes, bytes, bytes]], size: int) -> None:
     data = b"".join(each for each, _, _ in sent)
     expected = ([(path, body) for _, path, body in sent], False)
@@ -126,7 +126,7 @@ def broken(draw: st.DrawFn) -> bytes:
 
 
 @given(broken(), st.integers(1, 400))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @example(b"GET /v1/a HTTP/1.1\r\nHost: v\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n", 400)
 def test_what_h11_refuses_we_refuse(data: bytes, size: int) -> None:
     seen, refused = ours(data, size)
@@ -138,6 +138,6 @@ def test_what_h11_refuses_we_refuse(data: bytes, size: int) -> None:
 
 
 @given(broken(), st.integers(1, 40))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_it_does_not_matter_how_the_bytes_are_cut(data: bytes, size: int) -> None:
     assert ours(data, size) == ours(data, len(data) or 1)

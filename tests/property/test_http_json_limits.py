@@ -34,7 +34,7 @@ def shape(value: Json) -> tuple[int, int, int, int]:
 
 
 @given(values, limits, limits, limits, limits, st.booleans(), st.sampled_from([None, 1]))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_a_limit_is_broken_when_the_value_breaks_it(
         value: Json, depth: int, string: int, entries: int, elements: int, ascii_only: bool, indent: int | None) -> None:
     text = json.dumps(value, ensure_ascii=ascii_only, indent=indent).encode()
@@ -46,7 +46,7 @@ def test_a_limit_is_broken_when_the_value_breaks_it(
 
 
 @given(st.binary(max_size=200), limits, limits, limits, limits)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_bytes_are_looked_at_without_harm(data: bytes, depth: int, string: int, entries: int, elements: int) -> None:
     assert check_json(data, depth, string, entries, elements) in (None, "depth", "string", "entries", "elements")
     assert check_json(data, 0, 0, 0, 0) is None

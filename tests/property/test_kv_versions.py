@@ -102,7 +102,7 @@ def agree(kv: Runner, model: Model) -> None:
     assert len(kv.keys("value/")) == with_value
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(steps, max_size=30))
 def test_versions_are_what_the_model_says(script: list[tuple[str, object]]) -> None:
     kv, model = Runner(KV_V2), Model()

@@ -86,7 +86,7 @@ def found(known: Permissions) -> object:
             set(known.granting.get(Capability.READ, ())))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(POLICIES, PATHS, st.booleans())
 @example([[PathRules(path="a/+/b*", capabilities=frozenset({Capability.READ}))], [PathRules(path="a/*")]], "a/a/b/c", False)
 def test_the_fast_matcher_finds_what_the_obvious_one_finds(policies: list[list[PathRules]], path: str, listing: bool) -> None:
@@ -97,7 +97,7 @@ def test_the_fast_matcher_finds_what_the_obvious_one_finds(policies: list[list[P
         assert found(fast) == told(known, pattern)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(POLICIES, PATHS, st.data())
 def test_deny_wins_wherever_it_stands(policies: list[list[PathRules]], path: str, data: st.DataObject) -> None:
     denial = [PathRules(path=path, capabilities=frozenset({Capability.DENY}))]
@@ -107,7 +107,7 @@ def test_deny_wins_wherever_it_stands(policies: list[list[PathRules]], path: str
     assert fast.capabilities == {Capability.DENY}
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(POLICIES, PATHS)
 def test_the_order_of_policies_changes_no_verdict(policies: list[list[PathRules]], path: str) -> None:
     named = made(policies)
@@ -115,7 +115,7 @@ def test_the_order_of_policies_changes_no_verdict(policies: list[list[PathRules]
     assert (forwards and found(forwards)) == (backwards and found(backwards))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(stanzas(), NAMES.filter(bool), NAMES)
 def test_a_mount_below_which_something_is_granted_is_reached(rules: PathRules, mount: list[str], below: list[str]) -> None:
     matcher = Matcher(made([[rules]]))
@@ -124,7 +124,7 @@ def test_a_mount_below_which_something_is_granted_is_reached(rules: PathRules, m
         assert matcher.reaches("/".join(mount) + "/")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(POLICIES, POLICIES, PATHS, st.booleans())
 def test_own_stanzas_over_shared_ones_are_as_all_made_at_once(shared: list[list[PathRules]], own: list[list[PathRules]], path: str,
                                                               listing: bool) -> None:

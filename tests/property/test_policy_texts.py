@@ -47,21 +47,21 @@ def said(rules: PathRules) -> dict[str, object]:
             "max_wrapping_ttl": rules.max_wrapping_ttl_s}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(stanzas(), max_size=4))
 def test_what_is_printed_is_read_back(paths: list[PathRules]) -> None:
     items = tuple(Item((Key("path", AT), Key(rules.path, AT)), tree(said(rules))) for rules in paths)
     assert parse(print_hcl(Object(items, AT))) == Policy(paths=tuple(paths))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(stanzas(), max_size=4))
 def test_the_json_form_is_read_back(paths: list[PathRules]) -> None:
     text = msgspec.json.encode({"path": [{rules.path: said(rules)} for rules in paths]}).decode()
     assert parse(text) == Policy(paths=tuple(paths))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(stanzas(), max_size=4))
 def test_what_is_stored_is_read_back(paths: list[PathRules]) -> None:
     policy = Policy(name="p", paths=tuple(paths))
@@ -73,7 +73,7 @@ PIECES = st.sampled_from((
     "min_wrapping_ttl", "5", "-1", "true", "\n", "#", "/*", "<<EOT\n", ":", "\\", "\0", "é"))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.one_of(st.text(max_size=40), st.lists(PIECES, max_size=16).map(" ".join)))
 @example('path "a" { policy = [] }')
 @example('{"path": {"a": {"b": {}}}}')

@@ -14,7 +14,7 @@ from holdfast.testing.raft_cluster import RaftCluster
 FAULTS = st.sets(st.sampled_from(sorted(WEIGHTS)), min_size=1)
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4)
 @given(seed=st.integers(0, 1 << 32), faults=FAULTS, every_s=st.sampled_from([0.3, 1.0, 3.0]))
 def test_all_members_apply_the_same_and_keep_what_was_acknowledged(seed: int, faults: set[str], every_s: float) -> None:
     with simulation(seed) as loop:

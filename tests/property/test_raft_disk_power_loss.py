@@ -180,7 +180,7 @@ def _changes(term: int, size: int) -> Changes:
     return {"k": bytes((term % 256,)) * size}
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(lives=LIVES, seed=st.integers(0, 1 << 32))
 def test_what_was_made_durable_is_there_whatever_the_disk_loses(lives: list[tuple[list[tuple[str, list[int]]], str, int]],
                                                                 seed: int) -> None:

@@ -79,7 +79,7 @@ def depends(action: str, key: str) -> set[str]:
             return {name for name in KEYS if name.startswith(key[:key.rindex("/") + 1])}
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(steps=STEPS, entries_max=st.integers(2, 30), names_max=st.integers(1, 12), window=st.integers(2, 40))
 def test_cached_is_computed(steps: list[tuple[str, str]], entries_max: int, names_max: int, window: int) -> None:
     replica, cache = MemoryReplica(window), Derived(entries_max, names_max)

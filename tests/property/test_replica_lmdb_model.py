@@ -18,7 +18,7 @@ CHANGES = st.dictionaries(KEYS, st.one_of(st.none(), st.binary(max_size=3)), max
 HISTORIES = st.lists(st.lists(CHANGES, min_size=1, max_size=3), max_size=5)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(history=HISTORIES, asked=st.lists(KEYS, max_size=3), since=st.integers(0, 10))
 def test_every_state_reads_the_same(history: list[list[Changes]], asked: list[str], since: int) -> None:
     with tempfile.TemporaryDirectory() as folder:

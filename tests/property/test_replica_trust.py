@@ -70,7 +70,7 @@ def scramble(data: Path, how: str, old: bytes, dice: Random) -> None:
         data.write_bytes(content)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(lives=st.lists(st.tuples(st.lists(st.integers(0, 40), max_size=12), ENDS), min_size=1, max_size=5), seed=st.integers(0, 1 << 32))
 def test_a_replica_is_right_or_not_read(lives: list[tuple[list[int], str]], seed: int) -> None:
     disk, model, dice = FakeDisk(seed), MemoryReplica(), Random(seed)

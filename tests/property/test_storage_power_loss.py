@@ -130,7 +130,7 @@ async def settled(log: FileLog, index: Index) -> bool:
     return True
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(lives=LIVES, seed=st.integers(0, 1 << 32))
 def test_nothing_acknowledged_is_lost(lives: list[tuple[list[tuple[str, list[int]]], str, int]], seed: int) -> None:
     machine = Machine(FakeDisk(seed))
@@ -148,7 +148,7 @@ def test_nothing_acknowledged_is_lost(lives: list[tuple[list[tuple[str, list[int
     log.close()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(sizes=st.lists(st.integers(0, 2 * BLOCK_BYTES), min_size=4, max_size=12), seed=st.integers(0, 1 << 32), data=st.data())
 def test_damage_is_never_served(sizes: list[int], seed: int, data: st.DataObject) -> None:
     """Bytes that change on the disk by themselves: the log refuses, or the damage was beyond what was acknowledged."""

@@ -198,7 +198,7 @@ def check_gate(world: World, seen: list[tuple[list[Step], Index, Reads, Results]
             assert results == [expected(world.states[reader.index], step) for step in steps]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(attempts=ATTEMPTS, told=st.booleans())
 def test_a_txn_is_a_dict_with_layers(attempts: list[tuple[list[Step], str, int]], told: bool) -> None:
     world = World()
@@ -220,7 +220,7 @@ def obvious_keys(values: dict[str, bytes]) -> Callable[[str, str], list[str]]:
     return lambda prefix, start: [key for key in sorted(values) if key.startswith(prefix) and key >= start]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(batches=st.lists(st.dictionaries(KEYS, VALUES, max_size=4), max_size=8), arrived=st.integers(0, 8), told=st.integers(0, 8),
        later=st.dictionaries(KEYS, VALUES, max_size=3), prefix=st.one_of(FOLDERS, NAMES), start=KEYS)
 def test_a_view_of_the_overlay_stays_what_it_was(batches: list[Changes], arrived: int, told: int, later: Changes, prefix: str,
@@ -254,7 +254,7 @@ LONG_PATHS = st.lists(st.one_of(SEGMENTS, st.integers(505, 515).map(lambda count
                       max_size=4).map("/".join)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(keys=st.lists(LONG_PATHS, min_size=1, max_size=4))
 def test_whoever_listed_a_folder_above_a_changed_key_is_told(keys: list[str]) -> None:
     changed = with_folders(keys)
