@@ -14,7 +14,7 @@ from holdfast.limits import DURATION_TEXT_MAX
 _TRUE, _FALSE = {"1", "t", "T", "TRUE", "true", "True"}, {"", "0", "f", "F", "FALSE", "false", "False"}
 _WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
 _TERM = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)", re.ASCII)
-_DAYS = re.compile(r"(\d{1,18})(d?)", re.ASCII)
+_DAYS = re.compile(r"(\d+)(d?)", re.ASCII)
 _UNITS_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _SIZE = re.compile(r"[\t ]*(\d+)[\t ]?([kmgt]i?b)?[\t ]*", re.ASCII | re.IGNORECASE)
 _SIZES = {"": 1, **{f"{letter}b": 1000**power for power, letter in enumerate("kmgt", 1)},
