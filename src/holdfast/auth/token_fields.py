@@ -3,7 +3,6 @@
 Decides: what they may say together. Invariants: (1) what is not sent stays as it was; (2) where an old name (`policies`, `ttl`, …) and the
 new one are both sent, the new one counts; (3) an old name is shown again only to who set the field by it last. Left to core: the token.
 """
-import ipaddress
 from collections.abc import Iterable, Mapping
 from typing import Annotated
 
@@ -92,16 +91,6 @@ def shown(params: TokenParams, names: Iterable[str] = ()) -> Mapping[str, object
         "token_type": params.type.value,
     }
     return {old: fields[OLD_NAMES[old]] for old in names if fields[OLD_NAMES[old]]} | fields
-
-
-def is_within(address: str, networks: Iterable[str]) -> bool:
-    """Whether a client's address lies in one of the networks that `cidrs` made. An address that cannot be read lies nowhere."""
-    try:
-        given = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return False
-    mapped = getattr(given, "ipv4_mapped", None) or given
-    return any(one in network for network in map(ipaddress.ip_network, networks) for one in (given, mapped))
 
 
 def same_policies(one: Iterable[str], other: Iterable[str]) -> bool:

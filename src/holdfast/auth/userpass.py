@@ -30,6 +30,7 @@ from holdfast.engine import (
     TokenParams,
     Txn,
     doc,
+    is_within,
     listing,
     on,
 )
@@ -133,7 +134,7 @@ def log_in(txn: Txn, args: LogIn, ctx: Context) -> Response:
     matches = ctx.heavy(passwords.matches, args.password, user.password_hash if user else passwords.NOBODY)
     if user is None or not matches:
         raise LoginFailed("invalid username or password")
-    if user.token.bound_cidrs and not token_fields.is_within(ctx.request.client.address, user.token.bound_cidrs):
+    if user.token.bound_cidrs and not is_within(ctx.request.client.address, user.token.bound_cidrs):
         raise PermissionDenied
     return Response(login=Login(alias=name, display_name=name, token=user.token, metadata={"username": name}))
 

@@ -4,7 +4,6 @@ Invariants: (1) what is looked up depends on the state alone, and is cached; exp
 token that is unknown, malformed, revoked or expired gets one and the same refusal; (3) a token that names a newer state than this node has
 is sent on, never refused. Making tokens: `token_create`; their end: `token_revoke`.
 """
-import ipaddress
 from sys import intern
 from typing import TypeAlias
 
@@ -17,7 +16,7 @@ from holdfast.core.mounts import load_mounts
 from holdfast.core.secret_names import accessor_name, load_names
 from holdfast.core.token_store import ACCESSORS, ENTRIES, ROOT, USED_UP, TokenEntry
 from holdfast.crypto import Secret
-from holdfast.engine import Attempt, Op, Place, Request, Token, Txn
+from holdfast.engine import Attempt, Op, Place, Request, Token, Txn, is_within
 from holdfast.errors import IntegrityError, InvalidToken, PermissionDenied
 from holdfast.ids import Millis
 from holdfast.limits import TOKEN_MAX_BYTES
@@ -159,7 +158,7 @@ def admit(txn: Txn, op: Op, token: Token, request: Request, attempt: Attempt) ->
     token is no good. Raises PermissionDenied."""
     expired = token.expires_ms is not None and token.expires_ms <= attempt.now_ms
     used_up = token.num_uses < 0 and not attempt.memo.spent      # spent by an earlier attempt: it was this request's own
-    elsewhere = not _may_come_from(token, request.client.address)
+    elsewhere = bool(token.bound_cidrs) and not is_within(request.client.address, token.bound_cidrs)
     if expired or used_up or elsewhere:
         if op.public:
             return None
@@ -179,15 +178,3 @@ def spend_use(txn: Txn, id: str, now_ms: Millis) -> int:
     if left == USED_UP:
         due.spend(txn, now_ms, Kind.TOKEN, id)
     return left
-
-
-def _may_come_from(token: Token, address: str) -> bool:
-    if not token.bound_cidrs:
-        return True
-    try:
-        client = ipaddress.ip_address(address)
-    except ValueError:
-        return False                                 # a unix socket has no address
-    if isinstance(client, ipaddress.IPv6Address) and client.ipv4_mapped is not None:
-        client = client.ipv4_mapped
-    return any(client in ipaddress.ip_network(cidr) for cidr in token.bound_cidrs)

@@ -5,6 +5,7 @@ duration values", and the field types of its endpoints.
 """
 import ipaddress
 import re
+from collections.abc import Iterable
 from typing import TypeAlias
 
 from holdfast.config.units import duration_s
@@ -74,3 +75,14 @@ def cidrs(value: Strings, name: str) -> tuple[str, ...]:
             raise BadRequest(f"{name}: {item[:64]!r} is not an address or a network") from error
         found.append(str(network.network_address) if network.num_addresses == 1 else str(network))
     return tuple(found)
+
+
+def is_within(address: str, networks: Iterable[str]) -> bool:
+    """Whether a client's address lies in one of the networks that `cidrs` made. An address that cannot be read, as that of a unix
+    socket, lies nowhere."""
+    try:
+        given = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    mapped = getattr(given, "ipv4_mapped", None) or given
+    return any(one in network for network in map(ipaddress.ip_network, networks) for one in (given, mapped))

@@ -1,7 +1,7 @@
 """Input fields that are read leniently, and where leniency ends."""
 import pytest
 
-from holdfast.engine import cidrs, ints, seconds, signed_seconds, strings
+from holdfast.engine import cidrs, ints, is_within, seconds, signed_seconds, strings
 from holdfast.engine.field import Duration, Ints
 from holdfast.errors import BadRequest
 from holdfast.limits import DURATION_MAX_S, DURATION_TEXT_MAX
@@ -22,7 +22,7 @@ def test_what_is_no_duration(written: str) -> None:
         seconds(written, "ttl")
 
 
-@pytest.mark.parametrize("written", [DURATION_MAX_S + 1, 1e300, "9" * 18, "9" * 60 + "h"])
+@pytest.mark.parametrize("written", [DURATION_MAX_S + 1, 1e300, "9" * 18, "9" * 60, "9" * 60 + "h"])
 def test_a_duration_has_a_bound(written: Duration) -> None:
     with pytest.raises(BadRequest, match=f"^ttl: a duration is at most {DURATION_MAX_S} s$"):
         seconds(written, "ttl")
@@ -55,3 +55,10 @@ def test_networks_are_written_in_one_way() -> None:
     assert cidrs("10.1.2.3/8, 10.0.0.1/32,::1", "cidrs") == ("10.0.0.0/8", "10.0.0.1", "::1")
     with pytest.raises(BadRequest, match=r"^cidrs: '10.0.0.0/33' is not an address or a network$"):
         cidrs(["10.0.0.0/33"], "cidrs")
+
+
+@pytest.mark.parametrize(("address", "inside"), [
+    ("10.9.9.9", True), ("::ffff:10.9.9.9", True), ("11.9.9.9", False), ("fe80::1%eth0", True), ("fe81::1", False), ("", False),
+    ("10.9.9.9:80", False), ("/run/holdfast.sock", False)])
+def test_an_address_lies_within_networks(address: str, inside: bool) -> None:
+    assert is_within(address, ("10.0.0.0/8", "fe80::/16")) is inside
