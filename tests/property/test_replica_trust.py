@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from holdfast.ids import Index, Millis, NodeId
-from holdfast.replica.lmdb import DATA_FILE, LmdbReplica
+from holdfast.replica.lmdb import LmdbReplica
 from holdfast.replica.recovery import catch_up
 from holdfast.storage import WriteBatch
 from holdfast.storage.disk import BLOCK_BYTES
@@ -79,7 +79,7 @@ def test_a_replica_is_right_or_not_read(lives: list[tuple[list[int], str]], seed
         old = b""
         for sizes, end in [*lives, ([], "kill")]:
             asyncio.run(live(disk, folder, model, sizes, dice))
-            data = folder / DATA_FILE
+            [data] = folder.glob("*.mdb")
             before = data.read_bytes()
             if end == "kill":
                 disk.kill()

@@ -12,8 +12,10 @@ import os
 import resource
 import signal
 from collections.abc import Iterable
+from pathlib import Path
 
 from holdfast.errors import HoldfastError
+from holdfast.replica.lmdb_file import unlock_map
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE = 1, 4                 # <sys/prctl.h>
 MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT = 1, 2, 4           # <sys/mman.h>
@@ -32,8 +34,9 @@ def forbid_core_dumps() -> None:
     _prctl(PR_SET_DUMPABLE, 0)
 
 
-def lock_memory(unlocked_files: Iterable[str]) -> None:
-    """Keeps all memory, present and future, out of swap; but for the maps of these files, which must be open by now.
+def lock_memory(unlocked_files: Iterable[Path]) -> None:
+    """Keeps all memory, present and future, out of swap; but for the maps of these files, which must be open by now; the replica
+    leaves out those that it opens later.
 
     Pages are locked as they are first touched, so nothing is read in for it. Raises MemoryLockError without the right to lock.
     """
@@ -43,26 +46,7 @@ def lock_memory(unlocked_files: Iterable[str]) -> None:
         bound = "" if limit == resource.RLIM_INFINITY or code == errno.EPERM else f" (the limit is {limit} bytes)"
         raise MemoryLockError(f"cannot lock memory: {os.strerror(code)}{bound}; {ADVICE}")
     for path in unlocked_files:
-        unlock_file(path)
-
-
-def unlock_file(path: str) -> None:
-    """Leaves a file's maps out of the locking; again after each time that it is mapped anew."""
-    for start, size in maps_of(path):
-        if _libc.munlock(ctypes.c_void_p(start), ctypes.c_size_t(size)) != 0:
-            raise OSError(ctypes.get_errno(), f"cannot unlock the map of {path}")
-
-
-def maps_of(path: str) -> list[tuple[int, int]]:
-    """Where a file is mapped in this process: start and size of each part."""
-    path, found = os.path.realpath(path), []
-    with open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as maps:
-        for line in maps:
-            fields = line.rstrip("\n").split(maxsplit=5)
-            if len(fields) == 6 and fields[5] == path:
-                start, end = (int(address, 16) for address in fields[0].split("-"))
-                found.append((start, end - start))
-    return found
+        unlock_map(path)
 
 
 def die_with(parent: int) -> None:

@@ -109,7 +109,7 @@ class Server:
         clock = SystemClock()
         self._store = store = await open_store(settings.storage, clock.boot_ms)
         if not settings.disable_mlock:
-            harden.lock_memory([str(store.replica_path / "data.mdb")])
+            harden.lock_memory([store.replica.file])
         self._uploads = prepare(store.folder)
         auto = configured_seal(settings, os.environ)
         self._devices = AuditDevices(open_sink, audit_trouble(self.logger), count_audit_failures(self.metrics))

@@ -18,8 +18,8 @@ from holdfast.ids import Index, RequestId
 from holdfast.limits import RAFT_STATE_MAX_BYTES, SNAPSHOT_CHUNK_BYTES
 from holdfast.node.clock import Clock
 from holdfast.node.main import Main
-from holdfast.replica.lmdb import DATA_FILE, LmdbReplica
-from holdfast.replica.lmdb_restore import renumber
+from holdfast.replica.lmdb import LmdbReplica
+from holdfast.replica.lmdb_restore import DATA_FILE, renumber
 from holdfast.storage import StateCopy
 from holdfast.storage.raft import RaftLog
 from holdfast.storage.raft.archive import Configuration, Meta, Server, pack, unpack

@@ -146,7 +146,7 @@ class WorkerProcess:
         stop_on_defects(asyncio.get_running_loop(), logger)
         replica = LmdbReplica(start.replica_path)
         if start.lock_memory:
-            harden.lock_memory([os.path.join(start.replica_path, "data.mdb")])
+            harden.lock_memory([replica.file])
         access = Access(ENGINES, build, start.defaults, try_device, defects(logger))
         self._attempts = attempts = Attempts(access, replica, Words.open(start.words_fd), SystemClock(), Place.WORKER, RANDOM.seed)
         attempts.facts = start.facts

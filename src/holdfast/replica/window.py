@@ -48,6 +48,12 @@ def note(txn: Transaction, window: Database, meta: Database, batches: Sequence[W
     txn.put(SIZE, _name(size), db=meta)
 
 
+def forget(txn: Transaction, window: Database, meta: Database) -> None:
+    """What changed is not known any more."""
+    txn.drop(window, delete=False)
+    txn.delete(SIZE, db=meta)
+
+
 def changed(txn: Transaction, window: Database, after: Index, through: Index) -> Set[str] | None:
     """Names changed by the batches in (after, through], the last one applied, or shortly before them; None: not all of them are held."""
     if after >= through:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-PRELUDE = "import os, resource, signal, sys\nfrom holdfast.node import harden\n"
+PRELUDE = "import os, resource, signal, sys\nfrom pathlib import Path\nfrom holdfast.node import harden\nfrom holdfast.replica.lmdb_file import maps_of\n"
 NOBODY = 65_534
 
 
@@ -58,7 +58,7 @@ with environment.begin(write=True) as txn:
     txn.put(b"k", b"v" * 100_000)
 file = os.path.join(sys.argv[1], "data.mdb")
 try:
-    harden.lock_memory([file])
+    harden.lock_memory([Path(file)])
 except harden.MemoryLockError as error:
     print("refused:", error)
     sys.exit(3)
@@ -102,7 +102,7 @@ except harden.MemoryLockError as error:
 
 def test_a_file_that_is_not_mapped_has_no_maps(tmp_path: Path) -> None:
     program = os.path.realpath(sys.executable)
-    done = run("print(harden.maps_of('/no/such/file'), len(harden.maps_of(sys.argv[1])) > 0)", program, cwd=tmp_path)
+    done = run("print(maps_of('/no/such/file'), len(maps_of(sys.argv[1])) > 0)", program, cwd=tmp_path)
     assert done.stdout == "[] True\n", done.stderr
 
 

@@ -12,7 +12,8 @@ from holdfast.errors import InvariantError, UnavailableError
 from holdfast.ids import Index, Millis
 from holdfast.limits import KEY_BYTES_MAX, WINDOW_BATCHES, WINDOW_ROW_BATCHES
 from holdfast.replica import window, with_folders
-from holdfast.replica.lmdb import LmdbReplica, State
+from holdfast.replica.lmdb import LmdbReplica
+from holdfast.replica.lmdb_file import State
 from holdfast.storage import Changes, Snapshot, StateCopy, WriteBatch
 
 
@@ -30,6 +31,10 @@ def content(replica: LmdbReplica) -> dict[str, bytes | None]:
         return {key: reader.get(key) for key in reader.keys("")}
     finally:
         reader.close()
+
+
+def files(replica: LmdbReplica) -> list[str]:
+    return sorted(path.name for path in replica.file.parent.glob("*.mdb"))
 
 
 def snapshot(copy: StateCopy, *, index: int | None = None) -> Snapshot:
@@ -86,7 +91,7 @@ def test_a_process_that_was_killed_is_trusted_another_boot_is_not(tmp_path: Path
     again = LmdbReplica(path, writable=True, boot_id="one")
     assert content(again) == {"a": b"1"}
     again.close()
-    (path / "data.mdb").write_bytes(os.urandom(40_000))
+    again.file.write_bytes(os.urandom(40_000))
     other = LmdbReplica(path, writable=True, boot_id="two")
     assert other.state == State(Index(0), Millis(0), 0)
     assert content(other) == {}
@@ -98,10 +103,10 @@ def test_a_copied_folder_is_not_trusted(tmp_path: Path) -> None:
     replica = LmdbReplica(path, writable=True)
     write(replica, {"a": b"1"})
     replica.close()
-    data = (path / "data.mdb").read_bytes()
+    data = replica.file.read_bytes()
     path.rename(tmp_path / "moved")
     path.mkdir()
-    (path / "data.mdb").write_bytes(data)
+    replica.file.write_bytes(data)
     (path / "written-in").write_text((tmp_path / "moved" / "written-in").read_text())
     copy = LmdbReplica(path, writable=True)
     assert copy.index == 0
@@ -247,7 +252,7 @@ def test_a_copy_is_installed_elsewhere(replica: LmdbReplica, tmp_path: Path) -> 
     assert other.open().changed_since(Index(1)) is None, "what changed is not known"
     write(other, {"z" * 2_000: b"3"})
     assert content(other) == {**content(replica), "z" * 2_000: b"3"}
-    assert not (tmp_path / "other" / "incoming").exists()
+    assert files(other) == [other.file.name]
 
 
 def test_a_copy_shows_one_state_while_others_write(replica: LmdbReplica, tmp_path: Path) -> None:
