@@ -33,7 +33,7 @@ from holdfast.node.clock import Clock
 from holdfast.node.outside import OutsideCalls
 from holdfast.node.serving import Served
 from holdfast.replica import Reader, Reads
-from holdfast.replica.lmdb import State
+from holdfast.replica.lmdb_file import State
 from holdfast.storage import Fence, FenceLost, Log, Uncertain, Unsettled, WriteBatch
 
 

@@ -8,7 +8,7 @@ import msgspec
 from holdfast.errors import IntegrityError, InvariantError
 from holdfast.ids import Index, Millis
 from holdfast.replica import with_folders
-from holdfast.replica.lmdb import State
+from holdfast.replica.lmdb_file import State
 from holdfast.storage import Snapshot, StateCopy, WriteBatch
 
 _CHUNK_BYTES = 1_000                                     # small, so that a test's copies have several
