@@ -83,8 +83,8 @@ class HttpTransport:
             with closing(connection):
                 try:
                     _write(connection, request, target)
-                except (BrokenPipeError, ConnectionResetError):
-                    if request.upload is None:
+                except OSError as error:
+                    if request.upload is None or not _takes_no_more(error):
                         raise
                     # An answer that does not wait for the end of a file, as a redirect, may be there all the same.
                 answer = connection.getresponse()
@@ -123,6 +123,13 @@ class HttpTransport:
         if self._context is None:
             self._context = tls_context(self._settings.tls)
         return self._context
+
+
+def _takes_no_more(error: OSError) -> bool:
+    """The other side has hung up."""
+    import ssl
+
+    return isinstance(error, BrokenPipeError | ConnectionResetError | ssl.SSLEOFError)
 
 
 def _pour(answer: http.client.HTTPResponse, sink: Sink) -> None:

@@ -223,13 +223,15 @@ def test_no_proxy_for_this_machine_and_for_names_that_are_excluded(plain: Place)
         ask(Settings(address="http://0.0.0.0:1"), env={"HTTP_PROXY": plain.address, "NO_PROXY": "example.org, .0.0.0"})
 
 
-def test_an_answer_that_does_not_wait_for_a_file_is_read(plain: Place, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["plain", "tls"])
+def test_an_answer_that_does_not_wait_for_a_file_is_read(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     """The connection breaks while the file is sent, and what the server has said before that counts."""
+    place: Place = request.getfixturevalue(kind)
+    settings = Settings(address=place.address, tls=TlsSettings(ca_cert=place.ca))
     file = tmp_path / "large"
     with file.open("wb") as out:
         out.truncate(1 << 28)
     with file.open("rb") as upload:
-        request = HttpRequest(method="POST", url=f"{plain.address}/v1/a", upload=upload)
-        answer = HttpTransport(Settings(address=plain.address), {}).send(request)
+        answer = HttpTransport(settings, {}).send(HttpRequest(method="POST", url=f"{place.address}/v1/a", upload=upload))
         assert upload.tell() < 1 << 28
     assert (answer.status, answer.headers["location"]) == (307, "/elsewhere")
