@@ -55,6 +55,7 @@ class Journal:
         self._end = 0                                    # of the last record in the last segment
         self._unsettled: int | None = None               # offset of a record that may or may not be durable
         self._making = threading.Lock()                  # one makes, moves or removes files
+        self._closed = False
         self.durable_index = checkpoint[0]
         self.term = Term(0)                              # of the last record
         disk.make_folder(folder)
@@ -81,6 +82,7 @@ class Journal:
 
     def write(self, payload: bytes, *, first: Index, count: int, term: Term) -> None:
         """One record, as `append` does it; what it says is the caller's, and its number is the one after the last."""
+        self._refuse_when_closed()
         if self._unsettled is not None:
             raise Uncertain("the fate of the last append is not settled")
         size = form.record_size(payload)
@@ -106,6 +108,7 @@ class Journal:
 
     def settle(self) -> None:
         """Decides an append whose outcome is not known: it is not there, and will not be. Uncertain: the disk takes not even this."""
+        self._refuse_when_closed()
         if self._unsettled is None:
             return
         at, offset = self._segments[-1], self._unsettled
@@ -132,8 +135,10 @@ class Journal:
                 self._end = self._segments[-1].file.size() if self._segments else 0  # what is left there is not worth using
 
     def prepare(self) -> bool:
-        """Makes the next segment, if there is none. Slow; may run beside appends. False: no space for it."""
+        """Makes the next segment, if there is none. Slow; may run beside appends. False: no space for it, or it is closed."""
         with self._making:
+            if self._closed:                             # without its segments it would make the first one anew, over the real one
+                return False
             if self._prepared is not None:
                 return True
             try:
@@ -167,9 +172,16 @@ class Journal:
         return max(0, self.sequence - sequence) * self._segment_bytes + self._end
 
     def close(self) -> None:
-        for segment in self._segments:
-            segment.file.close()
-        self._segments.clear()
+        """Waits for a segment that is being made; nothing is written afterwards. The next opening settles what was not settled."""
+        with self._making:
+            self._closed = True
+            for segment in self._segments:
+                segment.file.close()
+            self._segments.clear()
+
+    def _refuse_when_closed(self) -> None:
+        if self._closed:
+            raise InvariantError("the log has been closed")
 
     def _failed(self, error: OSError) -> None:
         if error.errno in NO_SPACE:
