@@ -109,8 +109,11 @@ def _member_json(node: Object) -> Record:
         cluster_address=text(node.get("cluster_address")),
         active_node=node.get("active_node") is True,
         last_echo=text(node.get("last_echo")) or None,
+        echo_duration_ms=number(node.get("echo_duration_ms")),
+        clock_skew_ms=number(node.get("clock_skew_ms")),
         version=text(node.get("version")),
         **{name: text(node.get(name)) for name in ("upgrade_version", "redundancy_zone") if node.get(name)},
+        replication_primary_canary_age_ms=number(node.get("replication_primary_canary_age_ms")),
     )
 
 

@@ -30,6 +30,7 @@ _CONFIG_ROWS = (
     ("Cleanup Dead Servers", "cleanup_dead_servers"), ("Last Contact Threshold", "last_contact_threshold"),
     ("Dead Server Last Contact Threshold", "dead_server_last_contact_threshold"),
     ("Server Stabilization Time", "server_stabilization_time"), ("Min Quorum", "min_quorum"), ("Max Trailing Logs", "max_trailing_logs"),
+    ("Disable Upgrade Migration", "disable_upgrade_migration"),
 )  # fmt: skip
 _DURATIONS = ("last-contact-threshold", "dead-server-last-contact-threshold", "server-stabilization-time")
 

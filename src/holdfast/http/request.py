@@ -25,6 +25,7 @@ METHODS: Mapping[str, Method] = {
     "GET": Method.GET, "HEAD": Method.HEAD, "LIST": Method.LIST, "POST": Method.POST, "PUT": Method.POST, "PATCH": Method.PATCH,
     "DELETE": Method.DELETE, "HELP": Method.HELP,
 }
+_INCONSISTENT = frozenset(each.value for each in Inconsistent)
 _TRUE, _FALSE = frozenset(("1", "t", "T", "TRUE", "true", "True")), frozenset(("0", "f", "F", "FALSE", "false", "False"))
 MERGE_PATCH = "application/merge-patch+json"
 FORM = "application/x-www-form-urlencoded"
@@ -99,7 +100,7 @@ class Requests:
             id=self._new_id(), method=method, path=path, query=given if method is not POST and method is not PATCH else {},
             body=self._body(method, path, body, type_), content_type=type_, token=Secret(token) if token else None,
             wrap_ttl_s=wrap_ttl_s(headers.wrap_ttl) if headers.wrap_ttl else None, client=client, listener=self.listener,
-            wants_active=_wants_active(headers.forward), no_forwarding=headers.no_forwarding, states=headers.states,
+            wants_active=headers.forward == "active-node", no_forwarding=headers.no_forwarding, states=headers.states,
             inconsistent=_inconsistent(headers.inconsistent), headers=tuple(others) if others else ())
 
     def _body(self, method: Method, path: str, body: bytes, content_type: str) -> bytes:
@@ -189,19 +190,9 @@ def _bad_ttl(why: str) -> NoReturn:
     raise BadRequest(f"error parsing X-Vault-Wrap-TTL header: {why}")
 
 
-def _wants_active(value: str) -> bool:
-    if value not in ("", "active-node"):
-        raise BadRequest("X-Vault-Forward: the one value is active-node")
-    return value != ""
-
-
 def _inconsistent(value: str) -> Inconsistent:
-    if not value:
-        return Inconsistent.FAIL
-    try:
-        return Inconsistent(value)
-    except ValueError as error:
-        raise BadRequest("X-Vault-Inconsistent: the values are " + ", ".join(each.value for each in Inconsistent)) from error
+    """Another value is as none, as in Vault."""
+    return Inconsistent(value) if value in _INCONSISTENT else Inconsistent.FAIL
 
 
 def _is_form(body: bytes, content_type: str) -> bool:

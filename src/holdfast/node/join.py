@@ -20,7 +20,7 @@ from holdfast.crypto import SHAMIR_KEK, Seal, SealConfig, Secret, ShamirSeal
 from holdfast.crypto import join as handshake
 from holdfast.engine import Attempt, Reply, Txn
 from holdfast.engine.effect import AdmitJoiner, ChallengeJoiner, ChangeMembership, Join
-from holdfast.errors import BadRequest, HoldfastError, UnavailableError
+from holdfast.errors import BadRequest, HoldfastError, RequestError, UnavailableError
 from holdfast.ids import Millis, NodeId
 from holdfast.limits import JOIN_RETRY_S, JOIN_SAID_S, JOIN_STATE_S
 from holdfast.node.api_client import ApiError, Target
@@ -64,6 +64,12 @@ class Admitted(msgspec.Struct, frozen=True, kw_only=True):
 
 class JoinOut(msgspec.Struct, frozen=True):
     joined: bool
+
+
+class JoinFailed(RequestError):
+    """The cluster could not be asked, or did not want this node. Source: Vault, for the status."""
+
+    status = 500
 
 
 class Pending(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,7 +120,7 @@ class Joiner:
         return self._pending.seal_config if self._pending else None
 
     async def join(self, asked: Join) -> Reply:
-        """sys/storage/raft/join. Raises BadRequest, UnavailableError."""
+        """sys/storage/raft/join. Raises BadRequest, JoinFailed, UnavailableError."""
         target = Target(address=asked.leader_api_addr, ca_cert=asked.leader_ca_cert, client_cert=asked.leader_client_cert,
                         client_key=asked.leader_client_key, server_name=asked.leader_tls_servername)
         if self._home.is_initialized:
@@ -125,7 +131,7 @@ class Joiner:
         try:
             await self._try(target, non_voter=asked.non_voter)
         except (ApiError, OSError) as error:
-            raise BadRequest(f"failed to join raft cluster: {error}") from error
+            raise JoinFailed(f"failed to join raft cluster: {error}") from error
         return _json(JoinOut(True))
 
     def keep_trying(self, targets: Sequence[Target], *, non_voter: bool) -> None:

@@ -349,7 +349,7 @@ class Main:
         """Raises BadRequest where there are none to forget."""
         async with self._changing:
             if not self._facts.sealed:
-                raise BadRequest("reset is for a sealed node: this one is unsealed")
+                raise BadRequest("vault is unsealed")
             self.unsealing.reset()
             self.publish()
 

@@ -156,6 +156,7 @@ class ConfigInput(Input, frozen=True):
     max_trailing_logs: Annotated[Natural | None, doc("By how many entries a server may be behind and be healthy.")] = None
     min_quorum: Annotated[Natural | None, doc("How many voters the removal of dead servers leaves at least.")] = None
     server_stabilization_time: Annotated[Duration, doc("For how long a server is healthy before it is given a vote.")] = None
+    disable_upgrade_migration: Annotated[bool | None, doc("Not supported: there are no automated upgrades.")] = None
 
 
 class ConfigOut(Output, frozen=True):
@@ -165,6 +166,7 @@ class ConfigOut(Output, frozen=True):
     max_trailing_logs: int
     min_quorum: int
     server_stabilization_time: str
+    disable_upgrade_migration: bool = False
 
 
 class ServerOut(Output, frozen=True):
@@ -213,6 +215,8 @@ def read_config(txn: Txn, args: Nothing, ctx: Context) -> Response:
 def write_config(txn: Txn, args: ConfigInput, ctx: Context) -> Response:
     """Set when servers are healthy, get a vote, or are removed."""
     require_raft(ctx)
+    if args.disable_upgrade_migration is not None:
+        raise BadRequest("disable_upgrade_migration is only available in Vault Enterprise")
     changes = _changes(args)
     CONFIG.put(txn, "", msgspec.structs.replace(CONFIG.get(txn) or Given(), **changes))
     held = config(txn)

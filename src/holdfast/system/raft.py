@@ -14,7 +14,7 @@ from holdfast.ids import NodeId
 from holdfast.limits import JOIN_ANSWER_MAX_BYTES, SERVER_ID_MAX
 from holdfast.replica import Place, Why
 from holdfast.system import autopilot
-from holdfast.system.autopilot import NOT_IN_USE, require_raft
+from holdfast.system.autopilot import require_raft
 
 
 class Anything(Input, frozen=True):
@@ -68,14 +68,20 @@ class ConfigurationOut(Output, frozen=True):
     config: Members
 
 
-def refuse(txn: Txn, args: Anything, ctx: Context) -> Response:
-    """Say that this node's storage is not integrated storage."""
-    raise BadRequest(NOT_IN_USE)
+def bootstrap(txn: Txn, args: Anything, ctx: Context) -> Response:
+    """Say that there is nothing to begin: an integrated storage is there from the initialisation on, and none stands beside another one."""
+    if ctx.facts.sealed:
+        raise BadRequest("node must be unsealed to bootstrap")
+    if ctx.facts.storage_type != "raft":
+        raise BadRequest("raft backend not in use")
+    raise BadRequest("could not bootstrap clustered storage: error bootstrapping cluster: cluster already has state")
 
 
 def join(txn: Txn, args: JoinInput, ctx: Context) -> Perform:
     """Make this node a member of a cluster."""
     require_raft(ctx)
+    if args.auto_join_scheme not in ("", "http", "https"):
+        raise BadRequest(f'invalid scheme "{args.auto_join_scheme[:64]}"; must either be http or https')
     if args.auto_join:
         raise BadRequest("auto_join is not supported: nodes are not discovered, name one by leader_api_addr")
     if not args.leader_api_addr:
@@ -143,6 +149,8 @@ def _change(txn: Txn, args: ServerInput, ctx: Context, change: str) -> Response:
     txn.need(Place.ACTIVE, Why.EFFECT)
     raft = ctx.facts.raft
     if raft is not None and all(member.id != node for member in raft.members):
+        if change == "remove":                       # done already, as in Vault: whoever removes it twice is not to be told of a failure
+            return Response(warnings=(f"no member has the id {node}",))
         raise BadRequest(f"no member has the id {node}")
     autopilot.keep_without_vote(txn, node, without=change == "demote")       # or it would be given its vote again
     ctx.effect(ChangeMembership(node=node, change=change))
@@ -181,8 +189,10 @@ def _restore(ctx: Context, *, force: bool) -> Perform:
 
 
 ROUTES = (
-    Route("storage/raft/join", "Joining a cluster.", {Method.POST: on(JoinInput, join, public=True, sealed=True, local=True)}),
-    Route("storage/raft/bootstrap", "Beginning a cluster.", {Method.POST: on(Anything, refuse, public=True, sealed=True, local=True)}),
+    Route("storage/raft/join", "Joining a cluster.", {
+        Method.POST: on(JoinInput, join, public=True, sealed=True, local=True, any_case=True),
+    }),
+    Route("storage/raft/bootstrap", "Beginning a cluster.", {Method.POST: on(Anything, bootstrap, public=True, sealed=True, local=True)}),
     Route("storage/raft/bootstrap/challenge", "What a node that joins has to open.", {
         Method.POST: on(ChallengeInput, challenge, public=True),
     }),

@@ -4,6 +4,7 @@ Each is an effect, carried out by main: what they change is not in the replica.
 """
 import base64
 import binascii
+import re
 from typing import Annotated
 
 import msgspec
@@ -14,6 +15,7 @@ from holdfast.engine.effect import Init, Seal, StepDown, Unseal
 from holdfast.errors import BadRequest, RequestError
 
 SHARE_MAX_LENGTH = 1024                              # a genuine one has 66 hex digits
+_HEX = re.compile(r"(?:[0-9A-Fa-f]{2}){32,33}")      # another length is no key's: base64 that happens to have only such letters
 
 
 class StandbyIsNotSealed(RequestError):
@@ -72,14 +74,13 @@ def unseal(txn: Txn, args: UnsealInput, ctx: Context) -> Perform:
 
 def read_share(text: str) -> Secret:
     """A share however it was written: hex first, then base64. Raises BadRequest."""
+    if _HEX.fullmatch(text):
+        return Secret(bytes.fromhex(text))
     if len(text) <= SHARE_MAX_LENGTH:
         try:
-            return Secret(bytes.fromhex(text))
-        except ValueError:
-            try:
-                return Secret(base64.b64decode(text, validate=True))
-            except (binascii.Error, ValueError):
-                pass                                 # refused below
+            return Secret(base64.b64decode(text, validate=True))
+        except (binascii.Error, ValueError):
+            pass                                     # refused below
     raise BadRequest("'key' must be a valid hex or base64 string")
 
 
@@ -103,10 +104,10 @@ def step_down(txn: Txn, args: Nothing, ctx: Context) -> Response:
 ROUTES = (
     Route("init", "Initialisation of the cluster.", {
         Method.GET: on(Nothing, read_init, public=True, sealed=True, local=True),
-        Method.POST: on(InitInput, init, public=True, sealed=True, local=True),
+        Method.POST: on(InitInput, init, public=True, sealed=True, local=True, any_case=True),
     }),
     Route("unseal", "Unsealing of this node, share by share.", {
-        Method.POST: on(UnsealInput, unseal, public=True, sealed=True, local=True),
+        Method.POST: on(UnsealInput, unseal, public=True, sealed=True, local=True, any_case=True),
     }),
     Route("seal", "Sealing of this node.", {Method.POST: on(Nothing, seal, sudo=True, sealed=True, local=True)}),
     Route("step-down", "Change of the active node.", {Method.POST: on(Nothing, step_down, sudo=True)}),

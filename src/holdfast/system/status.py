@@ -4,7 +4,8 @@ sys/health is answered in every state from the facts that main publishes, so tha
 status comes from main itself, as an operator reads it right after giving a share; so does sys/leader, as raft's indexes move with every
 write. sys/ha-status is answered by the active node, which alone is told of the others.
 """
-from typing import Annotated, Literal, TypeAlias
+import re
+from typing import Annotated
 
 import msgspec
 
@@ -28,31 +29,48 @@ from holdfast.engine import (
 )
 from holdfast.engine.effect import ShowLeader, ShowSealStatus
 from holdfast.engine.time import rfc3339
-from holdfast.errors import UnavailableError, UnsupportedPath
+from holdfast.errors import RequestError, UnavailableError, UnsupportedPath
 from holdfast.ids import Index, Millis
 from holdfast.limits import ECHO_INTERVAL_MS, ECHO_SILENCE_MS
 from holdfast.replica import Place, Why
 from holdfast.version import BUILD_DATE, VERSION
 
 NO_TIME = "0001-01-01T00:00:00Z"                     # Go's zero time, which Vault does not leave out
-CODE = msgspec.Meta(ge=100, le=599)
-Flag: TypeAlias = bool | Literal[""]                 # `?standbyok` alone is no yes
 UNHEARD_MS = 2 * ECHO_INTERVAL_MS                    # after which a standby says that it has lost its active node
+YES, NO = frozenset(("1", "t", "T", "TRUE", "true", "True")), frozenset(("", "0", "f", "F", "FALSE", "false", "False"))
+"""As Go reads them; `?standbyok` alone is no yes."""
+CODES = range(200, 1000)                             # what a status can be; one below is no answer yet
+_NUMBER = re.compile(r"[+-]?[0-9]{1,9}")
 
 
 class HealthInput(Input, frozen=True):
     """Which status stands for which state; a load balancer knows only statuses."""
 
-    standbyok: Annotated[Flag, doc("A standby answers with the status of the active node.")] = False
-    perfstandbyok: Annotated[Flag, doc("A performance standby answers with the status of the active node.")] = False
-    activecode: Annotated[int, CODE, doc("Status of the active node.")] = 200
-    standbycode: Annotated[int, CODE, doc("Status of a standby.")] = 429
-    drsecondarycode: Annotated[int, CODE, doc("Status of a node of a disaster recovery secondary; there is none here.")] = 472
-    performancestandbycode: Annotated[int, CODE, doc("Status of a performance standby.")] = 473
-    haunhealthycode: Annotated[int, CODE, doc("Status of a standby that has lost its active node.")] = 474
-    sealedcode: Annotated[int, CODE, doc("Status while sealed.")] = 503
-    uninitcode: Annotated[int, CODE, doc("Status before initialisation.")] = 501
-    removedcode: Annotated[int, CODE, doc("Status of a node that was removed from its cluster.")] = 530
+    standbyok: Annotated[str | None, doc("A standby answers with the status of the active node.")] = None
+    perfstandbyok: Annotated[str | None, doc("A performance standby answers with the status of the active node.")] = None
+    activecode: Annotated[str | None, doc("Status of the active node.")] = None
+    standbycode: Annotated[str | None, doc("Status of a standby.")] = None
+    drsecondarycode: Annotated[str | None, doc("Status of a node of a disaster recovery secondary; there is none here.")] = None
+    performancestandbycode: Annotated[str | None, doc("Status of a performance standby.")] = None
+    haunhealthycode: Annotated[str | None, doc("Status of a standby that has lost its active node.")] = None
+    sealedcode: Annotated[str | None, doc("Status while sealed.")] = None
+    uninitcode: Annotated[str | None, doc("Status before initialisation.")] = None
+    removedcode: Annotated[str | None, doc("Status of a node that was removed from its cluster.")] = None
+
+
+class Statuses(msgspec.Struct, frozen=True, kw_only=True):
+    """The same, as read."""
+
+    standbyok: bool = False
+    perfstandbyok: bool = False
+    activecode: int = 200
+    standbycode: int = 429
+    drsecondarycode: int = 472
+    performancestandbycode: int = 473
+    haunhealthycode: int = 474
+    sealedcode: int = 503
+    uninitcode: int = 501
+    removedcode: int = 530
 
 
 class Health(Output, frozen=True):
@@ -128,7 +146,25 @@ class ReplicationStatus(Output, frozen=True):
     mode: str
 
 
-def health_code(facts: NodeFacts, args: HealthInput, now_ms: Millis) -> int:
+def statuses(args: HealthInput) -> Statuses:
+    """Raises RequestError, which names nothing, as in Vault: who asks is a load balancer."""
+    sent = {name: value for name in HealthInput.__struct_fields__ if (value := getattr(args, name)) is not None}
+    return msgspec.convert({name: _flag(value) if name.endswith("ok") else _code(value) for name, value in sent.items()}, Statuses)
+
+
+def _flag(text: str) -> bool:
+    if text not in YES and text not in NO:
+        raise RequestError
+    return text in YES
+
+
+def _code(text: str) -> int:
+    if not _NUMBER.fullmatch(text) or int(text) not in CODES:
+        raise RequestError
+    return int(text)
+
+
+def health_code(facts: NodeFacts, args: Statuses, now_ms: Millis) -> int:
     """The first state that holds decides."""
     if not facts.initialized:
         return args.uninitcode
@@ -148,7 +184,7 @@ def health_code(facts: NodeFacts, args: HealthInput, now_ms: Millis) -> int:
 def health(txn: Txn, args: HealthInput, ctx: Context) -> Raw:
     """Tell the state of this node."""
     facts = ctx.facts
-    code = health_code(facts, args, ctx.now_ms)
+    code = health_code(facts, statuses(args), ctx.now_ms)
     empty = ctx.request.method is Method.HEAD or code == 204
     shows_all = not facts.sealed and ctx.token is not None               # a valid token lifts the redaction
     body = _health(facts, ctx.request.listener, now_ms=ctx.now_ms, index=txn.run.reader.index, shows_all=shows_all)

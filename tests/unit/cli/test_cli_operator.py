@@ -168,9 +168,13 @@ def test_members(cli: CommandLine) -> None:
         "cluster_address": "https://a:8201",
         "active_node": True,
         "last_echo": None,
+        "echo_duration_ms": 0,
+        "clock_skew_ms": 0,
         "version": "v",
+        "replication_primary_canary_age_ms": 0,
     }
-    standby = {**active, "hostname": "b", "active_node": False, "last_echo": "2026-11-21T08:00:00.25Z"}
+    standby = {**active, "hostname": "b", "active_node": False, "last_echo": "2026-11-21T08:00:00.25Z",
+               "echo_duration_ms": 2, "clock_skew_ms": -3}
     cli.server.on("GET sys/ha-status", {"nodes": [active, standby]})
     assert cli("operator members").out == (
         "Host Name    API Address       Cluster Address    Active Node    Version    Upgrade Version    Redundancy Zone    Last Echo\n"

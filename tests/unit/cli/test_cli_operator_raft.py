@@ -41,6 +41,7 @@ CONFIG = {
     "data": {
         "cleanup_dead_servers": True, "last_contact_threshold": "10s", "dead_server_last_contact_threshold": "24h0m0s",
         "max_trailing_logs": 1000, "min_quorum": 3, "server_stabilization_time": "10s",
+        "disable_upgrade_migration": False,
     }
 }  # fmt: skip
 
@@ -180,6 +181,7 @@ def test_autopilot_configuration(cli: CommandLine) -> None:
         "Server Stabilization Time             10s\n"
         "Min Quorum                            3\n"
         "Max Trailing Logs                     1000\n"
+        "Disable Upgrade Migration             false\n"
     )
     assert msgspec.json.decode(cli("operator raft autopilot get-config -format=json").out) == CONFIG["data"]
 

@@ -39,6 +39,7 @@ def test_versions_are_read_by_number(kv: Runner) -> None:
     for missing in ("4", "99999999999"):
         assert (kv.get("data/a", query={"version": missing}).status, kv.get("data/a", query={"version": missing}).errors) == (404, ())
     assert kv.get("data/a", query={"version": "-1"}).status == 400
+    assert kv.get("data/a", query={"version": ""}).data == kv.get("data/a").data, "as if it had not been sent"
     assert kv.get("data/none").status == 404
 
 
@@ -413,14 +414,15 @@ class TestMetadata:
 
 @pytest.mark.parametrize(("method", "path", "says"), [
     (Method.GET, "a", "'kv get'"), (Method.POST, "a/b", "'kv put'"), (Method.LIST, "", "'kv list'"), (Method.DELETE, "a", "'kv delete'"),
-    (Method.PATCH, "a", "'kv patch'"), (Method.GET, "data", "Non-listing operations on the root"), (Method.POST, "destroy", "Non-listing"),
+    (Method.PATCH, "a", "'kv patch'"), (Method.GET, "data", "Non-listing operations on the root"),
+    (Method.GET, "metadata", "Non-listing"), (Method.DELETE, "metadata/", "Non-listing"), (Method.POST, "destroy", "Non-listing"),
 ])
 def test_a_path_of_version_1_is_404_with_a_hint(kv: Runner, method: Method, path: str, says: str) -> None:
     answered = kv.call(method, path, {"v": 1} if method is Method.POST else None)
     assert (answered.status, answered.errors, answered.changes, answered.body) == (404, (), {}, b"")
     assert len(answered.warnings) == 1
     assert says in answered.warnings[0]
-    if path not in ("data", "destroy"):
+    if not says.startswith("Non-listing"):
         assert answered.warnings[0].startswith("Invalid path for a versioned K/V secrets engine")
 
 

@@ -135,7 +135,7 @@ def test_state_before_anybody_looked(node: OneNode) -> None:
 
 def test_configuration(node: OneNode) -> None:
     defaults = {"cleanup_dead_servers": False, "last_contact_threshold": "10s", "dead_server_last_contact_threshold": "24h0m0s",
-                "max_trailing_logs": 1000, "min_quorum": 0, "server_stabilization_time": "10s"}
+                "max_trailing_logs": 1000, "min_quorum": 0, "server_stabilization_time": "10s", "disable_upgrade_migration": False}
     assert node.call(Method.GET, CONFIGURATION).json["data"] == defaults
     body = {"cleanup_dead_servers": True, "min_quorum": "3", "dead_server_last_contact_threshold": "1h", "last_contact_threshold": 5}
     assert node.call(Method.POST, CONFIGURATION, body).status == 204
@@ -153,6 +153,7 @@ def test_configuration(node: OneNode) -> None:
      "dead_server_last_contact_threshold should not be set to less than 1m; received: 59"),
     ({"max_trailing_logs": 1 << 40}, "max_trailing_logs is at most 1000000000"),
     ({"min_quorum": 65}, "min_quorum is at most 64"),
+    ({"disable_upgrade_migration": False}, "disable_upgrade_migration is only available in Vault Enterprise"),
 ])
 def test_configuration_refused(node: OneNode, body: dict[str, object], error: str) -> None:
     answer = node.call(Method.POST, CONFIGURATION, body)

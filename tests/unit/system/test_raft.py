@@ -47,6 +47,7 @@ def test_join_on_a_sealed_node_without_a_token(node: OneNode) -> None:
 @pytest.mark.parametrize(("path", "body", "error"), [
     ("join", {}, "leader_api_addr is required"),
     ("join", {"auto_join": "provider=x"}, "auto_join is not supported"),
+    ("join", {"auto_join": "provider=x", "auto_join_scheme": "ftp"}, 'invalid scheme "ftp"; must either be http or https'),
     ("bootstrap/challenge", {}, "no server_id provided"),
     ("bootstrap/challenge", {"server_id": "x" * (SERVER_ID_MAX + 1)}, "server_id has at most"),
     ("bootstrap/answer", {"server_id": "n", "raft_id": 1, "cluster_addr": "a:1"}, "no answer provided"),
@@ -64,7 +65,23 @@ def test_refused_before_anybody_is_asked(node: OneNode, path: str, body: object,
     assert error in seen.json["errors"][0]
 
 
-@pytest.mark.parametrize("path", ["join", "bootstrap", "bootstrap/challenge", "bootstrap/answer", "remove-peer", "promote", "demote",
+def test_who_is_no_member_is_removed_already(node: OneNode) -> None:
+    seen = node.call(Method.POST, f"{BELOW}/remove-peer", {"server_id": "n9"})
+    assert (seen.status, seen.effects, seen.json["warnings"]) == (200, (), ["no member has the id n9"])
+
+
+def test_there_is_nothing_to_begin(node: OneNode) -> None:
+    began = [node.call(Method.POST, f"{BELOW}/bootstrap", {}, token=None)]
+    node.facts = FACTS
+    began.append(node.call(Method.POST, f"{BELOW}/bootstrap", {}, token=None))
+    node.facts = SEALED
+    began.append(node.call(Method.POST, f"{BELOW}/bootstrap", {}, token=None))
+    assert [(each.status, each.json["errors"]) for each in began] == [
+        (400, ["could not bootstrap clustered storage: error bootstrapping cluster: cluster already has state"]),
+        (400, ["raft backend not in use"]), (400, ["node must be unsealed to bootstrap"])]
+
+
+@pytest.mark.parametrize("path", ["join", "bootstrap/challenge", "bootstrap/answer", "remove-peer", "promote", "demote",
                                   "snapshot", "snapshot-force"])
 def test_another_storage(node: OneNode, path: str) -> None:
     node.facts = FACTS

@@ -73,12 +73,23 @@ def test_what_stands_first_decides() -> None:
     codes = [501, 530, 503, 474, 473, 429]
     for first, second in combinations(range(len(codes)), 2):
         facts = replace(STANDBY, **changes[second], **changes[first])
-        assert status.health_code(facts, status.HealthInput(), Millis(START_MS)) == codes[first]
+        assert status.health_code(facts, status.Statuses(), Millis(START_MS)) == codes[first]
 
 
-@pytest.mark.parametrize("query", [{"activecode": "x"}, {"standbyok": "perhaps"}, {"sealedcode": "5.5"}])
+@pytest.mark.parametrize("query", [{"activecode": "x"}, {"standbyok": "perhaps"}, {"sealedcode": "5.5"}, {"standbycode": ""},
+                                   {"removedcode": "100"}, {"uninitcode": "99"}, {"uninitcode": "1000"}, {"activecode": "9" * 5000}])
 def test_a_bad_parameter(node: OneNode, query: dict[str, str]) -> None:
-    assert health(node, ACTIVE, query)[0] == 400
+    """Also one of a state that the node is not in; without a word, as in Vault."""
+    assert health(node, ACTIVE, query) == (400, b'{"errors":[]}\n')
+
+
+@pytest.mark.parametrize(("written", "code"), [("1", 200), ("t", 200), ("TRUE", 200), ("0", 473), ("F", 473), ("", 473)])
+def test_a_flag_as_go_reads_it(node: OneNode, written: str, code: int) -> None:
+    assert health(node, PERFORMANCE, {"perfstandbyok": written})[0] == code
+
+
+def test_a_code_as_go_reads_it(node: OneNode) -> None:
+    assert [health(node, ACTIVE, {"activecode": written})[0] for written in ("+299", "0299", "999")] == [299, 299, 999]
 
 
 def test_no_body_where_none_belongs(node: OneNode) -> None:

@@ -12,6 +12,10 @@ class Elsewhere(Input, frozen=True):
     path: Annotated[str, doc("A path that is none of this engine's.")] = ""
 
 
+class Root(Elsewhere, frozen=True):
+    path: Annotated[str, doc("The folder of all secrets: it can only be listed.")] = "metadata"
+
+
 def refuse(txn: Txn, args: Elsewhere, ctx: Context) -> Response:
     """Not a path of a versioned key-value engine."""
     if args.path in ROOTS:
@@ -49,6 +53,7 @@ KV_V2 = Engine(type="kv", version="2", jobs={store.DISCARD: store.discard_some},
     }),
     Route("metadata", "All secrets and folders at the top of the mount.", {
         Method.LIST: on(metadata.ListFolder, metadata.list_keys),
+        **{method: on(Root, refuse) for method in COMMANDS if method is not Method.LIST},
     }),
     Route("metadata/*path", "What is known of a secret besides its values: its versions, its settings, metadata of your own. Deleting this "
           "removes the secret with all its versions.", {
