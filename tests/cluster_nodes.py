@@ -23,7 +23,6 @@ from tests.processes import POLL_S, wait_until
 
 JOINS_WITHIN_S = 60.0
 CHANGES_WITHIN_S = 60.0
-DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL")
 ACTIVE, STANDBY, PERFORMANCE_STANDBY, SEALED, UNINITIALISED, REMOVED = 200, 429, 473, 503, 501, 530
 """What sys/health answers, without parameters."""
 SERVES = "sys/health?standbyok=true&perfstandbyok=true"
@@ -57,9 +56,8 @@ class Member(Node):
         self.proxy: Proxy | None = None              # what the others reach it by, where there is one
         self.options = options.pop("stanza", "")     # further lines of the stanza of storage
         self.paused: list[int] = []
-        command = (*(() if options.pop("outlives", False) else DIES_WITH_US), *options.pop("command", ()))
         self._data_at = data
-        super().__init__(folder, storage="raft", command=command, **options)
+        super().__init__(folder, storage="raft", **options)
         self.data.mkdir(exist_ok=True)
 
     @property

@@ -26,6 +26,7 @@ SOURCES = Path(holdfast.__file__).parents[1]
 REPOSITORY = Path(__file__).parents[1]
 HOOKS = Path(__file__).parent / "hooks"
 CONTRACT_ENGINES = "tests.contract.engine:CONTRACT,tests.contract.engine:CONTRACT_AUTH"
+DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL")
 STARTS_WITHIN_S = 60.0
 ENDS_WITHIN_S = 60.0
 WORKERS_END_WITHIN_S = 20.0
@@ -59,12 +60,14 @@ class Node:
     """A node alone; tests.cluster_nodes has those of a cluster.
 
     `workers`: read_workers; `static`: unseals itself; `more`: further lines of the configuration, `listener` of its TCP stanza;
-    `limits`: other bounds than those of holdfast.limits; `contract`: it also has the engines of tests.contract; `command`: what runs it."""
+    `limits`: other bounds than those of holdfast.limits; `contract`: it also has the engines of tests.contract; `command`: what runs it;
+    `outlives`: it may go on when this process is killed, otherwise the kernel ends it."""
 
     def __init__(self, folder: Path, *, workers: int = 1, storage: str = "file", static: bool = True, more: str = "", listener: str = "",
                  limits: Mapping[str, int] | None = None, contract: bool = False, env: Mapping[str, str] | None = None,
-                 command: tuple[str, ...] = ()) -> None:
-        self.folder, self.workers, self.static, self.command = folder, workers, static, command
+                 command: tuple[str, ...] = (), outlives: bool = False) -> None:
+        self.folder, self.workers, self.static = folder, workers, static
+        self.command = (*(() if outlives else DIES_WITH_US), *command)
         self.more, self.listener, self.storage = more, listener, storage
         self.env = {**({"HOLDFAST_TEST_LIMITS": json.dumps(limits)} if limits else {}),
                     **({"HOLDFAST_TEST_ENGINES": CONTRACT_ENGINES} if contract else {}), **(env or {})}

@@ -158,8 +158,8 @@ def _reaches(command: tuple[str, ...], host: str, within_s: float = 30.0) -> boo
 
 
 def test_what_the_kernel_ends_with_us_ends() -> None:
-    """The words before each member's command: should pytest be killed, its nodes are too."""
-    program = ("import subprocess, os\nfrom tests.cluster_nodes import DIES_WITH_US\nfrom tests.processes import *\n"
+    """The words before each node's command: should pytest be killed, its nodes are too."""
+    program = ("import subprocess, os\nfrom tests.node import DIES_WITH_US\nfrom tests.processes import *\n"
                "no = subprocess.DEVNULL\nchild = subprocess.Popen([*DIES_WITH_US, 'sleep', '60'], stdout=no, stderr=no)\n"
                "wait_until(lambda: 'sleep' in command_line(child.pid)[0], 'runs')\nprint(child.pid, flush=True)\nos.kill(os.getpid(), 9)")
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False,
