@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-PRELUDE = "import os, resource, signal, sys\nfrom pathlib import Path\nfrom holdfast.node import harden\nfrom holdfast.replica.lmdb_file import maps_of\n"
+PRELUDE = ("import os, resource, signal, sys\nfrom pathlib import Path\nfrom holdfast.node import harden\n"
+           "from holdfast.replica.lmdb_file import maps_of\n")
 NOBODY = 65_534
 
 
