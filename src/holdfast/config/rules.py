@@ -24,6 +24,7 @@ from holdfast.config.settings import (
     UserLockout,
 )
 from holdfast.config.tree import Literal, Value
+from holdfast.limits import REQUEST_SIZE_MAX_BYTES
 
 Rule = Callable[[object], object]
 
@@ -157,7 +158,7 @@ def default_if_zero(default: object) -> Rule:
 
 def size_or_default(value: object) -> object:
     """Below 0: no bound; 0: the default."""
-    return value or 33_554_432
+    return value or REQUEST_SIZE_MAX_BYTES
 
 
 def workers(value: object) -> object:

@@ -20,6 +20,8 @@ from typing import Annotated, TypeAlias
 import msgspec
 from msgspec import field
 
+from holdfast.limits import REQUEST_SIZE_MAX_BYTES
+
 
 class Unit(Enum):
     """How a number is written in a file: `"1h30m"`, `90`; `"32mib"`, `33554432`."""
@@ -109,7 +111,7 @@ class Listener(msgspec.Struct, frozen=True, kw_only=True):
     http_read_header_timeout_s: Seconds = field(default=10.0, name="http_read_header_timeout")
     http_read_timeout_s: Seconds = field(default=30.0, name="http_read_timeout")
     http_write_timeout_s: Seconds = field(default=0.0, name="http_write_timeout")       # 0: no bound
-    max_request_size_bytes: Bytes = field(default=33_554_432, name="max_request_size")  # 0 or less: no bound
+    max_request_size_bytes: Bytes = field(default=REQUEST_SIZE_MAX_BYTES, name="max_request_size")  # 0 or less: no bound
     max_request_duration_s: Seconds | None = field(default=None, name="max_request_duration")   # None: default_max_request_duration
     max_json_depth: int = 300
     max_json_string_value_length: int = 1_048_576

@@ -1,6 +1,6 @@
 """What an initialised cluster begins with: its keys for names and states, its name, the mounts that always are, the root token."""
 from holdfast.core.cluster import CLUSTER, INFO, new_cluster
-from holdfast.core.mounts import MOUNTS, MountConfig, MountEntry
+from holdfast.core.mounts import CUBBYHOLE_PATH, MOUNTS, MountConfig, MountEntry
 from holdfast.core.secret_names import HASH_KEY, new_hash_key
 from holdfast.core.state_token import KEY, StateKey
 from holdfast.core.token_create import create_root
@@ -9,9 +9,9 @@ from holdfast.engine import Rng, TokenType, Txn
 from holdfast.ids import Millis
 
 STATE_KEY_BYTES = 32
-CUBBYHOLE, IDENTITY, TOKEN = "cubbyhole/", "identity/", "auth/token/"
+IDENTITY, TOKEN = "identity/", "auth/token/"
 FIRST_MOUNTS = (
-    (CUBBYHOLE, "cubbyhole", "per-token private secret storage"),
+    (CUBBYHOLE_PATH, "cubbyhole", "per-token private secret storage"),
     (IDENTITY, "identity", "identity store"),
     (TOKEN, "token", "token based credentials"),
     # Never routed by the table; there to be seen, and so that nothing else can be mounted there.
@@ -32,5 +32,5 @@ def write_first_state(txn: Txn, rng: Rng, now_ms: Millis, *, root_token: str = "
         config = MountConfig(token_type=TokenType.DEFAULT_SERVICE,
                              passthrough_request_headers=("Authorization",) if path == IDENTITY else ())
         MOUNTS.put(txn, uuid, MountEntry(uuid=uuid, path=path, type=type_, accessor=accessor, description=text, is_auth=is_auth,
-                                         local=path == CUBBYHOLE, config=config))
+                                         local=path == CUBBYHOLE_PATH, config=config))
     return create_root(txn, rng, now_ms=now_ms, text=root_token).text

@@ -8,10 +8,11 @@ from collections.abc import Mapping
 import msgspec
 
 from holdfast.engine import Mount, Table, TokenType, Txn
+from holdfast.engine.context import mount_prefix
 from holdfast.errors import BadRequest
 
-SYSTEM_PATH = "sys/"
-RESERVED = ("sys/", "auth/", "cubbyhole/", "identity/", "audit/", "core/")
+CUBBYHOLE_PATH = "cubbyhole/"
+RESERVED = ("sys/", "auth/", CUBBYHOLE_PATH, "identity/", "audit/", "core/")
 """Paths below which no secrets engine can be mounted."""
 
 
@@ -51,6 +52,11 @@ class MountEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     options: Mapping[str, str] = {}
     config: MountConfig = MountConfig()
     draining: bool = False                           # unmounted: no longer routed to, kept until its leases and keys are gone
+
+    @property
+    def prefix(self) -> str:
+        """Of all its keys."""
+        return mount_prefix(self.uuid)
 
 
 MOUNTS = Table("core/mount/", MountEntry)

@@ -20,12 +20,11 @@ from holdfast.crypto import HmacSha256
 from holdfast.ids import Index
 
 SERVICE, BATCH, RECOVERY = "hvs.", "hvb.", "hvr."
-LEGACY_SERVICE, LEGACY_BATCH = "s.", "b."
 ROOT_LENGTH = len(SERVICE) + 24
 VERSION = 1
 SIGNED_HEAD = b"\x08\x01\x12\x20"                    # version 1; an hmac of 32 bytes
 TOKEN_TAG = 0x1A
-RANDOM_TAG, INDEX_TAG, EPOCH_TAG = 0x0A, 0x10, 0x18
+RANDOM_TAG, INDEX_TAG = 0x0A, 0x10
 
 
 def service(random: str, index: Index, key: HmacSha256) -> str:

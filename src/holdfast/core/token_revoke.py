@@ -13,13 +13,12 @@ import msgspec
 from holdfast.core import due, lease_store, marks, token_store
 from holdfast.core.due import Due, Kind
 from holdfast.core.marks import MARK
-from holdfast.core.mounts import load_mounts
+from holdfast.core.mounts import CUBBYHOLE_PATH, load_mounts
 from holdfast.core.token_store import EMPTY, ENTRIES, TokenEntry, children
 from holdfast.engine import Txn
 from holdfast.ids import Millis
 from holdfast.limits import DUE_TOKENS_MAX, JOB_KEYS_MAX
 
-CUBBYHOLE_PATH = "cubbyhole/"
 FEW = 8                                              # keys of a cubbyhole that go with the token at once: a wrapped answer has two
 KEYS_OF_ONE = FEW + 8                                # written when one token is removed, at most
 CHILDREN_OF_STEP = JOB_KEYS_MAX // 5                 # most have five keys; the sum is counted
@@ -162,9 +161,11 @@ def _delete(txn: Txn, keys: Iterable[str]) -> None:
         txn.delete(key)
 
 
+def cubbyhole_of(txn: Txn, id: str) -> str:
+    """The folder of a token's cubbyhole."""
+    return f"{txn.derive(load_mounts).by_path[CUBBYHOLE_PATH].prefix}{id}/"
+
+
 def _cubbyhole_keys(txn: Txn, id: str, *, limit: int) -> tuple[str, ...]:
-    mount = txn.derive(load_mounts).by_path.get(CUBBYHOLE_PATH)
-    if mount is None:
-        return ()
-    folder = f"mount/{mount.uuid}/{id}/"
+    folder = cubbyhole_of(txn, id)
     return tuple(folder + name for name in txn.names(folder, limit=limit))

@@ -4,16 +4,14 @@ Invariants: (1) a wrapped answer is unwrapped once, by the lane's order, however
 token, and goes with it; (3) its token has the policy `response-wrapping` alone, no parent, one use, and cannot be renewed.
 """
 import msgspec
-from msgspec.structs import replace
 
 from holdfast.core import envelope, token_create, token_revoke, tokens
-from holdfast.core.mounts import load_mounts
 from holdfast.core.policy_store import RESPONSE_WRAPPING
 from holdfast.core.token_store import ENTRIES, TokenEntry
 from holdfast.crypto import Secret
 from holdfast.engine import Context, Place, Response, Txn, WrapInfo
 from holdfast.engine.time import rfc3339
-from holdfast.errors import BadRequest, InvariantError
+from holdfast.errors import BadRequest
 from holdfast.ids import Millis
 from holdfast.limits import TTL_MAX_S
 from holdfast.replica import Why
@@ -40,7 +38,6 @@ class Wrapped(msgspec.Struct, frozen=True, kw_only=True):
     token_id: str
     body: bytes
     info: KeptInfo
-    wrapped_accessor: str = ""
 
 
 def wrap(txn: Txn, ctx: Context, response: Response) -> Response:
@@ -63,7 +60,7 @@ def keep(txn: Txn, ctx: Context, body: bytes, *, path: str, ttl_s: int, wrapped_
         accessor="", policies=(RESPONSE_WRAPPING,), path=ctx.request.path, created_ms=ctx.now_ms, index=token_create.UNSET, num_uses=1,
         ttl_s=ttl_s, explicit_max_ttl_s=ttl_s, expires_ms=Millis(ctx.now_ms + ttl_s * 1000)))
     info = KeptInfo(creation_path=path, creation_time=rfc3339(ctx.now_ms), creation_ttl=ttl_s)
-    own = _cubbyhole(txn, made.id)
+    own = txn.at(token_revoke.cubbyhole_of(txn, made.id))
     own.put(RESPONSE, msgspec.json.encode(KeptResponse(body.decode())))
     own.put(INFO, msgspec.json.encode(info))
     return WrapInfo(token=made.text, accessor=made.entry.accessor, ttl=ttl_s, creation_time=info.creation_time, creation_path=path,
@@ -81,7 +78,7 @@ def find(txn: Txn, text: Secret | None, now_ms: Millis) -> Wrapped:
     token = tokens.shown(txn, principal, entry)
     if token is None or not tokens.is_valid(token, now_ms):
         raise BadRequest(INVALID)
-    own = _cubbyhole(txn, principal)
+    own = txn.at(token_revoke.cubbyhole_of(txn, principal))
     body, info = own.get(RESPONSE), own.get(INFO)
     if body is None or info is None:
         raise BadRequest(INVALID)
@@ -98,11 +95,4 @@ def unwrap(txn: Txn, wrapped: Wrapped, now_ms: Millis) -> bytes:
 def rewrap(txn: Txn, ctx: Context, wrapped: Wrapped) -> Response:
     """The same answer under a new token, with a new life of the same length."""
     token_revoke.revoke(txn, wrapped.token_id, ctx.now_ms)
-    return Response(wrap_info=replace(keep(txn, ctx, wrapped.body, path=wrapped.info.creation_path, ttl_s=wrapped.info.creation_ttl)))
-
-
-def _cubbyhole(txn: Txn, token_id: str) -> Txn:
-    mount = txn.derive(load_mounts).by_path.get(token_revoke.CUBBYHOLE_PATH)
-    if mount is None:
-        raise InvariantError("every cluster has a cubbyhole")
-    return txn.at(f"mount/{mount.uuid}/{token_id}/")
+    return Response(wrap_info=keep(txn, ctx, wrapped.body, path=wrapped.info.creation_path, ttl_s=wrapped.info.creation_ttl))

@@ -180,7 +180,6 @@ class Server:
                                             admitting.seal, cluster.put_back, self.main.clock, RANDOM.draw, logger)
 
     def _audit_broken(self, broken: bool) -> None:
-        self.main.publish(audit_broken=broken)
         if self._cluster is not None:
             self._cluster.audit_is_broken(broken)
 
@@ -261,8 +260,7 @@ class Server:
             active_cluster_address=settings.cluster_addr,
             cluster_name=settings.cluster_name, shows_node_id=settings.enable_response_header_raft_node_id,
             seal_type=auto.type.value if auto else "shamir", recovery_seal=auto is not None,
-            storage_type=settings.storage.type, allow_forwarding_via_header=settings.replication.allow_forwarding_via_header,
-            default_ttl_s=settings.default_lease_ttl_s, max_ttl_s=settings.max_lease_ttl_s)
+            storage_type=settings.storage.type, allow_forwarding_via_header=settings.replication.allow_forwarding_via_header)
 
     def _submit(self, request: Request, to: Place, why: Why, memo: Memo) -> "asyncio.Future[Served]":
         return self.main.submit(request, to, why, memo)

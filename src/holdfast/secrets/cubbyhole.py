@@ -14,8 +14,6 @@ from holdfast.secrets import json_object
 from holdfast.secrets.paths import can_exist, check_writable, folder
 from holdfast.secrets.whole_body import AtPath, Write, body_of
 
-RESPONSE = "response"                                # where response wrapping keeps the wrapped answer
-
 
 def key(token_id: str, path: str) -> str:
     """Below the mount's prefix. `token_id`: of a service token."""

@@ -81,7 +81,7 @@ def _revoked(txn: Txn, entry: MountEntry, at: str, now_ms: Millis) -> _After | N
 
 
 def _keys(txn: Txn, entry: MountEntry, at: str, now_ms: Millis) -> _After | None:
-    return _delete(txn.at(f"mount/{entry.uuid}/"), at)
+    return _delete(txn.at(entry.prefix), at)
 
 
 def _locks(txn: Txn, entry: MountEntry, at: str, now_ms: Millis) -> _After | None:

@@ -22,7 +22,7 @@ READERS = 8
     (Method.GET, "nobody/s", 404), (Method.GET, "secret/nothing/here", 404), (Method.DELETE, "secret/config", 405)])
 def test_a_refusal_holds_no_state_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: Method, path: str, status: int) -> None:
     """Each attempt reads in a slot of the replica's, of which there are only so many. The collector of cycles comes too late for them."""
-    monkeypatch.setattr("holdfast.replica.lmdb.REPLICA_READERS_MAX", READERS)
+    monkeypatch.setattr("holdfast.replica.lmdb_file.REPLICA_READERS_MAX", READERS)
     node = LaneNode()
     replica = LmdbReplica(tmp_path / "replica", writable=True)
     replica.apply([WriteBatch(index=Index(1), time_ms=NOW_MS, changes=dict(node.replica.values()))])

@@ -4,7 +4,7 @@ from tests.contract.runner import Runner, service_token
 
 from holdfast.engine import Method
 from holdfast.secrets import CUBBYHOLE
-from holdfast.secrets.cubbyhole import RESPONSE, key
+from holdfast.secrets.cubbyhole import key
 
 ONE, OTHER = service_token("1" * 64), service_token("2" * 64)
 
@@ -34,7 +34,7 @@ def test_its_keys_stand_below_the_tokens_id(cubbyhole: Runner) -> None:
 
 
 def test_a_wrapped_answer_can_be_read_by_its_token(cubbyhole: Runner) -> None:
-    cubbyhole.replica.seed({cubbyhole.mount.prefix + key(ONE.id, RESPONSE): b'{"response":"{}"}'})
+    cubbyhole.replica.seed({cubbyhole.mount.prefix + key(ONE.id, "response"): b'{"response":"{}"}'})
     assert cubbyhole.get("response", token=ONE).data == {"response": "{}"}
 
 
