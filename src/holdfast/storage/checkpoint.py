@@ -17,6 +17,7 @@ from holdfast.ids import Index
 from holdfast.limits import SNAPSHOT_CHUNK_BYTES
 from holdfast.storage.batch import UNREADABLE
 from holdfast.storage.disk import Disk
+from holdfast.storage.growing import Growing
 from holdfast.storage.log import StateCopy
 
 NAME, NEW, COPY_PREFIX = "checkpoint", "checkpoint.new", "state-"
@@ -35,6 +36,34 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     size: int
     digest: str
     note: str = ""
+
+
+class Copying:
+    """A copy on its way into a new file. Raises OSError."""
+
+    def __init__(self, disk: Disk, path: Path) -> None:
+        self._disk, self._path, self._file = disk, path, Growing(disk, path)
+        self._digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
+
+    @property
+    def size(self) -> int:
+        return self._file.size
+
+    def write(self, chunk: bytes) -> None:
+        self._file.write(chunk)
+        self._digest.update(chunk)
+
+    def finish(self) -> str:
+        """The digest. The file is durable, its name is not."""
+        self._file.sync()
+        self._file.close()
+        return self._digest.hexdigest()
+
+    def discard(self) -> None:
+        """Gives its space back; also after `finish`."""
+        self._file.close()
+        if self._disk.exists(self._path):
+            self._disk.remove(self._path)
 
 
 _decode = msgspec.json.Decoder(Checkpoint).decode
@@ -67,21 +96,16 @@ def save(disk: Disk, folder: Path, copy: StateCopy, *, sequence: int, note: str 
     path = folder / f"{COPY_PREFIX}{copy.generation:08x}-{copy.index:016x}"
     if disk.exists(path):
         disk.remove(path)
-    digest, size = hashlib.blake2b(digest_size=DIGEST_BYTES), 0
-    file = disk.open(path, create=True)
+    copying = Copying(disk, path)
     try:
         for chunk in copy.chunks:
-            file.write_at(chunk, size)
-            digest.update(chunk)
-            size += len(chunk)
-        file.sync()
+            copying.write(chunk)
+        digest = copying.finish()
     except BaseException:
-        disk.remove(path)                                # or it would keep what little space there was
+        copying.discard()                                # or it would keep what little space there was
         raise
-    finally:
-        file.close()
-    made = Checkpoint(format=FORMAT, index=copy.index, generation=copy.generation, sequence=sequence, file=path.name, size=size,
-                      digest=digest.hexdigest(), note=note)
+    made = Checkpoint(format=FORMAT, index=copy.index, generation=copy.generation, sequence=sequence, file=path.name,
+                      size=copying.size, digest=digest, note=note)
     adopt(disk, folder, made)
     return made
 

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
-PRELUDE = ("import os, resource, signal, sys\nfrom pathlib import Path\nfrom holdfast.node import harden\n"
-           "from holdfast.replica.lmdb_file import maps_of\n")
+PRELUDE = """import os, resource, signal, sys
+from pathlib import Path
+from holdfast.node import harden
+from holdfast.replica.lmdb_file import maps_of
+"""
 NOBODY = 65_534
 
 
@@ -53,35 +56,35 @@ def test_the_core_limit_is_zero_and_the_process_not_dumpable(tmp_path: Path) -> 
 
 
 LOCK = """
-import lmdb
-environment = lmdb.open(sys.argv[1], map_size=1 << 40)
-with environment.begin(write=True) as txn:
-    txn.put(b"k", b"v" * 100_000)
-file = os.path.join(sys.argv[1], "data.mdb")
+from holdfast.replica.lmdb import LmdbReplica
+from holdfast.storage import WriteBatch
+replica = LmdbReplica(sys.argv[1], writable=True)
 try:
-    harden.lock_memory([Path(file)])
+    harden.lock_memory([replica.file])
 except harden.MemoryLockError as error:
     print("refused:", error)
     sys.exit(3)
 block = bytearray(b"x" * 8_000_000)
-flags, where, locked = {}, "", []
-for line in open("/proc/self/smaps"):
-    head = line.split()[0]
-    if "-" in head and not head.endswith(":"):
-        where = line.rstrip().split(maxsplit=5)[5] if len(line.split()) == 6 else "anonymous"
-    elif head == "VmFlags:":
-        flags.setdefault(where, set()).add("lo" in line.split())
-print("map", flags[os.path.realpath(file)], "heap", flags["[heap]"], "anonymous", True in flags["anonymous"])
-with environment.begin() as txn:
-    print(len(txn.get(b"k")))
+for _ in range(2):
+    flags, where = {}, ""
+    for line in open("/proc/self/smaps"):
+        head = line.split()[0]
+        if "-" in head and not head.endswith(":"):
+            where = line.rstrip().split(maxsplit=5)[5] if len(line.split()) == 6 else "anonymous"
+        elif head == "VmFlags:":
+            flags.setdefault(where, set()).add("lo" in line.split())
+    print("map", flags[os.path.realpath(replica.file)], "heap", flags["[heap]"], "anonymous", True in flags["anonymous"])
+    replica.clear()
+replica.apply([WriteBatch(index=1, time_ms=1, changes={"k": b"v" * 100_000})])
+print(len(replica.open().get("k")))
 """
 
 
-def test_memory_is_locked_and_the_replicas_map_is_not(tmp_path: Path) -> None:
-    done = run(LOCK, str(tmp_path / "lmdb"), cwd=tmp_path)
+def test_memory_is_locked_and_the_replicas_map_is_not_nor_the_one_that_takes_its_place(tmp_path: Path) -> None:
+    done = run(LOCK, str(tmp_path / "replica"), cwd=tmp_path)
     if done.returncode == 3:
         pytest.skip(f"this machine lets nobody lock memory: {done.stdout}")
-    assert done.stdout == "map {False} heap {True} anonymous True\n100000\n", done.stderr
+    assert done.stdout == "map {False} heap {True} anonymous True\n" * 2 + "100000\n", done.stderr
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give up its rights")
