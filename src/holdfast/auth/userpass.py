@@ -35,6 +35,7 @@ from holdfast.engine import (
     on,
 )
 from holdfast.errors import BadRequest, LoginFailed, NotFound, PermissionDenied, UnsupportedPath
+from holdfast.limits import NAME_MAX
 from holdfast.replica import Why
 
 _NAME = re.compile(r"\w(?:[\w.-]*\w)?", re.ASCII)
@@ -155,7 +156,7 @@ def exists(txn: Txn, given: Given) -> bool:
 
 def name_of(username: str) -> str:
     """As it is kept. Raises UnsupportedPath: no name that a user can have."""
-    if len(username) > 512 or _NAME.fullmatch(username) is None:
+    if len(username) > NAME_MAX or _NAME.fullmatch(username) is None:
         raise UnsupportedPath
     return username.lower()
 

@@ -14,10 +14,10 @@ from holdfast.config import units
 from holdfast.config.finding import ConfigError, Finding, Findings
 from holdfast.config.settings import StorageStanza
 from holdfast.config.tree import Literal, Position, Value
+from holdfast.limits import PEM_FILE_MAX_BYTES
 
 T = TypeVar("T")
 UPDATE_EVERY_S, RECONCILE_EVERY_S = 2.0, 10.0            # Vault's
-_FILE_MAX_BYTES = 1 << 20
 
 
 class RetryJoin(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,9 +101,9 @@ def _contents(file: str) -> str:
         return ""
     try:
         with Path(file).open(encoding="utf-8") as opened:
-            text = opened.read(_FILE_MAX_BYTES + 1)
+            text = opened.read(PEM_FILE_MAX_BYTES + 1)
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"retry_join: {file!r} cannot be read: {getattr(error, 'strerror', None) or 'it is no text'}") from None
-    if len(text) > _FILE_MAX_BYTES:
-        raise ValueError(f"retry_join: {file!r} is longer than {_FILE_MAX_BYTES} bytes")
+    if len(text) > PEM_FILE_MAX_BYTES:
+        raise ValueError(f"retry_join: {file!r} is longer than {PEM_FILE_MAX_BYTES} bytes")
     return text

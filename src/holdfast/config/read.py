@@ -17,7 +17,7 @@ import msgspec
 from holdfast.config import environment, stanzas
 from holdfast.config.check import checked, checked_listener
 from holdfast.config.decode import Block, fields, plans, without_refused
-from holdfast.config.finding import ConfigError, Finding, Findings
+from holdfast.config.finding import Finding, Findings
 from holdfast.config.hcl import parse
 from holdfast.config.hcl_print import quote
 from holdfast.config.merge import key_name, merge
@@ -103,7 +103,7 @@ def _parsed(file: Path, must_be_ours: bool, findings: Findings) -> Object | None
     try:
         with file.open("rb") as opened:
             if must_be_ours:
-                _check_owner(file, os.fstat(opened.fileno()))
+                _check_owner(os.fstat(opened.fileno()))
             return parse(opened.read(HCL_SIZE_MAX_BYTES + 1), source=str(file))
     except OSError as error:
         findings.error(f"{file}: {error.strerror or error}")
@@ -112,7 +112,7 @@ def _parsed(file: Path, must_be_ours: bool, findings: Findings) -> Object | None
     return None
 
 
-def _check_owner(file: Path, found: os.stat_result) -> None:
+def _check_owner(found: os.stat_result) -> None:
     if found.st_uid != os.getuid():
         raise OSError(f"{_PERMISSIONS} is set, and the file's owner is not this process's user")
     if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
@@ -189,5 +189,3 @@ def _check_twice(listeners: Sequence[TcpListener | UnixListener], items: Sequenc
         if before is not item.at and not listener.address.endswith(":0"):
             findings.error(f"a listener has the address {listener.address!r} already: {before}", item.at)
 
-
-__all__ = ["ConfigError", "Finding", "Loaded", "dev_settings", "load"]

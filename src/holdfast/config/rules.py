@@ -24,7 +24,7 @@ from holdfast.config.settings import (
     UserLockout,
 )
 from holdfast.config.tree import Literal, Value
-from holdfast.limits import REQUEST_SIZE_MAX_BYTES
+from holdfast.limits import READ_WORKERS_MAX, REQUEST_SIZE_MAX_BYTES
 
 Rule = Callable[[object], object]
 
@@ -162,8 +162,8 @@ def size_or_default(value: object) -> object:
 
 
 def workers(value: object) -> object:
-    if isinstance(value, int) and not 0 <= value <= 256:
-        raise ValueError("the value is from 0 to 256")
+    if isinstance(value, int) and not 0 <= value <= READ_WORKERS_MAX:
+        raise ValueError(f"the value is from 0 to {READ_WORKERS_MAX}")
     return value
 
 

@@ -16,9 +16,9 @@ import msgspec
 
 from holdfast.config.finding import ConfigError, Finding
 from holdfast.config.settings import SealStanza
+from holdfast.limits import SEAL_KEY_FILE_MAX_BYTES
 
 KEY_BYTES = 32
-_FILE_MAX_BYTES = 4_096
 
 
 class SealKeys(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,7 +74,7 @@ def _key(written: str, env: Mapping[str, str]) -> bytes:
 def _from_file(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            held = file.read(_FILE_MAX_BYTES + 1)
+            held = file.read(SEAL_KEY_FILE_MAX_BYTES + 1)
     except OSError as error:
         raise ValueError(f"{str(path)!r} cannot be read: {error.strerror}") from None
     if len(held) == KEY_BYTES:

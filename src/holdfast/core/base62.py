@@ -6,9 +6,9 @@ LENGTH = 24
 FAIR = 256 - 256 % len(ALPHABET)                     # bytes from here on would favour some characters
 
 
-def random_name(rng: Rng, length: int = LENGTH) -> str:
-    """`length` characters, each of them uniform."""
+def random_name(rng: Rng) -> str:
+    """LENGTH characters, each of them uniform."""
     found: list[str] = []
-    while len(found) < length:
-        found += [ALPHABET[byte % len(ALPHABET)] for byte in rng.bytes(length + length // 4) if byte < FAIR]
-    return "".join(found[:length])
+    while len(found) < LENGTH:
+        found += [ALPHABET[byte % len(ALPHABET)] for byte in rng.bytes(LENGTH + LENGTH // 4) if byte < FAIR]
+    return "".join(found[:LENGTH])

@@ -9,9 +9,8 @@ from holdfast.core.mounts import MountEntry
 from holdfast.core.token_store import ENTRIES, TokenEntry
 from holdfast.engine import Txn
 from holdfast.ids import Millis
-from holdfast.limits import JOB_KEYS_MAX
+from holdfast.limits import JOB_KEYS_MAX, LEASES_AT_ONCE
 
-STEP = 100                                           # leases or aliases looked at in one step: some five keys each
 TOKENS_OF_STEP = JOB_KEYS_MAX // token_revoke.KEYS_OF_ONE
 TOKENS, LEASES = "tokens:", "leases:"
 
@@ -21,7 +20,7 @@ def below(txn: Txn, mark: PrefixMark, cursor: str, now_ms: Millis) -> str | None
     if not cursor.startswith(LEASES):
         after = _revoke_tokens(txn, mark.prefix, cursor.removeprefix(TOKENS), now_ms, mark=mark)
         return TOKENS + after if after else LEASES
-    _, after = leases.hasten_below(txn, mark.prefix, now_ms, after=cursor.removeprefix(LEASES), limit=STEP, mark=mark)
+    _, after = leases.hasten_below(txn, mark.prefix, now_ms, after=cursor.removeprefix(LEASES), limit=LEASES_AT_ONCE, mark=mark)
     return LEASES + after if after else None
 
 
@@ -30,10 +29,10 @@ def mount(txn: Txn, entry: MountEntry, cursor: str, now_ms: Millis) -> tuple[str
     leases that are not revoked yet, for which the mount has to stay."""
     if not cursor.startswith(LEASES):
         after = _revoke_tokens(txn, entry.path, cursor.removeprefix(TOKENS), now_ms, mount=entry.uuid)
-        if after or not identity.forget_mount(txn, entry.accessor, STEP):
+        if after or not identity.forget_mount(txn, entry.accessor, LEASES_AT_ONCE):
             return TOKENS + after, True
         return LEASES, True
-    met, after = leases.hasten_below(txn, entry.path, now_ms, after=cursor.removeprefix(LEASES), limit=STEP, mount=entry.uuid)
+    met, after = leases.hasten_below(txn, entry.path, now_ms, after=cursor.removeprefix(LEASES), limit=LEASES_AT_ONCE, mount=entry.uuid)
     return (LEASES + after if after else None), met > 0
 
 

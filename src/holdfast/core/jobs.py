@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from holdfast.core import drain, due, leases, lockout, token_revoke
 from holdfast.core.access import Access
-from holdfast.core.due import Due, Head, Kind, next_due
+from holdfast.core.due import Due, Kind
 from holdfast.core.marks import PREFIXES
 from holdfast.core.mounts import MOUNTS, as_mount
 from holdfast.core.outcome import Answer, AuditEntry, Commit, Forward, Heavy, Outcome, Outside
@@ -27,8 +27,6 @@ from holdfast.ids import Millis, RequestId
 from holdfast.limits import BATCH_CHANGES_MAX, JOB_RETRY_MAX_MS, LEASE_RETRY_MS, UNDO_MARGIN_MS
 from holdfast.replica import Abandoned, HeavyCall, Need, OutsideCall, Reads, Run
 from holdfast.storage import Changes
-
-__all__ = ["Head", "execute", "hasten_undo", "next_due", "outside", "queue", "record"]
 
 NO_REPLY = Reply(status=204)
 _encode_job = msgspec.msgpack.Encoder().encode

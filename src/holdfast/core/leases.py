@@ -22,7 +22,7 @@ from holdfast.engine import Context, Lease, LeaseHandler, Response, Txn
 from holdfast.engine.effect import AwaitRevoked
 from holdfast.errors import BadRequest
 from holdfast.ids import Millis
-from holdfast.limits import LEASE_ATTEMPTS_MAX, LEASE_RETRY_MS
+from holdfast.limits import LEASE_ATTEMPTS_MAX, LEASE_RETRY_MS, LEASES_AT_ONCE
 
 LAST_USE = "Secret cannot be returned; token had one use left, so leased credentials were immediately revoked."
 
@@ -126,14 +126,13 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
 
 
 NOT_BEGUN = Progress()
-LOOKED_AT_ONCE = 100
 
 
 def progress(txn: Txn, awaited: AwaitRevoked, before: Progress) -> Progress:
-    """Looks on from where `before` ended, at some LOOKED_AT_ONCE leases. Done: each has been revoked, or has failed once."""
+    """Looks on from where `before` ended, at some LEASES_AT_ONCE leases. Done: each has been revoked, or has failed once."""
     if PREFIXES.exists(txn, awaited.mark):
         return before                                    # not all of them are in the queue yet
-    names = LEASES.names(txn, awaited.path + "/", after=before.after, limit=LOOKED_AT_ONCE)
+    names = LEASES.names(txn, awaited.path + "/", after=before.after, limit=LEASES_AT_ONCE)
     after, failed = before.after, before.failed
     for id, name in ((awaited.path, ""), *((f"{awaited.path}/{name}", name) for name in names)):
         lease = LEASES.get(txn, id)
@@ -142,7 +141,7 @@ def progress(txn: Txn, awaited: AwaitRevoked, before: Progress) -> Progress:
                 return Progress(after=after, failed=failed)
             failed = failed or id
         after = name or after
-    return Progress(done=len(names) < LOOKED_AT_ONCE, after=after, failed=failed)
+    return Progress(done=len(names) < LEASES_AT_ONCE, after=after, failed=failed)
 
 
 def hasten_below(txn: Txn, prefix: str, now_ms: Millis, *, after: str, limit: int, mark: PrefixMark | None = None,

@@ -10,6 +10,7 @@ import msgspec
 from holdfast.engine import Mount, Table, TokenType, Txn
 from holdfast.engine.context import mount_prefix
 from holdfast.errors import BadRequest
+from holdfast.limits import NAME_MAX
 
 CUBBYHOLE_PATH = "cubbyhole/"
 RESERVED = ("sys/", "auth/", CUBBYHOLE_PATH, "identity/", "audit/", "core/")
@@ -115,8 +116,8 @@ def clean_path(path: str, *, is_auth: bool) -> str:
     path = path.strip("/") + "/"
     if path == "/":
         raise BadRequest("path cannot be empty")
-    if len(path) > 512:
-        raise BadRequest("a mount path is at most 512 bytes long")
+    if len(path) > NAME_MAX:
+        raise BadRequest(f"a mount path is at most {NAME_MAX} characters long")
     if any(segment in ("", ".", "..") or segment != segment.strip() for segment in path[:-1].split("/")) or not path.isprintable():
         raise BadRequest(f"path {path!r} has an empty or unprintable segment")
     if is_auth:

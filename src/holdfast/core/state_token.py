@@ -12,6 +12,7 @@ from holdfast.crypto import HmacSha256, Secret
 from holdfast.engine import Table, Txn
 from holdfast.errors import BadRequest, InvariantError
 from holdfast.ids import Index
+from holdfast.limits import STATE_TEXT_MAX
 
 
 class StateKey(msgspec.Struct, frozen=True):
@@ -22,7 +23,6 @@ class StateKey(msgspec.Struct, frozen=True):
 
 
 KEY = Table("core/index-header-hmac-key", StateKey)
-STATE_MAX_LENGTH = 512                               # a genuine one has about 160 characters
 
 
 class Signer(msgspec.Struct, frozen=True, eq=False):
@@ -37,7 +37,7 @@ class Signer(msgspec.Struct, frozen=True, eq=False):
 
     def read(self, state: str) -> Index:
         try:
-            text, _, tag = base64.b64decode(state[:STATE_MAX_LENGTH], validate=True).decode().rpartition(":")
+            text, _, tag = base64.b64decode(state[:STATE_TEXT_MAX], validate=True).decode().rpartition(":")
             version, cluster, local, _ = text.split(":")
             genuine = self.mac.proves(text.encode(), bytes.fromhex(tag))
             if version == "v1" and genuine and cluster == self.cluster_id:

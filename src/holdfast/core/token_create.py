@@ -17,7 +17,7 @@ from holdfast.crypto import Secret
 from holdfast.engine import Rng, Txn
 from holdfast.errors import BadRequest
 from holdfast.ids import Index, Millis
-from holdfast.limits import TOKEN_DEPTH_MAX, TOKEN_MAX_BYTES, TOKEN_TEXTS_MAX
+from holdfast.limits import TOKEN_CHOSEN_MAX_BYTES, TOKEN_DEPTH_MAX, TOKEN_MAX_BYTES, TOKEN_TEXTS_MAX
 
 UNSET = Index(0)
 _encode_claims = msgspec.msgpack.Encoder().encode
@@ -84,12 +84,10 @@ def _check_chosen(txn: Txn, text: str) -> None:
     for prefix in (token_format.SERVICE, token_format.BATCH, token_format.RECOVERY):
         if text.startswith(prefix):
             raise BadRequest(f"custom token ID cannot have the '{prefix}' prefix")
-    if len(text.encode()) > CHOSEN_MAX_BYTES or not text.isprintable():
-        raise BadRequest(f"custom token ID has at most {CHOSEN_MAX_BYTES} bytes, all of them printable")
+    if len(text.encode()) > TOKEN_CHOSEN_MAX_BYTES or not text.isprintable():
+        raise BadRequest(f"custom token ID has at most {TOKEN_CHOSEN_MAX_BYTES} bytes, all of them printable")
     id = txn.derive(load_names).token.of(text.encode()).hex()
     # What an earlier token of this id left behind must not pass on to the new one.
     if ENTRIES.exists(txn, id) or marks.GONE.exists(txn, id) or marks.ORPHANS.exists(txn, id):
         raise BadRequest("cannot create a token with a duplicate ID")
 
-
-CHOSEN_MAX_BYTES = 512

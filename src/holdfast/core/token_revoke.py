@@ -17,10 +17,9 @@ from holdfast.core.mounts import CUBBYHOLE_PATH, load_mounts
 from holdfast.core.token_store import EMPTY, ENTRIES, TokenEntry, children
 from holdfast.engine import Txn
 from holdfast.ids import Millis
-from holdfast.limits import DUE_TOKENS_MAX, JOB_KEYS_MAX
+from holdfast.limits import CUBBYHOLE_KEYS_AT_ONCE, DUE_TOKENS_MAX, JOB_KEYS_MAX
 
-FEW = 8                                              # keys of a cubbyhole that go with the token at once: a wrapped answer has two
-KEYS_OF_ONE = FEW + 8                                # written when one token is removed, at most
+KEYS_OF_ONE = CUBBYHOLE_KEYS_AT_ONCE + 8             # written when one token is removed, at most
 CHILDREN_OF_STEP = JOB_KEYS_MAX // 5                 # most have five keys; the sum is counted
 LEASES_OF_STEP = JOB_KEYS_MAX // 5                   # each is five keys
 
@@ -142,8 +141,9 @@ def clear_orphans(txn: Txn, id: str) -> bool:
 def end_of(txn: Txn, id: str, entry: TokenEntry, *, with_children: bool = True) -> End:
     """What ending this token comes to. Reads alone."""
     keys = token_store.keys_of(txn, id, entry)
-    cubbyhole = _cubbyhole_keys(txn, id, limit=FEW + 1)
-    more = len(cubbyhole) > FEW or lease_store.has_leases(txn, id) or (with_children and bool(txn.names(children(id), limit=1)))
+    cubbyhole = _cubbyhole_keys(txn, id, limit=CUBBYHOLE_KEYS_AT_ONCE + 1)
+    more = (len(cubbyhole) > CUBBYHOLE_KEYS_AT_ONCE or lease_store.has_leases(txn, id)
+            or (with_children and bool(txn.names(children(id), limit=1))))
     return End(id=id, keys=keys if more else keys + cubbyhole, leaves_behind=more)
 
 
