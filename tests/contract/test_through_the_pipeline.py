@@ -1,4 +1,4 @@
-"""The engines and the contract engine through `execute`: what only core and engines together can show."""
+"""The engines and the contract engine through `execute`: what only core and engines together can show. Invariant 3."""
 import json
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Exactly once: the active node is killed between "durable" and "answered", again and again, under writes at every node.
+"""Exactly once: the active node is killed between "durable" and "answered", again and again, under writes at every node. Invariant 15.
 
 Each write has a key of its own, and KV counts the writes of a key: one that was acknowledged took place once, one that was not, at most
 once. HOLDFAST_ONCE_KILLS: how often (4 in `make test`, 1,000 in `make once`).

@@ -2,6 +2,7 @@
 
 What must hold each time: a write that was acknowledged is there; one that was not is there as a whole or not at all; nothing that was
 revoked works. HOLDFAST_KILLS: how often (50 in `make test`, 500 in `make crash`); HOLDFAST_SEED repeats a run's instants.
+Invariant 4.
 """
 from __future__ import annotations
 

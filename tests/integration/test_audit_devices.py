@@ -1,4 +1,7 @@
-"""Audit devices of a real node: one pair of lines for each request wherever it came in, no secret in them, and no service without one."""
+"""Audit devices of a real node: one pair of lines for each request wherever it came in, no secret in them, and no service without one.
+
+Invariant 7.
+"""
 from __future__ import annotations
 
 import json

@@ -1,4 +1,4 @@
-"""What is not understood: Vault's 4xx, with a sentence that names the field and the limit, and nothing is changed.
+"""What is not understood: Vault's 4xx, with a sentence that names the field and the limit, and nothing is changed. Invariant 12.
 
 Each case is asked of a worker and of main; "nothing" is the number of the last batch, which every write would raise.
 """

@@ -1,4 +1,4 @@
-"""A canary: secret values, passwords, tokens and shares stand in no log, error, audit line, core or byte of the disk.
+"""A canary: secret values, passwords, tokens and shares stand in no log, error, audit line, core or byte of the disk. Invariant 6.
 
 The node does with them whatever it can do: well, with mistakes, wrapped, through a kill -9 and an abort, with everything logged. Then each
 file that it has ever written is searched for them, as they are and as any encoding of ours would show them.

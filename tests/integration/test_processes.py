@@ -1,4 +1,7 @@
-"""The processes of a node: one port, workers that come and go, an end that leaves nothing, and what each must not leave behind."""
+"""The processes of a node: one port, workers that come and go, an end that leaves nothing, and what each must not leave behind.
+
+Invariant 11.
+"""
 from __future__ import annotations
 
 import os

@@ -1,10 +1,6 @@
-"""What went wrong in the peers' standbys, each a test named after its number; a worker is a standby of its own node.
+"""What went wrong in the peers' standbys: each a test that carries its number, here or in another folder; `test_numbers` counts them.
 
-Numbers 46 and 47, with their kill -9, stand in `tests/crash/test_server_jobs.py`; 47 at 3,000 children here.
-
-Left out, because what they are about does not exist yet:
-1, the MFA method; 4, the namespace; 7, the PKI write (settings and mounts stand for them); 11, audited headers and CORS (what is hashed
-stands for them); 21, a database (the contract engine stands for it); 22, `sys/raw`; 23, generate-root, rekey;
-12 to 14, 19, 28 between nodes, 30 to 34, 37, 38, 48 to 50: a second node, or raft; 15, namespaces; 16, quotas;
-42 and 44 over several nodes (processes stand for them); 43, TOTP codes and OIDC states; 45, rate limits and LDAP.
+A worker is a standby of its own node, so most are asked of one node and of a cluster. Where what a bug was about does not exist here,
+something else of its kind stands for it: a path for the MFA method of 1, a mount for the namespace of 4, settings for the PKI write of 7,
+the contract engine for the databases of 21 and 50, wrapping tokens for the codes and states of 43, audit entries for the rest of 45.
 """

@@ -1,4 +1,4 @@
-"""The barrier: what goes in comes out, under any history of rotations, and nothing else does."""
+"""The barrier: what goes in comes out, under any history of rotations, and nothing else does. Invariant 8."""
 import hashlib
 
 import pytest

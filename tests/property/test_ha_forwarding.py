@@ -2,6 +2,7 @@
 
 Machines of three nodes over connections that break, each losing what was on its way; a lane that is a list, with the records that
 `core/once` keeps; elections, step-downs and kills whenever the walk likes. Then all faults stop, and whoever still waits must be answered.
+Invariant 15.
 """
 from collections import Counter
 from dataclasses import dataclass, field

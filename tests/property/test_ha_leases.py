@@ -1,4 +1,4 @@
-"""Reads stay linearizable whatever happens, and each rule is needed: with one left out, a wrong read is found."""
+"""Reads stay linearizable whatever happens, and each rule is needed: with one left out, a wrong read is found. Invariant 14."""
 from random import Random
 
 import pytest

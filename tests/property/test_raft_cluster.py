@@ -2,6 +2,7 @@
 acknowledged is lost, nothing that was said not to be durable comes back, and no two hold the fence at once.
 
 `testing.raft_cluster` checks this at every step; here it is done for drawn mixtures of faults.
+Invariant 13.
 """
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""Raft's journal: whatever the disk loses, the hard state, the entries and the checkpoint that were made durable are there.
+"""Raft's journal: whatever the disk loses, the hard state, the entries and the checkpoint that were made durable are there. Invariant 4.
 
 The model is a list of entries that later ones replace from their index on, as raft has a follower do.
 """

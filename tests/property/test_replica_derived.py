@@ -1,4 +1,4 @@
-"""A cached value is always the one that would be computed now, and an answer made of it depends on all that it was made of."""
+"""A cached value is always the one that would be computed now, and an answer made of it depends on all that it was made of. Invariant 5."""
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

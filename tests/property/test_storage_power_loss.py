@@ -1,4 +1,4 @@
-"""Whatever the disk loses, what was acknowledged is there, whole and in order, and everything else is whole or absent."""
+"""Whatever the disk loses, what was acknowledged is there, whole and in order, and everything else is whole or absent. Invariant 4."""
 import asyncio
 import contextlib
 import errno

@@ -1,4 +1,4 @@
-"""Frames: bounds, versions, kinds that are not known; and the bytes of version 1, kept in files."""
+"""Frames: bounds, versions, kinds that are not known; and the bytes of version 1, kept in files. Invariant 17."""
 from pathlib import Path
 
 import msgspec

@@ -1,4 +1,4 @@
-"""The due queue: its order, its head, and what its keys say."""
+"""The due queue: its order, its head, and what its keys say. Invariant 16."""
 import pytest
 from tests.unit.core.token_node import TokenNode
 

@@ -1,4 +1,4 @@
-"""Token trees: revoking a parent, revoking it alone, expiry of parents, and what they leave behind."""
+"""Token trees: revoking a parent, revoking it alone, expiry of parents, and what they leave behind. Invariant 10."""
 from pathlib import Path
 
 import pytest

@@ -1,4 +1,4 @@
-"""Tokens on the lane itself, with the real barrier: what is on its way counts, and what never became durable does not."""
+"""Tokens on the lane itself, with the real barrier: what is on its way counts, and what never became durable does not. Invariant 2."""
 import hashlib
 import json
 from typing import Any

@@ -1,3 +1,4 @@
+"""Keys, their rotation, and the count of what each has encrypted. Invariant 8."""
 import msgspec
 import pytest
 

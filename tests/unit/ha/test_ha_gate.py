@@ -1,4 +1,4 @@
-"""May this node read, and may this answer leave? Rules 1 and 2."""
+"""May this node read, and may this answer leave? Rules 1 and 2. Invariant 1."""
 import pytest
 
 from holdfast.ha.gate import GO, LEASE_UNTIL_BOOT_MS, WAIT, WATERMARK, Word, may_answer, may_read

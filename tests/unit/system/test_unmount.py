@@ -1,4 +1,4 @@
-"""Unmounting: true at once, cleared away in steps that any node can go on with."""
+"""Unmounting: true at once, cleared away in steps that any node can go on with. Invariants 9 and 10."""
 from pathlib import Path
 
 import pytest
