@@ -19,6 +19,7 @@ from holdfast.limits import LOCKOUT_COUNTERS_MAX, LOCKS_SHOWN_MAX
 
 LOCKABLE = frozenset(("userpass", "ldap", "approle"))
 """Types of auth methods whose logins are counted, as in Vault."""
+UNCONFIGURED = UserLockout(threshold=5, duration_s=900, counter_reset_s=900)
 UNTUNED = UserLockout()
 
 
@@ -60,11 +61,15 @@ class Failures:
 
 
 def config(entry: MountEntry | None, defaults: Defaults) -> UserLockout | None:
-    """How logins at this mount are counted: as it is tuned, else as the configuration says; None: not at all."""
+    """How logins at this mount are counted: each value as it is tuned, else as the configuration says; None: not at all, which either
+    may say."""
     if entry is None or entry.type not in LOCKABLE:
         return None
-    found = entry.config.user_lockout or defaults.lockouts.get(entry.type) or UNTUNED
-    return None if found.disable or not found.threshold else found
+    tuned, configured = entry.config.user_lockout or UNTUNED, defaults.lockouts.get(entry.type, UNCONFIGURED)
+    if tuned.disable or configured.disable:
+        return None
+    return UserLockout(threshold=tuned.threshold or configured.threshold, duration_s=tuned.duration_s or configured.duration_s,
+                       counter_reset_s=tuned.counter_reset_s or configured.counter_reset_s)
 
 
 def check(txn: Txn, entry: MountEntry, alias: str, now_ms: Millis) -> str:

@@ -18,11 +18,11 @@ RESERVED = ("sys/", "auth/", CUBBYHOLE_PATH, "identity/", "audit/", "core/")
 
 
 class UserLockout(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How failed logins of one alias lock it. Source: Vault, "User lockout"."""
+    """How failed logins of one alias lock it. 0, of a mount: as the configuration says. Source: Vault, "User lockout"."""
 
-    threshold: int = 5
-    duration_s: int = 900
-    counter_reset_s: int = 900
+    threshold: int = 0
+    duration_s: int = 0
+    counter_reset_s: int = 0
     disable: bool = False
 
 

@@ -213,7 +213,7 @@ def token_type(text: str) -> TokenType:
 
 
 def lockout(now: UserLockout | None, given: LockoutInput) -> UserLockout:
-    """The lockout settings with what was sent; what has never been set is Vault's default."""
+    """The lockout settings with what was sent; what has never been set is as the configuration says."""
     new = now or UserLockout()
     if given.lockout_threshold is not None:
         new = replace(new, threshold=_threshold(given.lockout_threshold))

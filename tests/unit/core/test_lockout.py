@@ -4,6 +4,7 @@ import pytest
 from tests.unit.core.token_node import POST, TokenNode
 
 from holdfast.core.lockout import LOCKS, Failures
+from holdfast.core.mounts import Defaults, UserLockout
 from holdfast.core.outcome import Answer, Forward, Heavy
 from holdfast.engine import ActiveMemory, Memo, Place
 from holdfast.ids import Millis
@@ -90,6 +91,19 @@ def test_the_mount_says_how(node: TokenNode) -> None:
     node.advance(10)
     assert log_in(node, "right") == 200
     assert node.post("sys/auth/userpass/tune", {"user_lockout_config": {"lockout_disable": True}}).status == 204
+    assert [log_in(node, "wrong") for _ in range(9)] == [400] * 9
+
+
+def test_what_is_not_tuned_is_as_configured(node: TokenNode) -> None:
+    configured = UserLockout(threshold=2, duration_s=60, counter_reset_s=60)
+    node.access.defaults = Defaults(lockouts={"userpass": configured})
+    tune = {"user_lockout_config": {"lockout_duration": "10s", "lockout_counter_reset_duration": "system"}}
+    assert node.post("sys/auth/userpass/tune", tune).status == 204
+    assert [log_in(node, "wrong") for _ in range(2)] == [400] * 2
+    assert log_in(node, "right") == 403
+    node.advance(10)
+    assert log_in(node, "right") == 200
+    node.access.defaults = Defaults(lockouts={"userpass": UserLockout(disable=True)})
     assert [log_in(node, "wrong") for _ in range(9)] == [400] * 9
 
 
