@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from holdfast.config import units
 from holdfast.config.decode import plans
 from holdfast.config.finding import Findings
-from holdfast.config.settings import SealStanza, Settings, StorageStanza, Use
+from holdfast.config.settings import SealStanza, Settings, StorageStanza, Use, UserLockout
 from holdfast.config.tree import Literal, Position
 
 VARIABLES = {
@@ -27,6 +27,7 @@ RAFT_VARIABLES = {"VAULT_RAFT_PATH": "path", "VAULT_RAFT_NODE_ID": "node_id"}
 
 RAFT_FLAG = "VAULT_RAFT_RETRY_JOIN_AS_NON_VOTER"       # any value is a yes
 SEAL_TYPE = "VAULT_SEAL_TYPE"
+NO_LOCKOUT = "VAULT_DISABLE_USER_LOCKOUT"
 NOT_OURS = ("VAULT_RAFT_FREELIST_TYPE", "VAULT_RAFT_FREELIST_SYNC", "VAULT_RAFT_INITIAL_MMAP_SIZE", "VAULT_LICENSE")
 """Variables that Vault obeys and nobody here has a use for: said so, if one is set."""
 
@@ -70,6 +71,14 @@ def seal_types(seals: Sequence[SealStanza], env: Mapping[str, str], known: Seque
         findings.error(f"{SEAL_TYPE}: seal {kind[:40]!r} is not supported; these are: {', '.join(known)}")
         return tuple(seals)
     return tuple(replace(seal, type=kind) for seal in seals) or (SealStanza(type=kind),)
+
+
+def lockouts(found: Sequence[UserLockout], env: Mapping[str, str], findings: Findings) -> tuple[UserLockout, ...]:
+    """Whether failed logins lock anybody out: as the environment says, if it says anything, for all types."""
+    if not env.get(NO_LOCKOUT):
+        return tuple(found)
+    disable = is_set(env, NO_LOCKOUT, findings)
+    return tuple(replace(each, disable_lockout=disable) for each in found)
 
 
 def is_set(env: Mapping[str, str], variable: str, findings: Findings) -> bool:

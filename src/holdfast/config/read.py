@@ -136,7 +136,7 @@ def settings_of(tree: Object, env: Mapping[str, str], findings: Findings) -> Set
     seals = stanzas.each_of(own["seal"], stanzas.seal, findings)
     found["seals"] = environment.seal_types(seals, env, stanzas.SEALS, findings)
     found["service_registration"] = stanzas.one_of(own["service_registration"], stanzas.service_registration, findings)
-    found["user_lockouts"] = stanzas.user_lockouts(own["user_lockout"], findings)
+    found["user_lockouts"] = environment.lockouts(stanzas.user_lockouts(own["user_lockout"], findings), env, findings)
     findings.check()
     assert storage is not None, "without storage there was an error"
     found["storage"] = environment.raft_options(storage, env)

@@ -137,8 +137,8 @@ def test_cipher_suites_are_on_the_page() -> None:
 def test_variables_are_on_the_page() -> None:
     on_page = set(re.findall(r"`(VAULT_[A-Z_]+)`", section("Environment")))
     assert on_page == {
-        *environment.VARIABLES, *environment.RAFT_VARIABLES, environment.RAFT_FLAG, environment.SEAL_TYPE, *environment.NOT_OURS,
-        "VAULT_ENABLE_FILE_PERMISSIONS_CHECK"}
+        *environment.VARIABLES, *environment.RAFT_VARIABLES, environment.RAFT_FLAG, environment.SEAL_TYPE, environment.NO_LOCKOUT,
+        *environment.NOT_OURS, "VAULT_ENABLE_FILE_PERMISSIONS_CHECK"}
 
 
 def test_units_of_the_page_are_read() -> None:

@@ -461,6 +461,15 @@ def test_variables_of_raft_and_of_the_seal(folder: Folder) -> None:
     assert folder.load(MINIMAL, env=env).settings.storage.options == {}
 
 
+def test_the_environment_says_whether_anybody_is_locked_out(folder: Folder) -> None:
+    text = MINIMAL + '\nuser_lockout "all" { lockout_threshold = 9 }\nuser_lockout "ldap" { disable_lockout = true }'
+    for written, disabled in (("true", [True, True]), ("0", [False, False]), ("", [False, True])):
+        found = folder.load(text, env={"VAULT_DISABLE_USER_LOCKOUT": written}).settings.user_lockouts
+        assert [(each.lockout_threshold, each.disable_lockout) for each in found] == [(9, each) for each in disabled]
+    assert folder.errors(text, env={"VAULT_DISABLE_USER_LOCKOUT": "maybe"}) == [
+        "VAULT_DISABLE_USER_LOCKOUT: 'maybe' is neither true nor false"]
+
+
 def test_a_storage_stanza_may_speak_for_the_node(folder: Folder) -> None:
     text = 'storage "consul" { redirect_addr = "http://s:1", cluster_addr = "http://s:9" }\n'
     settings = folder.load(text + 'listener "tcp" { tls_disable = true }').settings
