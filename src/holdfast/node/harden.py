@@ -49,6 +49,12 @@ def lock_memory(unlocked_files: Iterable[Path]) -> None:
         unlock_map(path)
 
 
+def memory_is_locked() -> bool:
+    """Whether this process has called `lock_memory`, as the kernel says."""
+    with open("/proc/self/status", encoding="utf-8") as status:
+        return any(line.startswith("VmLck:") and line.split()[1] != "0" for line in status)
+
+
 def die_with(parent: int) -> None:
     """The kernel kills this process when `parent`, the process that started it, ends. If it has ended already, this one ends now.
 
