@@ -33,7 +33,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     token: Token | None
     rules: acl.Rules | None                          # None: asks for no token
     permitted: bool                                  # whatever query and body are; else `acl.permit` decides at each request
-    is_plain: bool                                   # permitted, no write, no audit device: nothing more is asked before the handler runs
+    is_plain: bool                                   # permitted, no write: nothing more is asked before the handler runs
     sure_until_ms: Millis                            # until then the token is good for any number of requests from anywhere
     bound: Bound | None                              # for a request without query and body; None: it cannot be bound so
     prefix: str                                      # of the engine's keys
@@ -81,7 +81,7 @@ class Access:
         permitted = rules is None or acl.permits_always(rules, hit.op, method)
         seen = NO_DEVICES if _is_about_state(hit.op) else standing(txn)
         return Grant(hit=hit, mount=hit.mount, token=token, rules=rules, permitted=permitted,
-                     is_plain=permitted and not hit.op.writes and not seen.devices,
+                     is_plain=permitted and not hit.op.writes and not (seen.devices and method is Method.POST),
                      sure_until_ms=tokens.FOREVER_MS if token is None else tokens.sure_until_ms(token),
                      bound=way.bound, prefix=way.prefix, tail=way.tail, standing=seen)
 

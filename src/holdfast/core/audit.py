@@ -32,7 +32,6 @@ OPERATIONS = {Method.GET: "read", Method.HEAD: "header", Method.LIST: "list", Me
 ROUTERS_ERRORS = (PermissionDenied(), PolicyDenied(), InvalidToken(), UnsupportedPath(), UnsupportedOperation())
 SHOWN_ERRORS = frozenset(("internal error", *(text for error in ROUTERS_ERRORS for text in error.messages)))
 """Errors whose text says nothing of the request: shown as they go on the wire. Of any other only the kind is shown."""
-NO_NAMES: frozenset[str] = frozenset()
 PLAIN_CONFIG = MountConfig()
 NO_RESPONSE = Response()
 ROOT_NAMESPACE = "root"
@@ -120,17 +119,18 @@ def entries(standing: Standing, exchange: Exchange) -> tuple[AuditEntry, ...]:
     """Each device's two lines; none without a device. Never raises for what a request or response holds."""
     if not standing.devices:
         return ()
-    request = exchange.request
-    if not (standing.parts and standing.token is exchange.token and standing.mount is exchange.mount
-            and standing.permitted is exchange.permitted and standing.granting is exchange.granting
+    request, parts = exchange.request, standing.parts
+    if not (parts and standing.token is exchange.token and standing.permitted is exchange.permitted
             and standing.creates is exchange.creates):
-        standing.parts = tuple([(device, _parts(device, exchange)) for device in standing.devices])
-        standing.token, standing.mount, standing.permitted = exchange.token, exchange.mount, exchange.permitted
-        standing.granting, standing.creates = exchange.granting, exchange.creates
+        parts = tuple([_parts(device, exchange) for device in standing.devices])
+        if exchange.token is not None or request.token is None:      # a grant without a token may be one for many that are none
+            standing.parts = parts
+            standing.token, standing.permitted, standing.creates = exchange.token, exchange.permitted, exchange.creates
+    time = _time(exchange.now_ms)
     asked = _asked(request) if request.body or request.query else None
     shown = _shown(exchange)
     headers = standing.headers if request.headers else None
-    return tuple([_entry(device, ready, exchange, asked, shown, headers) for device, ready in standing.parts])
+    return tuple([_entry(ready, exchange, time, asked, shown, headers) for ready in parts])
 
 
 def probe_line(options: FileOptions, *, id: RequestId, now_ms: Millis) -> bytes:
@@ -139,39 +139,37 @@ def probe_line(options: FileOptions, *, id: RequestId, now_ms: Millis) -> bytes:
                      b',"operation":"update","namespace":{"id":"root"},"path":"sys/audit/test"}}\n'))
 
 
-def _entry(device: Device, ready: Parts, exchange: Exchange, asked: Mapping[str, Json] | None, shown: Shown,
+def _entry(ready: Parts, exchange: Exchange, time: bytes, asked: Mapping[str, Json] | None, shown: Shown,
            headers: Mapping[str, HeaderSettings] | None) -> AuditEntry:
-    request, client = exchange.request, exchange.request.client
-    config = exchange.entry.config if exchange.entry is not None else PLAIN_CONFIG
-    data = b',"data":' + _data(device, asked, config.audit_non_hmac_request_keys) if asked else b""
+    device, request = ready.device, exchange.request
+    client, head = request.client, device.head
     if headers or request.wrap_ttl_s:
         tail = _tail(Tail(remote_address=client.address, remote_port=client.port, wrap_ttl=request.wrap_ttl_s or 0,
                           headers=_headers(device, request, headers) if headers else None))
     else:
         tail = _tail_of(client.address, client.port)
-    time = _time(exchange.now_ms)
-    body = b"".join((ready.auth, b',"request":{"id":"', request.id.encode(), ready.request, data, tail))
-    response = _response(device, ready, exchange, shown, config)
-    refused, failed, origin = b"", b"", client.forwarded_from
-    if exchange.errors:
-        failed = _error(exchange.errors)
-        refused = b"" if exchange.permitted else failed  # a request entry tells of an error only where it was not let through
+    block = b"".join((request.id.encode(), ready.request, b',"data":' + _data(device, asked, ready.plain_asked) if asked else b"", tail))
+    response = _response(ready, exchange, shown)
+    if not exchange.errors and client.forwarded_from is None:
+        return AuditEntry(device=device, request=b"".join((head, time, ready.asked, block, b"}\n")),
+                          response=b"".join((head, time, ready.answered, block, b',"response":{', response, b"}}\n")))
+    failed = _error(exchange.errors) if exchange.errors else b""
+    refused = b"" if exchange.permitted else failed      # a request entry tells of an error only where it was not let through
+    origin = b',"forwarded_from":' + _encode(client.forwarded_from) if client.forwarded_from else b""
     return AuditEntry(
-        device=device,
-        request=b"".join((device.head, time, b'","type":"request","auth":', body, refused,
-                          b',"forwarded_from":' + _encode(origin) if origin else b"", b"}\n")),
-        response=b"".join((device.head, time, b'","type":"response","auth":', body, b',"response":{', response, b"}", failed,
+        device=device, request=b"".join((head, time, ready.asked, block, refused, origin, b"}\n")),
+        response=b"".join((head, time, ready.answered, block, b',"response":{', response, b"}", failed,
                            b',"forwarded":true}\n' if origin else b"}\n")))
 
 
-def _response(device: Device, ready: Parts, exchange: Exchange, shown: Shown, config: MountConfig) -> bytes:
-    result, parts = exchange.result, [ready.response] if ready.response else []
+def _response(ready: Parts, exchange: Exchange, shown: Shown) -> bytes:
+    device, result, parts = ready.device, exchange.result, [ready.response] if ready.response else []
     full = result if isinstance(result, Response) else NO_RESPONSE
     if full.auth is not None:
         parts.append(b'"auth":' + _encode(_auth_of(device, full.auth, exchange.now_ms)))
     if full.lease is not None and full.lease.id:
         parts.append(b'"secret":{"lease_id":' + _encode(full.lease.id) + b"}")
-    if shown and (data := _shown_data(device, shown, exchange.request.method, config)):
+    if shown and (data := _shown_data(ready, shown, exchange.request.method)):
         parts.append(b'"data":' + data)
     if full.warnings:
         parts.append(b'"warnings":' + _encode(full.warnings))
@@ -180,21 +178,21 @@ def _response(device: Device, ready: Parts, exchange: Exchange, shown: Shown, co
     return b",".join(parts)
 
 
-def _shown_data(device: Device, shown: Shown, method: Method, config: MountConfig) -> bytes:
+def _shown_data(ready: Parts, shown: Shown, method: Method) -> bytes:
     """`response.data`, nothing where it is no object or an empty one."""
-    options, exempt = device.options, config.audit_non_hmac_response_keys
-    elides = options.elide_list_responses and method is Method.LIST
     if isinstance(shown, bytes):
-        if not (exempt or elides or options.log_raw) and (hashed := device.hashed_text(shown)) is not None:
+        if ready.hashed_text is not None and (hashed := ready.hashed_text(shown)) is not None:
             return hashed
         shown = read_object(shown)
-    return _data(device, elided(shown) if elides else shown, exempt) if shown else b""
+    if not shown:
+        return b""
+    elides = ready.device.options.elide_list_responses and method is Method.LIST
+    return _data(ready.device, elided(shown) if elides else shown, ready.plain_answered)
 
 
-def _data(device: Device, tree: Mapping[str, Json], exempt: tuple[str, ...]) -> bytes:
-    names: Set[str] = frozenset(exempt) if exempt else NO_NAMES
+def _data(device: Device, tree: Mapping[str, Json], plain: Set[str]) -> bytes:
     try:
-        return _encode(tree if device.options.log_raw else hash_object(tree, device.hashed, names))
+        return _encode(tree if device.options.log_raw else hash_object(tree, device.hashed, plain))
     except RecursionError:
         return _encode(TOO_DEEP)
 
@@ -223,13 +221,13 @@ def _shown(exchange: Exchange) -> Shown:
     result = exchange.result
     if exchange.errors:
         return {"error": exchange.errors[0] if len(exchange.errors) == 1 else listed(*exchange.errors)}
+    if isinstance(result, Response):
+        data = result.data
+        return None if data is None else bytes(data) if isinstance(data, msgspec.Raw) else _encode(data)
     if isinstance(result, Raw):
         text = result.body.decode("utf-8", "replace")
         return {"http_content_type": result.content_type, "http_raw_body": text, "http_status_code": result.status}
-    if not isinstance(result, Response) or result.data is None:
-        return None
-    data = result.data
-    return bytes(data) if isinstance(data, msgspec.Raw) else _encode(data)
+    return None
 
 
 def _parts(device: Device, exchange: Exchange) -> Parts:
@@ -244,10 +242,17 @@ def _parts(device: Device, exchange: Exchange) -> Parts:
         client_id=_client_id(token), operation=operation, mount_point=where.mount_point, mount_type=where.mount_type,
         mount_accessor=where.mount_accessor, mount_running_version=where.mount_running_plugin_version, mount_class=where.mount_class,
         client_token=client_token, client_token_accessor=accessor, namespace=Namespace())
+    auth = _encode(_auth_block(token, client_token, accessor, results))
+    config = exchange.entry.config if exchange.entry is not None else PLAIN_CONFIG
+    elides = device.options.elide_list_responses and request.method is Method.LIST
     return Parts(
-        auth=_encode(_auth_block(token, client_token, accessor, results)),
+        device=device,
+        asked=b'","type":"request","auth":' + auth + b',"request":{"id":"',
+        answered=b'","type":"response","auth":' + auth + b',"request":{"id":"',
         request=b'",' + _encode(head)[1:-1] + b',"path":' + _encode(_path(request)),
-        response=_encode(where)[1:-1])
+        response=_encode(where)[1:-1],
+        plain_asked=frozenset(config.audit_non_hmac_request_keys), plain_answered=frozenset(config.audit_non_hmac_response_keys),
+        hashed_text=None if config.audit_non_hmac_response_keys or elides or device.options.log_raw else device.hashed_text)
 
 
 def _mount_out(mount: Mount | None) -> MountOut:
@@ -322,8 +327,9 @@ def _tail_of(address: str, port: int) -> bytes:
     return _tail(Tail(remote_address=address, remote_port=port))
 
 
+@lru_cache(maxsize=4)
 def _time(now_ms: Millis) -> bytes:
-    """RFC 3339 in UTC with the fraction that Go prints."""
+    """RFC 3339 in UTC with the fraction that Go prints. Many requests have the same."""
     seconds, millis = divmod(now_ms, 1000)
     return _second(seconds) + FRACTIONS[millis]
 

@@ -5,7 +5,7 @@ when it is enabled and lives behind the barrier; (3) no path of the table is a p
 (`node/devices`), the paths below `sys/audit` (`system`).
 """
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import NoReturn
 
 import msgspec
@@ -14,7 +14,7 @@ from holdfast import limits
 from holdfast.core.audit_headers import HeaderSettings, load_audited
 from holdfast.core.audit_hmac import Hash, HashText, hasher, text_hasher
 from holdfast.crypto import Draw, Secret
-from holdfast.engine import Mount, Table, Token, Txn
+from holdfast.engine import Table, Token, Txn
 from holdfast.errors import BadRequest
 
 STDOUT, DISCARD = "stdout", "discard"
@@ -79,26 +79,29 @@ def line_head(options: FileOptions) -> bytes:
     return options.prefix.encode() + b'{"time":"'
 
 
-class Parts(msgspec.Struct, frozen=True, eq=False):
-    """What one device shows of one token at one path, encoded: the `auth` object, the fields of `request` from behind its id up to its
-    path, and the first fields of `response`."""
+class Parts(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """What one device shows of one token at one path, encoded: either line from behind its time up to the request's id (`asked`,
+    `answered`), the fields of `request` from behind that id up to its path, and the first fields of `response`."""
 
-    auth: bytes
+    device: Device
+    asked: bytes
+    answered: bytes
     request: bytes
     response: bytes
+    plain_asked: Set[str]                            # names whose values the mount exempts, of either block of data
+    plain_answered: Set[str]
+    hashed_text: HashText | None                     # of `response.data`; None: it has to be walked
 
 
 class Standing(msgspec.Struct, eq=False):
     """The devices as one grant sees them, with room for what they show each time: filled in by `audit.entries`, and made anew where
-    token, mount and verdict are not the very ones that `parts` were made from."""
+    token and verdict are not the very ones that `parts` were made from. All else that they show is the grant's own, and stays."""
 
     devices: tuple[Device, ...]
     headers: Mapping[str, HeaderSettings] = NO_HEADERS
-    parts: tuple[tuple[Device, Parts], ...] = ()
+    parts: tuple[Parts, ...] = ()
     token: Token | None = None
-    mount: Mount | None = None
     permitted: bool = False
-    granting: tuple[str, ...] = ()
     creates: bool = False
 
 

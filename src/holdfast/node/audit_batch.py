@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from holdfast.core import envelope
 from holdfast.core.audit_device import Device
+from holdfast.core.outcome import AuditEntry
 from holdfast.engine import Reply
 from holdfast.errors import AuditError
 from holdfast.node.attempts import Devices
@@ -21,24 +22,37 @@ class AuditBatch:
 
     def __init__(self, devices: Devices) -> None:
         self._devices = devices
-        self._open = _Lines(devices, ())
+        self._open = _Lines(devices, [])
 
     def add(self, lines: Sequence[tuple[Device, bytes]]) -> Settle:
         """Lines of one request, each for its device."""
-        batch, of = self._open, tuple([device for device, _ in lines])
-        if batch.is_written or batch.of != of:
-            if not batch.is_written:
-                batch.write()                        # the device table has changed: each batch is one for the same devices
-            batch = self._open = _Lines(self._devices, of)
+        batch = self._batch_of([device for device, _ in lines])
         for kept, (_, line) in zip(batch.lines, lines, strict=True):
             kept.append(line)
         return batch.settle
+
+    def add_both(self, entries: Sequence[AuditEntry]) -> Settle:
+        """The lines of a request and of its response, for each device."""
+        batch = self._batch_of([entry.device for entry in entries])
+        for kept, entry in zip(batch.lines, entries, strict=True):
+            kept.append(entry.request)
+            kept.append(entry.response)
+        return batch.settle
+
+    def _batch_of(self, devices: list[Device]) -> "_Lines":
+        batch = self._open
+        if not batch.is_written:
+            if batch.of == devices:
+                return batch
+            batch.write()                            # the device table has changed: each batch is one for the same devices
+        self._open = _Lines(self._devices, devices)
+        return self._open
 
 
 class _Lines:
     """Lines of the requests that go to the same devices: they are taken, or refused, together."""
 
-    def __init__(self, devices: Devices, of: tuple[Device, ...]) -> None:
+    def __init__(self, devices: Devices, of: list[Device]) -> None:
         self._devices, self.of = devices, of
         self.lines: tuple[list[bytes], ...] = tuple([[] for _ in of])
         self.is_written = not of

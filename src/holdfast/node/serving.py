@@ -64,8 +64,9 @@ class Serving:
 
     def _held(self, answer: Answer) -> Held:
         """The answer, which leaves when the devices have both its entries, together with those of this turn's other requests."""
-        reply, settle = answer.reply, self._batch.add([(entry.device, entry.request + entry.response) for entry in answer.audit])
-        return Held(status=reply.status, body=reply.body, content_type=reply.content_type, headers=reply.headers, settle=settle)
+        reply = answer.reply
+        return Held(status=reply.status, body=reply.body, content_type=reply.content_type, headers=reply.headers,
+                    settle=self._batch.add_both(answer.audit))
 
     def _came(self, began_ns: int, answer: "asyncio.Future[Served]") -> None:
         self._metrics.in_flight -= 1

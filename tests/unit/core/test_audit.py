@@ -291,6 +291,13 @@ def test_standing_parts_are_used_again_for_the_same_grant_and_never_for_another(
     assert json.loads(denied[0].request)["auth"]["policy_results"]["allowed"] is False
 
 
+def test_tokens_that_are_none_share_a_grant_but_no_entry() -> None:
+    standing = Standing((device(),))
+    for text in ("hvb.one", "hvb.two"):
+        made = entries(standing, exchange(request(token=text), token=None))[0]
+        assert json.loads(made.request)["auth"]["client_token"] == hashed(text)
+
+
 def test_the_line_that_tries_a_device_is_an_entry() -> None:
     line = json.loads(probe_line(device().options, id=ID, now_ms=NOW))
     assert line["request"] == {"id": ID, "operation": "update", "namespace": {"id": "root"}, "path": "sys/audit/test"}

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from holdfast.core.audit_device import AuditDevice, Device, FileOptions, ready
+from holdfast.core.outcome import AuditEntry
 from holdfast.crypto import Secret
 from holdfast.engine import Reply
 from holdfast.errors import AuditError
@@ -89,6 +90,15 @@ def test_the_lines_of_many_requests_are_one_write_and_stand_in_their_order() -> 
     reply = Reply(status=204)
     assert batch.add([(A, b"a3\n"), (B, b"b3\n")])(reply) is reply
     assert rig.sinks["/a"].lines[1:] == [b"a3\n"]
+
+
+def test_both_lines_of_a_request_go_to_each_device_that_shows_it() -> None:
+    rig = Rig()
+    batch = batch_of(rig)
+    settles = [batch.add_both([AuditEntry(device=each, request=b"asked%d\n" % number, response=b"answered%d\n" % number)
+                               for each in (A, B)]) for number in range(2)]
+    assert [settle(Reply(status=200)).status for settle in settles] == [200, 200]
+    assert rig.sinks["/a"].lines == rig.sinks["/b"].lines == [b"asked0\nanswered0\nasked1\nanswered1\n"]
 
 
 def test_where_no_device_takes_the_lines_every_request_of_the_batch_is_refused() -> None:
