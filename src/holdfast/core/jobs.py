@@ -8,7 +8,6 @@ Invariants: (1) a step leaves the queue, or moves in it, in the batch of what it
 that fails leaves nothing but its next time; (3) an undo never runs beside the call.
 """
 from collections.abc import Callable, Mapping
-from dataclasses import replace as changed
 from typing import TypeAlias, assert_never
 
 import msgspec
@@ -151,7 +150,7 @@ def _failed(txn: Txn, attempt: Attempt, entry: Due, failure: HoldfastError) -> N
     if entry.kind is Kind.JOB:
         job = _job(value)
         wait_ms = min(LEASE_RETRY_MS << min(job.attempts, 20), JOB_RETRY_MAX_MS)
-        value = _encode_job(changed(job, attempts=job.attempts + 1))
+        value = _encode_job(replace(job, attempts=job.attempts + 1))
     txn.delete(entry.key)
     due.put(txn, attempt.now_ms + wait_ms, entry.kind, entry.id, value)
 

@@ -1,6 +1,7 @@
 """Path to mount, route and operation."""
 import re
 from collections.abc import Callable, Iterable, Mapping
+from typing import TypeAlias
 
 import msgspec
 
@@ -23,6 +24,8 @@ class Hit(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
 SYSTEM = Mount(uuid="system", path="sys/", type="system", accessor="system", default_ttl_s=0, max_ttl_s=0)
 NOWHERE = Mount(uuid="", path="", type="", accessor="", default_ttl_s=0, max_ttl_s=0)
+Compiled: TypeAlias = tuple[tuple[re.Pattern[str], Route], ...]
+"""Routes with their patterns ready to be matched, in the order in which they are asked."""
 
 
 class Registry:
@@ -60,7 +63,7 @@ class Registry:
     def types(self, *, is_auth: bool) -> tuple[str, ...]:
         return tuple(sorted({t for auth, t, _ in self._engines if auth is is_auth}))
 
-    def routes(self, engine: Engine) -> "tuple[tuple[re.Pattern[str], Route], ...]":
+    def routes(self, engine: Engine) -> Compiled:
         return self._compiled[id(engine)]
 
 
@@ -101,7 +104,7 @@ class Router:
         engine = self.registry.of(entry)
         return self._in_routes(txn.derive(self._mount, entry.uuid), entry, engine, self.registry.routes(engine), method, path)
 
-    def _in_routes(self, mount: Mount, entry: MountEntry | None, engine: Engine, routes: "tuple[tuple[re.Pattern[str], Route], ...]",
+    def _in_routes(self, mount: Mount, entry: MountEntry | None, engine: Engine, routes: Compiled,
                    method: Method, path: str) -> Hit:
         for pattern, route in routes:
             given = pattern.fullmatch(path, len(mount.path))
@@ -128,7 +131,7 @@ def refusing(error: Callable[[], RequestError], *, to_all: bool = False) -> Op:
     return Op(input=Input, bind=bind, summary="", exists=None, public=to_all, sudo=False, sealed=to_all, local=to_all, top_level=False)
 
 
-def compiled(routes: Iterable[Route]) -> "tuple[tuple[re.Pattern[str], Route], ...]":
+def compiled(routes: Iterable[Route]) -> Compiled:
     """Patterns, the most literal first. `:name` is one segment, a last `*name` the rest; elsewhere a final slash is optional."""
 
     def part(text: str) -> str:

@@ -32,10 +32,12 @@ class Signer(msgspec.Struct, frozen=True, eq=False):
     mac: HmacSha256
 
     def show(self, index: Index) -> str:
+        """The state in which everything up to this batch is there."""
         text = f"v1:{self.cluster_id}:{index}:0"
         return base64.b64encode(f"{text}:{self.mac.hex(text)}".encode()).decode()
 
     def read(self, state: str) -> Index:
+        """The inverse of `show`. Raises BadRequest: not one of this cluster's."""
         try:
             text, _, tag = base64.b64decode(state[:STATE_TEXT_MAX], validate=True).decode().rpartition(":")
             version, cluster, local, _ = text.split(":")

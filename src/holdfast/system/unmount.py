@@ -5,7 +5,6 @@ until all else of its mount is gone, so any node can go on with it; (3) its leas
 configuration. Each step takes at most JOB_KEYS_MAX keys, and moves the cursor in the same batch.
 """
 from collections.abc import Callable, Mapping
-from dataclasses import replace as changed
 from typing import TypeAlias
 
 import msgspec
@@ -41,7 +40,7 @@ def step(txn: Txn, job: Job, ctx: Context) -> Job | None:
             MOUNTS.delete(txn, entry.uuid)
             return None
         return job.after(f"{stages[number + 1]}:")
-    return changed(job.after(f"{stages[number]}:{after.at}"), at_ms=ctx.now_ms + after.wait_ms)
+    return replace(job.after(f"{stages[number]}:{after.at}"), at_ms=ctx.now_ms + after.wait_ms)
 
 
 class _After(msgspec.Struct, frozen=True):
