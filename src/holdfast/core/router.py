@@ -19,7 +19,6 @@ class Hit(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     engine: Engine | None
     op: Op
     path: Mapping[str, str]                          # path parameters
-    route: str                                       # the pattern, for help and metrics
 
 
 SYSTEM = Mount(uuid="system", path="sys/", type="system", accessor="system", default_ttl_s=0, max_ttl_s=0)
@@ -100,7 +99,7 @@ class Router:
             entry = mounts.at(path)
         if entry is None:
             refusal = refusing(lambda: NotFound(f'no handler for route "{path}". route entry not found.'))
-            return Hit(mount=NOWHERE, entry=None, engine=None, op=refusal, path={}, route="")
+            return Hit(mount=NOWHERE, entry=None, engine=None, op=refusal, path={})
         engine = self.registry.of(entry)
         return self._in_routes(txn.derive(self._mount, entry.uuid), entry, engine, self.registry.routes(engine), method, path)
 
@@ -110,9 +109,9 @@ class Router:
             given = pattern.fullmatch(path, len(mount.path))
             if given is not None:
                 op = help.of_route(mount, route) if method is Method.HELP else route.ops.get(method) or self._refusing_method(route)
-                return Hit(mount=mount, entry=entry, engine=engine, op=op, path=given.groupdict(), route=route.pattern)
+                return Hit(mount=mount, entry=entry, engine=engine, op=op, path=given.groupdict())
         op = help.of_mount(mount, engine.routes) if method is Method.HELP and path == mount.path else self._refuse_path
-        return Hit(mount=mount, entry=entry, engine=engine, op=op, path={}, route="")
+        return Hit(mount=mount, entry=entry, engine=engine, op=op, path={})
 
     def _refusing_method(self, route: Route) -> Op:
         """What a sealed node answers, it answers anybody: there a wrong method is known to be wrong before any token is."""

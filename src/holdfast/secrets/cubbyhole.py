@@ -11,8 +11,8 @@ import msgspec
 from holdfast.engine import Context, Engine, Method, Response, Route, Txn, listing, on
 from holdfast.errors import BadRequest, NotFound
 from holdfast.secrets import json_object
-from holdfast.secrets.paths import can_exist, check_writable, folder
-from holdfast.secrets.whole_body import AtPath, Write, body_of
+from holdfast.secrets.paths import AtPath, can_exist, check_writable, folder
+from holdfast.secrets.whole_body import Write, body_of
 
 
 def key(token_id: str, path: str) -> str:

@@ -11,8 +11,8 @@ from holdfast.engine import Context, Engine, Given, Lease, Method, Response, Rou
 from holdfast.engine.time import capped
 from holdfast.errors import BadRequest, NotFound
 from holdfast.secrets import json_object
-from holdfast.secrets.paths import can_exist, check_writable, folder
-from holdfast.secrets.whole_body import AtPath, Write, body_of
+from holdfast.secrets.paths import AtPath, can_exist, check_writable, folder
+from holdfast.secrets.whole_body import Write, body_of
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

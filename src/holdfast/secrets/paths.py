@@ -1,7 +1,13 @@
 """Paths of secrets: any text, as in Vault; what ends in "/" is a folder and holds nothing itself."""
-from holdfast.engine import Context
+from typing import Annotated
+
+from holdfast.engine import Context, Input, doc
 from holdfast.errors import BadRequest
 from holdfast.limits import SECRET_PATH_MAX_BYTES
+
+
+class AtPath(Input, frozen=True):
+    path: Annotated[str, doc("Path of the secret.")]
 
 
 def check_writable(path: str, ctx: Context) -> None:

@@ -4,13 +4,10 @@ from typing import Annotated
 
 import msgspec
 
-from holdfast.engine import Input, doc
+from holdfast.engine import doc
 from holdfast.errors import BadRequest
 from holdfast.secrets import json_object
-
-
-class AtPath(Input, frozen=True):
-    path: Annotated[str, doc("Path of the secret.")]
+from holdfast.secrets.paths import AtPath
 
 
 class Write(AtPath, frozen=True):

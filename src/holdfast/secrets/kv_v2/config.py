@@ -10,6 +10,8 @@ from holdfast.limits import KV_DELETE_AFTER_MAX_S, KV_VERSIONS_MAX
 from holdfast.secrets.kv_v2.store import CONFIG
 from holdfast.secrets.kv_v2.versions import Config
 
+DELETE_AFTER = "delete_version_after"
+
 
 class Write(Input, frozen=True):
     max_versions: Annotated[Natural | None, doc("Versions to keep of each secret; 0: ten.")] = None
@@ -37,23 +39,22 @@ def write(txn: Txn, args: Write, ctx: Context) -> Response:
     new = replace(
         old, max_versions=old.max_versions if args.max_versions is None else checked_max(args.max_versions),
         cas_required=old.cas_required if args.cas_required is None else args.cas_required,
-        delete_after_s=old.delete_after_s if args.delete_version_after is None else checked_after(args.delete_version_after, signed=True))
+        delete_after_s=old.delete_after_s if args.delete_version_after is None else checked_after(
+            signed_seconds(args.delete_version_after, DELETE_AFTER)))
     if new != old:
         CONFIG.put(txn, "", new)
     return Response()
 
 
 def checked_max(count: int) -> int:
+    """Raises BadRequest: more versions than one secret can have."""
     if count > KV_VERSIONS_MAX:
         raise BadRequest(f"max_versions: at most {KV_VERSIONS_MAX} versions can be kept")
     return count
 
 
-def checked_after(value: Duration, *, signed: bool = False) -> int:
-    """In s; -1, where `signed` allows it: negative."""
-    after_s = signed_seconds(value, "delete_version_after")
-    if after_s < 0 and not signed:
-        raise BadRequest("delete_version_after: a duration cannot be negative")
+def checked_after(after_s: int) -> int:
+    """Raises BadRequest: a time that versions cannot be given."""
     if after_s > KV_DELETE_AFTER_MAX_S:
-        raise BadRequest(f"delete_version_after: a duration is at most {KV_DELETE_AFTER_MAX_S} s")
+        raise BadRequest(f"{DELETE_AFTER}: a duration is at most {KV_DELETE_AFTER_MAX_S} s")
     return after_s

@@ -3,6 +3,7 @@ from typing import Annotated
 
 from holdfast.engine import Context, Engine, Input, Method, Nothing, Response, Route, Txn, doc, on
 from holdfast.secrets.kv_v2 import config, data, lifecycle, metadata, store
+from holdfast.secrets.paths import AtPath
 
 ROOTS = ("metadata", "data", "delete", "undelete", "destroy", "subkeys")
 COMMANDS = {Method.GET: "get", Method.LIST: "list", Method.POST: "put", Method.PATCH: "patch", Method.DELETE: "delete"}
@@ -57,11 +58,11 @@ KV_V2 = Engine(type="kv", version="2", jobs={store.DISCARD: store.discard_some},
     }),
     Route("metadata/*path", "What is known of a secret besides its values: its versions, its settings, metadata of your own. Deleting this "
           "removes the secret with all its versions.", {
-              Method.GET: on(metadata.AtPath, metadata.read),
+              Method.GET: on(AtPath, metadata.read),
               Method.LIST: on(metadata.ListFolder, metadata.list_keys),
-              Method.POST: on(metadata.Write, metadata.write, exists=metadata.exists, writes=True),
-              Method.PATCH: on(metadata.Write, metadata.patch, exists=metadata.exists, nulls=True, writes=True),
-              Method.DELETE: on(metadata.AtPath, metadata.delete, writes=True),
+              Method.POST: on(metadata.Write, metadata.write, exists=data.exists, writes=True),
+              Method.PATCH: on(metadata.Write, metadata.patch, exists=data.exists, nulls=True, writes=True),
+              Method.DELETE: on(AtPath, metadata.delete, writes=True),
           }),
     Route("*path", "Every other path: refused, with a word on where secrets are.", {method: on(Elsewhere, refuse) for method in COMMANDS}),
 ))

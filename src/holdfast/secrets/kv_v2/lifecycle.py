@@ -1,15 +1,15 @@
 """`delete/`, `undelete/`, `destroy/`: versions by number."""
 from typing import Annotated
 
-from holdfast.engine import Context, Input, Ints, Response, Txn, doc, ints
+from holdfast.engine import Context, Ints, Response, Txn, doc, ints
 from holdfast.errors import BadRequest
 from holdfast.secrets.kv_v2 import store
 from holdfast.secrets.kv_v2.store import CONFIG, METADATA
 from holdfast.secrets.kv_v2.versions import Config, Metadata
+from holdfast.secrets.paths import AtPath
 
 
-class Versions(Input, frozen=True):
-    path: Annotated[str, doc("Path of the secret.")]
+class Versions(AtPath, frozen=True):
     versions: Annotated[Ints, doc("Numbers of the versions.")] = None
 
 

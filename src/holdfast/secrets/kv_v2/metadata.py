@@ -5,7 +5,7 @@ from typing import Annotated, TypeAlias
 import msgspec
 from msgspec.structs import replace
 
-from holdfast.engine import Context, Duration, Given, Input, Natural, Output, Response, Txn, doc, listing
+from holdfast.engine import Context, Duration, Input, Natural, Output, Response, Txn, doc, listing, seconds
 from holdfast.engine.route import is_null
 from holdfast.engine.time import go_duration, rfc3339
 from holdfast.errors import BadRequest, NotFound
@@ -13,28 +13,23 @@ from holdfast.limits import KV_CUSTOM_KEY_MAX_BYTES, KV_CUSTOM_METADATA_MAX, KV_
 from holdfast.secrets import merge_patch
 from holdfast.secrets.kv_v1 import ENTRIES
 from holdfast.secrets.kv_v2 import store
-from holdfast.secrets.kv_v2.config import checked_after, checked_max
+from holdfast.secrets.kv_v2.config import DELETE_AFTER, checked_after, checked_max
 from holdfast.secrets.kv_v2.store import CONFIG, METADATA
 from holdfast.secrets.kv_v2.versions import Config, Metadata
-from holdfast.secrets.paths import can_exist, check_writable, folder
+from holdfast.secrets.paths import AtPath, can_exist, check_writable, folder
 
 CAS_IS_MANDATED = '"cas_required" set to false, but is mandated by backend config. This value will be ignored.'
 INVALID = "custom_metadata validation failed"
 Unset: TypeAlias = msgspec.UnsetType
 
 
-class AtPath(Input, frozen=True):
-    path: Annotated[str, doc("Path of the secret.")]
-
-
 class ListFolder(Input, frozen=True):
     path: Annotated[str, doc("The folder; empty: all.")] = ""
 
 
-class Write(Input, frozen=True):
+class Write(AtPath, frozen=True):
     """A null is a value of its own: in a patch it stands for the default, elsewhere it is as if not sent."""
 
-    path: Annotated[str, doc("Path of the secret.")]
     max_versions: Annotated[Natural | Unset | None, doc("Versions to keep; 0: as many as the mount says.")] = msgspec.UNSET
     cas_required: Annotated[bool | Unset | None, doc("Whether each write must name the current version (`cas`).")] = msgspec.UNSET
     delete_version_after: Annotated[Duration | Unset, doc("Time after which a version is deleted; 0: as the mount says.")] = msgspec.UNSET
@@ -183,10 +178,7 @@ def _keep(txn: Txn, ctx: Context, args: Write, meta: Metadata, custom: Mapping[s
         meta, updated_ms=ctx.now_ms, custom=custom,
         max_versions=meta.max_versions if args.max_versions is msgspec.UNSET else checked_max(args.max_versions or 0),
         cas_required=meta.cas_required if args.cas_required is msgspec.UNSET else bool(args.cas_required),
-        delete_after_s=meta.delete_after_s if args.delete_version_after is msgspec.UNSET else checked_after(args.delete_version_after))
+        delete_after_s=meta.delete_after_s if args.delete_version_after is msgspec.UNSET else checked_after(
+            seconds(args.delete_version_after, DELETE_AFTER)))
     METADATA.put(txn, args.path, store.settled(txn, args.path, meta))
     return Response(warnings=(CAS_IS_MANDATED,) if mandated else ())
-
-
-def exists(txn: Txn, given: Given) -> bool:
-    return store.find(txn, given.path["path"]) is not None
