@@ -99,7 +99,8 @@ class Operators:
     def _come_back(self, host: NodeHost) -> None:
         self.unseal(host)
         active = self._active
-        if active is None:
+        if active is None:                               # of a removal that came this late, say: it was the removed one
+            self._later(LOOK_EVERY_S, self._come_back, host)
             return
         vote = self._members(active).get(host.name)
         if vote is None and host.node is not None and host.node.main.facts.initialized:
