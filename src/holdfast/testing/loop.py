@@ -373,7 +373,8 @@ class Threads(Executor):
 
 @contextlib.contextmanager
 def simulation(seed: int) -> Generator[SimLoop, None, None]:
-    """A loop that is cleared away afterwards. Garbage is collected only when it says so: what a generator does at its end is part of a run."""
+    """A loop that is cleared away afterwards. Garbage is collected only when it says so: what a generator does at its
+    end is part of a run."""
     collects = gc.isenabled()
     gc.disable()
     loop = SimLoop(seed)
