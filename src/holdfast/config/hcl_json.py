@@ -9,21 +9,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from math import isfinite
 from typing import Final
 
 import msgspec
 
-from holdfast.config.scan import MARKS, Kind, Text, Token
+from holdfast.config.scan import MARKS, Kind, Text, Token, is_in_range
 from holdfast.config.tree import Array, Item, Key, Literal, Object, Scalar, Value
-from holdfast.limits import HCL_DEPTH_MAX
+from holdfast.limits import HCL_DEPTH_MAX, INTEGER_MAX
 
 _SPACE: Final = re.compile(r"[ \t\r\n\ufeff]*")
 _STRING: Final = re.compile(r'"(?:[^"\\\x00-\x1f]|\\.)*"')
 _NUMBER: Final = re.compile(r"(-?(?:0|[1-9]\d*))(\.\d+)?([eE][-+]?\d+)?", re.ASCII)
 _WORDS: Final[Mapping[str, Scalar]] = {"true": True, "false": False, "null": ""}
 _MARKS: Final = {**{mark: kind for mark, kind in MARKS.items() if mark != "="}, ":": Kind.COLON}
-_INT_MIN, _INT_MAX = -(1 << 63), (1 << 63) - 1
 
 
 def parse_json(text: Text) -> Object:
@@ -75,8 +73,8 @@ class _Parser:
 
     def _number(self, match: re.Match[str], start: int) -> int | float:
         whole, fraction, exponent = match.groups()
-        value: int | float = float(match[0]) if fraction or exponent else int(whole) if len(whole) < 40 else _INT_MAX + 1
-        if not (isfinite(value) if isinstance(value, float) else _INT_MIN <= value <= _INT_MAX):
+        value: int | float = float(match[0]) if fraction or exponent else int(whole) if len(whole) < 40 else INTEGER_MAX + 1
+        if not is_in_range(value):
             self._text.fail(f"number {match[0][:40]} is out of range", start)
         return value
 

@@ -12,16 +12,13 @@ from collections.abc import Callable, Mapping
 from holdfast.config import units
 from holdfast.config.decode import Block
 from holdfast.config.finding import Findings
-from holdfast.config.tree import Item, Literal, Object, Position, Value
+from holdfast.config.tree import Literal, Object, Position, Value
 
 Check = Callable[[Value], object]
 
 
 def _any(value: Value) -> object:
-    return value
-
-
-def _blocks(value: Value) -> object:
+    """What has a form of its own."""
     return value
 
 
@@ -50,7 +47,7 @@ KNOWN_OPTIONS: Mapping[tuple[str, str], Mapping[str, Check]] = {
     ("storage", "raft"): {
         "path": _TEXT, "node_id": _TEXT, "performance_multiplier": _from_to(0, 10), "trailing_logs": _WHOLE, "snapshot_threshold": _WHOLE,
         "snapshot_interval": _TIME, "max_entry_size": _WHOLE, "autopilot_reconcile_interval": _TIME, "autopilot_update_interval": _TIME,
-        "autopilot_upgrade_version": _TEXT, "autopilot_redundancy_zone": _TEXT, "retry_join": _blocks, "retry_join_as_non_voter": _BOOL,
+        "autopilot_upgrade_version": _TEXT, "autopilot_redundancy_zone": _TEXT, "retry_join": _any, "retry_join_as_non_voter": _BOOL,
         "apply_delay": _TIME, "snapshot_delay": _TIME},
     ("storage", "consul"): _CONSUL,
     ("storage", "etcd"): {
@@ -82,10 +79,9 @@ def check_options(stanza: str, kind: str, block: Block, findings: Findings) -> N
         if item.name.lower() in idle:
             findings.warn(f"'{block.name}.{item.name}' is accepted, and has no effect", item.at)
         try:
-            if check is _blocks:
+            check(item.inner())
+            if item.name.lower() == "retry_join":
                 _check_join(item.inner(), item.at, findings)
-            else:
-                check(item.inner())
         except ValueError as error:
             findings.error(f"'{block.name}.{item.name}': {error}", item.at)
 
@@ -103,7 +99,7 @@ def _check_join(value: Value, at: Position, findings: Findings) -> None:
                 findings.warn(f"unknown key 'retry_join.{item.name}': it has no effect", item.at)
             else:
                 check(item.inner())
-            if item.name.lower() == "auto_join_scheme" and _is_other(item, ("http", "https")):
+            if item.name.lower() == "auto_join_scheme" and units.text(item.inner()) not in ("http", "https"):
                 findings.error("'retry_join.auto_join_scheme': the value is \"http\" or \"https\"", item.at)
 
 
@@ -122,7 +118,3 @@ def _joins(value: Value) -> list[Object]:
     if len(found) < len(blocks):
         raise ValueError("a list of blocks is wanted")
     return found
-
-
-def _is_other(item: Item, allowed: tuple[str, ...]) -> bool:
-    return units.text(item.inner()) not in allowed

@@ -18,6 +18,7 @@ from typing import NoReturn
 import msgspec
 
 from holdfast.config.tree import HclError, Position, Scalar
+from holdfast.limits import INTEGER_MAX, INTEGER_MIN
 
 _SPACE = re.compile(r"(?:[ \t\r\n]+|#[^\n]*|//[^\n]*|/\*(?s:.*?)\*/)*")      # matches everywhere, if only nothing
 _IDENT = re.compile(r"[^\W\d][\w.\-]*")
@@ -27,7 +28,11 @@ _ESCAPE = re.compile(r'[abfnrtv\\"]|[0-7]{3}|x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0
 _WITHIN = re.compile(r"[^{}\\]+")
 _ANCHOR = re.compile(r"<<(-?)(\w+)\r?\n")
 _SHORT = {"a": 7, "b": 8, "f": 12, "n": 10, "r": 13, "t": 9, "v": 11, "\\": 92, '"': 34}
-_INT_MIN, _INT_MAX = -(1 << 63), (1 << 63) - 1
+
+
+def is_in_range(number: int | float) -> bool:
+    """Go's integers and floating-point numbers."""
+    return isfinite(number) if isinstance(number, float) else INTEGER_MIN <= number <= INTEGER_MAX
 
 
 class Kind(Enum):
@@ -113,7 +118,7 @@ class Scanner:
                 value = int(text, 8 if len(digits) > 1 and digits[0] == "0" else 10)
         except ValueError:
             self._source.fail(f"illegal number {text[:40]!r}", start)
-        if not (isfinite(value) if isinstance(value, float) else _INT_MIN <= value <= _INT_MAX):
+        if not is_in_range(value):
             self._source.fail(f"number {text[:40]} is out of range", start)
         return value
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from holdfast.config.tree import Array, Literal, Object, Scalar, Value
-from holdfast.limits import DURATION_TEXT_MAX
+from holdfast.limits import DURATION_TEXT_MAX, GO_DURATION_MAX_S, INTEGER_MAX, INTEGER_MIN
 
 _TRUE, _FALSE = {"1", "t", "T", "TRUE", "true", "True"}, {"", "0", "f", "F", "FALSE", "false", "False"}
 _WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
@@ -20,8 +20,6 @@ _SIZE = re.compile(r"[\t ]*(\d+)[\t ]?([kmgt]i?b)?[\t ]*", re.ASCII | re.IGNOREC
 _SIZES = {"": 1, **{f"{letter}b": 1000**power for power, letter in enumerate("kmgt", 1)},
           **{f"{letter}ib": 1024**power for power, letter in enumerate("kmgt", 1)}}
 _DAY_S = 86_400
-_DURATION_MAX_S = ((1 << 63) - 1) // 1_000_000_000     # Go's longest duration, 292 years
-_INT_MIN, _INT_MAX = -(1 << 63), (1 << 63) - 1
 
 
 def scalar(value: Value) -> Scalar:
@@ -50,10 +48,10 @@ def whole(value: Value) -> int:
     """`7` or `"7"`; an empty string is 0."""
     found = scalar(value)
     if isinstance(found, str) and (not found or _WHOLE.fullmatch(found)):
-        found = int(found or "0") if len(found) < 40 else _INT_MAX + 1
+        found = int(found or "0") if len(found) < 40 else INTEGER_MAX + 1
     if isinstance(found, bool | str | float):
         raise ValueError(f"{_shown(found)} is no whole number")
-    if not _INT_MIN <= found <= _INT_MAX:
+    if not INTEGER_MIN <= found <= INTEGER_MAX:
         raise ValueError("the number is out of range")
     return found
 
@@ -79,8 +77,8 @@ def seconds(value: Value) -> float:
     if isinstance(found, bool):
         raise ValueError(f"{_shown(found)} is no length of time")
     total = duration_s(found) if isinstance(found, str) else found
-    if not abs(total) <= _DURATION_MAX_S:
-        raise ValueError(f"{_shown(found)} is longer than {_DURATION_MAX_S} seconds")
+    if not abs(total) <= GO_DURATION_MAX_S:
+        raise ValueError(f"{_shown(found)} is longer than {GO_DURATION_MAX_S} seconds")
     return float(total)
 
 

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 from holdfast.engine import Context, Duration, Input, Natural, Nothing, Output, Response, Txn, doc, signed_seconds
 from holdfast.engine.time import go_duration
 from holdfast.errors import BadRequest
-from holdfast.limits import KV_DELETE_AFTER_MAX_S, KV_VERSIONS_MAX
+from holdfast.limits import GO_DURATION_MAX_S, KV_VERSIONS_MAX
 from holdfast.secrets.kv_v2.store import CONFIG
 from holdfast.secrets.kv_v2.versions import Config
 
@@ -55,6 +55,6 @@ def checked_max(count: int) -> int:
 
 def checked_after(after_s: int) -> int:
     """Raises BadRequest: a time that versions cannot be given."""
-    if after_s > KV_DELETE_AFTER_MAX_S:
-        raise BadRequest(f"{DELETE_AFTER}: a duration is at most {KV_DELETE_AFTER_MAX_S} s")
+    if after_s > GO_DURATION_MAX_S:
+        raise BadRequest(f"{DELETE_AFTER}: a duration is at most {GO_DURATION_MAX_S} s")
     return after_s
