@@ -1,8 +1,10 @@
 """What a standby passes on, and how: bodies whole, the client's own address, held while no node is active, or a redirect on request."""
 from __future__ import annotations
 
+import json
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from tests.client import Answer, Client
@@ -72,6 +74,22 @@ def test_addresses_of_clients_are_their_own(cluster: Cluster) -> None:
     for member in cluster.members:
         assert member.client(here).post("fw/bound", {"a": 1}).status == 204, member.name
         assert member.client(elsewhere).post("fw/bound", {"a": 1}).status == 403, member.name
+
+
+def test_who_asked_and_which_node_passed_it_on_are_audited(cluster: Cluster, token: str, tmp_path: Path) -> None:
+    """Where the request was run: with the client's own address."""
+    root, journal = cluster.active.main(), tmp_path / "audit.log"
+    root.post("sys/audit/journal", {"type": "file", "options": {"file_path": str(journal)}}).ok()
+    try:
+        for member in cluster.members:
+            member.client(token).post(f"fw/by-{member.name}", {"a": 1}).ok()
+    finally:
+        root.delete("sys/audit/journal").ok()
+    entries = [json.loads(line) for line in journal.read_text().splitlines()]
+    for member in cluster.members:
+        asked, answered = (entry for entry in entries if entry["request"]["path"] == f"fw/by-{member.name}")
+        assert (asked["type"], answered["type"], asked["request"]["remote_address"]) == ("request", "response", "127.0.0.1")
+        assert asked.get("forwarded_from") == (None if member is cluster.active else member.name)
 
 
 def test_requests_wait_for_an_active_node(cluster: Cluster, token: str) -> None:

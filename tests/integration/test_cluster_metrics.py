@@ -3,7 +3,7 @@
 Of Vault's names these are none of ours, as there is nothing that they could tell of: `raft_storage.bolt.*`, `raft-storage.{get,put,list,
 delete,transaction}`, `raft.fsm.*`, `raft.rpc.*`, `raft.replication.*`, `raft.snapshot.*`, `raft.candidate.electSelf`, `raft.transition.*`
 (HashiCorp's own raft and bolt), `logshipper.*`, `merkle.*`, `wal.*` but for `wal.last_wal` (its replication), `cache.*` (no cache stands
-before the replica), `core.check_token` and `core.fetch_acl_and_token` (both are one cached value here).
+before the replica).
 """
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.processes import wait_until
 
 EVERY, UNSEALED = frozenset("APSX"), frozenset("APS")
 """A: the active node, P: a performance standby, S: a plain standby, X: a sealed one."""
-ACTIVE, STANDBYS = frozenset("A"), frozenset("PS")
+ACTIVE, STANDBYS, SERVES = frozenset("A"), frozenset("PS"), frozenset("AP")
 
 
 class Shown(NamedTuple):
@@ -35,14 +35,16 @@ GAUGES = {
     "raft_peers": ACTIVE, "autopilot_healthy": ACTIVE, "autopilot_failure_tolerance": ACTIVE, "expire_num_leases": ACTIVE,
     "expire_num_irrevocable_leases": ACTIVE, "core_mount_table_num_entries": ACTIVE,
 }
-PEER = frozenset({"peer_id"})
+CLUSTER, PEER = frozenset({"cluster"}), frozenset({"peer_id"})
 TABLE = {
-    **{name: Shown("gauge", on) for name, on in GAUGES.items()},
+    **{name: Shown("gauge", on, CLUSTER if name.startswith("core_") else frozenset()) for name, on in GAUGES.items()},
     **{f"raft_storage_stats_{name}": Shown("gauge", EVERY, PEER) for name in ("applied_index", "commit_index", "fsm_pending", "term")},
     "raft_storage_follower_applied_index_delta": Shown("gauge", ACTIVE, PEER),
     "raft_storage_follower_last_heartbeat_ms": Shown("gauge", ACTIVE, PEER),
     "autopilot_node_healthy": Shown("gauge", ACTIVE, frozenset({"node_id"})),
     "core_handle_request": Shown("summary", EVERY),
+    "route_read_sys_": Shown("summary", EVERY),
+    **{name: Shown("summary", SERVES) for name in ("core_check_token", "core_fetch_acl_and_token", "token_lookup")},
     "ha_rpc_client_forward": Shown("summary", STANDBYS),
     "ha_rpc_client_echo": Shown("summary", STANDBYS, PEER),
     "raft_state_follower": Shown("counter", UNSEALED),

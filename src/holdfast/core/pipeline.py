@@ -36,6 +36,7 @@ def execute(engines: Access, request: Request, attempt: Attempt) -> Outcome:
             token = grant.token
             if token is not None and attempt.now_ms >= grant.sure_until_ms:
                 token = tokens.admit(txn, grant.hit.op, token, request, attempt)   # expiry; spends a use, also of what is refused below
+        attempt.mount = grant.mount.path
         if not grant.is_plain:
             creates = _asked(txn, grant, request)
         ctx = Context(request, grant.mount, token, attempt.now_ms, attempt)

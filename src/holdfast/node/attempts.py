@@ -63,9 +63,9 @@ class Attempts:
         """This process can read what is stored: its own knowledge, which may be older or newer than `facts`."""
         return not isinstance(self._barrier, NoKeys)
 
-    def attempt(self, request: Request, memo: Memo, rng: Rng, *, confirmed: bool = False) -> tuple[Outcome, Verdict]:
-        """One attempt on one state. The lease is asked before the state is opened, the gate before it is closed. `confirmed`: a round
-        stands in for the lease."""
+    def attempt(self, request: Request, memo: Memo, rng: Rng, *, confirmed: bool = False) -> tuple[Outcome, Verdict, str]:
+        """One attempt on one state, and the path of the mount that it reached, if it did. The lease is asked before the state is opened,
+        the gate before it is closed. `confirmed`: a round stands in for the lease."""
         words, boot_ms = self.words, self._boot_ms()
         has_lease = (confirmed or may_read(words, boot_ms)) and self.may_answer
         reader = self.replica.open()
@@ -74,10 +74,11 @@ class Attempts:
             if derived.index != reader.index:
                 derived.catch_up(reader)
             txn = Txn(Run(reader, self._barrier, self.place, derived, Reads()))
-            outcome = execute(self.access, request, Attempt(
-                txn=txn, now_ms=boot_ms + self._load(CLUSTER_TIME_OFFSET_MS), rng=rng, facts=self.facts,  # type: ignore[arg-type]
-                has_lease=has_lease, active=self._active, memo=memo))
-            return outcome, may_answer(words, reader, outcome.index, outcome.reads) if type(outcome) is Answer else WAIT
+            attempt = Attempt(txn=txn, now_ms=boot_ms + self._load(CLUSTER_TIME_OFFSET_MS), rng=rng,  # type: ignore[arg-type]
+                              facts=self.facts, has_lease=has_lease, active=self._active, memo=memo)
+            outcome = execute(self.access, request, attempt)
+            verdict = may_answer(words, reader, outcome.index, outcome.reads) if type(outcome) is Answer else WAIT
+            return outcome, verdict, attempt.mount
         finally:
             reader.close()
 

@@ -23,6 +23,7 @@ def set_cluster_gauges(metrics: Metrics, facts: NodeFacts, status: RaftStatus) -
     for name, value in (("applied_index", status.applied), ("commit_index", status.committed), ("term", status.term),
                         ("fsm_pending", max(0, status.committed - status.applied))):
         metrics.gauge(f"raft_storage.stats.{name}", peer_id=own).set(float(value))
+    metrics.counter("raft.state.candidate").value = float(status.campaigns)
     for name in OF_MEMBERS:                              # a member that has gone, or a part that this node has no more, is not shown
         metrics.drop_gauges(name)
     if facts.is_active:

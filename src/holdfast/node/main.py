@@ -205,6 +205,8 @@ class Main:
             return _failed(FenceLost("this node is not active"))
         if self.access.router.find_local(request.method, request.path) is not None:
             return _done(envelope.failed(BadRequest(LOCAL_ONLY)))   # it would seal this node, say, not that one
+        if origin.id.node != self._facts.node_id:
+            request = replace(request, client=replace(request.client, forwarded_from=origin.id.node))
         if why in READS_ELSEWHERE:
 
             async def to_lane(request: Request, to: Place, why: Why, memo: Memo) -> Served:

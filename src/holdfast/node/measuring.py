@@ -3,16 +3,25 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeAlias
 
+from holdfast.core.access import Access, Grant
 from holdfast.core.lease_store import IRREVOCABLE, LEASES
 from holdfast.core.mounts import load_mounts
-from holdfast.engine import NodeFacts, Txn
-from holdfast.limits import LEASES_COUNTED_MAX
+from holdfast.core.tokens import Principal
+from holdfast.engine import Method, NodeFacts, Txn
+from holdfast.limits import LEASES_COUNTED_MAX, METRIC_ROUTES_MAX
 from holdfast.telemetry.metrics import Metrics
 from holdfast.telemetry.runtime import add_runtime
 
 OF_THE_STATE = ("core.mount_table.num_entries", "expire.num_leases", "expire.num_irrevocable_leases")
 """What only the active node tells."""
+GRANTED = ("core.check_token", "core.fetch_acl_and_token", "token.lookup")
+"""One look at the state here, so the three are alike."""
+OPERATIONS = {Method.GET: "read", Method.HEAD: "read", Method.LIST: "list", Method.POST: "update", Method.PATCH: "patch",
+              Method.DELETE: "delete", Method.HELP: "help"}
+"""As Vault calls them. What it calls a create is an update too: whether something was there is not asked for the sake of a figure."""
+Observe: TypeAlias = Callable[[int], None]
 
 
 def new_metrics() -> Metrics:
@@ -23,14 +32,44 @@ def new_metrics() -> Metrics:
 
 
 class RequestMetrics:
-    """Kept by whoever serves requests; counting is an addition."""
+    """Kept by whoever serves requests; counting is an addition: each request is observed once, at its mount, and all mounts together
+    are `core.handle_request`."""
 
     def __init__(self, metrics: Metrics) -> None:
         self.metrics = metrics
-        self.handled = metrics.summary("core.handle_request").observe_ns
         self.now_ns = time.perf_counter_ns
         self.in_flight = 0                           # of requests that were not answered at once
+        self._all = metrics.summary("core.handle_request")
+        self.routes: dict[tuple[Method, str], Observe] = {}      # by method and the path of the mount: what `route` has given
         metrics.gauge("core.in_flight_requests").read_from(lambda: float(self.in_flight))
+
+    def route(self, method: Method, mount: str) -> Observe:
+        """To be told of each request of this kind, in ns. `mount`: its path; empty where none was found."""
+        if not mount or len(self.routes) >= METRIC_ROUTES_MAX:
+            return self._all.observe_ns
+        summary = self.metrics.summary(f"route.{OPERATIONS[method]}.{mount.replace('/', '-')}")
+        self._all.include(summary)
+        self.routes[method, mount] = summary.observe_ns
+        return summary.observe_ns
+
+
+def measure_grants(access: Access, metrics: Metrics, now_ns: Callable[[], int]) -> None:
+    """Times what a token may do, when it is looked up: most requests find it in the cache, and cost nothing here."""
+    check, fetch, lookup = (metrics.summary(name).observe_ns for name in GRANTED)
+    grant = access.grant
+
+    def measured(txn: Txn, method: Method, path: str, principal: Principal | None) -> Grant:
+        began_ns = now_ns()
+        try:
+            return grant(txn, method, path, principal)
+        finally:
+            took_ns = now_ns() - began_ns
+            if principal is not None:
+                check(took_ns)
+                fetch(took_ns)
+                lookup(took_ns)
+
+    access.grant = measured
 
 
 @contextmanager

@@ -40,7 +40,15 @@ from holdfast.node.join import Admitting, Joiner, leaders
 from holdfast.node.listeners import hold_ports, read_tls, read_tls_anew, tls_config
 from holdfast.node.logins import Logins
 from holdfast.node.main import Main
-from holdfast.node.measuring import OF_THE_STATE, RequestMetrics, add_node_gauges, count_audit_failures, new_metrics, set_state_gauges
+from holdfast.node.measuring import (
+    OF_THE_STATE,
+    RequestMetrics,
+    add_node_gauges,
+    count_audit_failures,
+    measure_grants,
+    new_metrics,
+    set_state_gauges,
+)
 from holdfast.node.message import Reload, Start, TlsFiles
 from holdfast.node.process import RANDOM, settle_memory
 from holdfast.node.registry import ENGINES
@@ -115,6 +123,7 @@ class Server:
         self._devices = AuditDevices(open_sink, audit_trouble(self.logger), count_audit_failures(self.metrics))
         defaults = Defaults(default_s=settings.default_lease_ttl_s, max_s=settings.max_lease_ttl_s, lockouts=lockouts_of(settings))
         access = Access(ENGINES, build, defaults, try_device, defects(self.logger))
+        measure_grants(access, self.metrics, time.perf_counter_ns)
         tcp = tcp_listeners(settings)
         tls = self._tls = tuple(read_tls(each, self._ticket_key) for each in tcp)
         tcp, self._held = hold_ports(tcp)
@@ -271,10 +280,11 @@ class Server:
     async def _metrics(self, prometheus: bool) -> Reply:
         if prometheus and not self._collector.has_prometheus:
             return Reply(status=400, body=b"prometheus is not enabled", content_type="text/plain; charset=utf-8")
-        snapshots = await self._snapshots()
+        snapshots, cluster = await self._snapshots(), self.main.facts.cluster_name
         if prometheus:
-            return Reply(status=200, body=self._collector.prometheus(snapshots, now_s=time.time()), content_type=PROMETHEUS_TYPE)
-        return Reply(status=200, body=self._collector.json(snapshots, now_s=time.time()))
+            return Reply(status=200, body=self._collector.prometheus(snapshots, now_s=time.time(), cluster=cluster),
+                         content_type=PROMETHEUS_TYPE)
+        return Reply(status=200, body=self._collector.json(snapshots, now_s=time.time(), cluster=cluster))
 
     async def _snapshots(self) -> tuple[Snapshot, ...]:
         if self._effects.raft_status is not None:

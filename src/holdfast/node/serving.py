@@ -18,7 +18,7 @@ from holdfast.limits import WATERMARK_WAIT_MS
 from holdfast.node import heavy
 from holdfast.node.attempts import Attempts, Devices
 from holdfast.node.audit_batch import AuditBatch
-from holdfast.node.measuring import RequestMetrics
+from holdfast.node.measuring import Observe, RequestMetrics
 from holdfast.replica import Why
 
 WATERMARK_POLL_S = 0.0005                            # V is a word in shared memory: nothing wakes who waits for it
@@ -33,31 +33,32 @@ class Serving:
     def __init__(self, attempts: Attempts, devices: Devices, metrics: RequestMetrics, forward: ForwardTo, carry_out: CarryOut) -> None:
         self._attempts, self._devices, self._forward, self._carry_out = attempts, devices, forward, carry_out
         self._attempt, self._draw_seed = attempts.attempt, attempts.draw_seed
-        self._metrics, self._now_ns, self._handled = metrics, metrics.now_ns, metrics.handled
+        self._metrics, self._now_ns, self._routes = metrics, metrics.now_ns, metrics.routes
         self._batch = AuditBatch(devices)
 
     def serve(self, request: Request) -> Reply | Awaitable[Served]:
         """From bytes parsed to bytes to send. A read is answered at once, without a task."""
         began_ns = self._now_ns()
         rng = Rng(self._draw_seed)
-        outcome, verdict = self._attempt(request, NOTHING_YET, rng)
+        outcome, verdict, mount = self._attempt(request, NOTHING_YET, rng)
+        observe = self._routes.get((request.method, mount)) or self._metrics.route(request.method, mount)
         if type(outcome) is Answer and verdict is GO:
             reply = self._held(outcome) if outcome.audit else outcome.reply
-            self._handled(self._now_ns() - began_ns)
+            observe(self._now_ns() - began_ns)
             return reply
         if type(outcome) is Forward:
             going = self._forward(request, outcome.to, outcome.why, NOTHING_YET)
             if not isinstance(going, asyncio.Future):
-                return self._timed(began_ns, going)
+                return self._timed(began_ns, observe, going)
             self._metrics.in_flight += 1             # the same without a coroutine: of a worker's writes this is felt
-            going.add_done_callback(partial(self._came, began_ns))
+            going.add_done_callback(partial(self._came, began_ns, observe))
             return going
-        return self._timed(began_ns, self._go_on(request, outcome, verdict, NOTHING_YET, rng, self._forward))
+        return self._timed(began_ns, observe, self._go_on(request, outcome, verdict, NOTHING_YET, rng, self._forward))
 
     def admission(self, request: Request) -> Admission:
         """What becomes of a request whose body is still to come. Tried on the state that is here, with or without a lease: the active node
         tries it again once it is whole."""
-        outcome, _ = self._attempts.attempt(request, NOTHING_YET, Rng(self._draw_seed), confirmed=True)
+        outcome, *_ = self._attempts.attempt(request, NOTHING_YET, Rng(self._draw_seed), confirmed=True)
         if not self._attempts.facts.is_active or type(outcome) is Answer:
             return Admission.ANSWERED
         return Admission.ALLOWED if type(outcome) is Forward and outcome.why is Why.EFFECT else Admission.OPEN
@@ -68,23 +69,23 @@ class Serving:
         return Held(status=reply.status, body=reply.body, content_type=reply.content_type, headers=reply.headers,
                     settle=self._batch.add_both(answer.audit))
 
-    def _came(self, began_ns: int, answer: "asyncio.Future[Served]") -> None:
+    def _came(self, began_ns: int, observe: Observe, answer: "asyncio.Future[Served]") -> None:
         self._metrics.in_flight -= 1
-        self._handled(self._now_ns() - began_ns)
+        observe(self._now_ns() - began_ns)
 
-    async def _timed(self, began_ns: int, going_on: Awaitable[Served]) -> Served:
+    async def _timed(self, began_ns: int, observe: Observe, going_on: Awaitable[Served]) -> Served:
         self._metrics.in_flight += 1
         try:
             return await going_on
         finally:
             self._metrics.in_flight -= 1
-            self._handled(self._now_ns() - began_ns)
+            observe(self._now_ns() - began_ns)
 
     async def resume(self, request: Request, memo: Memo, forward: ForwardTo | None = None, *, confirmed: bool = False) -> Served:
         """A request that another process or node began; `forward`: where it goes from here, if not where all others do. `confirmed`: a
         round has shown that it may be read here now, without a lease."""
         rng = Rng(self._attempts.draw_seed)
-        outcome, verdict = self._attempts.attempt(request, memo, rng, confirmed=confirmed)
+        outcome, verdict, _ = self._attempts.attempt(request, memo, rng, confirmed=confirmed)
         return await self._go_on(request, outcome, verdict, memo, rng, forward or self._forward)
 
     async def _go_on(self, request: Request, outcome: Outcome, verdict: Verdict, memo: Memo, rng: Rng, forward: ForwardTo) -> Served:
@@ -103,7 +104,7 @@ class Serving:
                     return await self._carry_out(request, outcome)
                 case other:
                     assert_never(other)
-            outcome, verdict = self._attempts.attempt(request, memo, rng)
+            outcome, verdict, _ = self._attempts.attempt(request, memo, rng)
 
     def _audited(self, answer: Answer) -> Reply:
         """The answer, once the devices have both its entries."""

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Coroutine
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from holdfast.node.clock import SystemClock
 from holdfast.node.devices import AuditDevices, open_sink, try_device
 from holdfast.node.listeners import tls_config
 from holdfast.node.logins import Logins
-from holdfast.node.measuring import RequestMetrics, count_audit_failures, new_metrics
+from holdfast.node.measuring import RequestMetrics, count_audit_failures, measure_grants, new_metrics
 from holdfast.node.message import (
     AuditBroken,
     Begin,
@@ -148,6 +149,7 @@ class WorkerProcess:
         if start.lock_memory:
             harden.lock_memory([replica.file])
         access = Access(ENGINES, build, start.defaults, try_device, defects(logger))
+        measure_grants(access, self._metrics, time.perf_counter_ns)
         self._attempts = attempts = Attempts(access, replica, Words.open(start.words_fd), SystemClock(), Place.WORKER, RANDOM.seed)
         attempts.facts = start.facts
         self._devices = AuditDevices(open_sink, audit_trouble(logger), count_audit_failures(self._metrics))

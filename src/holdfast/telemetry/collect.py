@@ -32,7 +32,7 @@ class Collector:
     """One for a node, in main. Not for several threads."""
 
     def __init__(self, options: Options, *, now_s: float) -> None:
-        self._options, self._naming = options, Naming(options)
+        self._options = options
         self._heard: dict[str, Snapshot] = {}          # by process, the one that was heard of longest ago first
         self._past = Snapshot()                        # processes that are gone
         self._marks: tuple[_Mark, ...] = (_Mark(now_s, Snapshot()),)       # at most two: where the last interval began, and ended
@@ -47,21 +47,23 @@ class Collector:
         """Called every INTERVAL_S; between two calls lies an interval."""
         self._mark(self._total(snapshots), now_s)
 
-    def prometheus(self, snapshots: Sequence[Snapshot], *, now_s: float) -> bytes:
-        """The text format, version 0.0.4. Quantiles are those of the last 10 to 20 seconds, counts and sums of all time."""
+    def prometheus(self, snapshots: Sequence[Snapshot], *, now_s: float, cluster: str = "") -> bytes:
+        """The text format, version 0.0.4. `cluster`: its name, where it is known. Quantiles are those of the last 10 to 20 seconds, counts
+        and sums of all time."""
         total = self._total(snapshots)
         self._mark(total, now_s, if_due=True)
         fresh = self._without_old(total, now_s)
-        return prometheus_body(fresh, _difference(fresh, self._marks[0].total), self._naming)
+        return prometheus_body(fresh, _difference(fresh, self._marks[0].total), Naming(self._options, cluster))
 
-    def json(self, snapshots: Sequence[Snapshot], *, now_s: float) -> bytes:
+    def json(self, snapshots: Sequence[Snapshot], *, now_s: float, cluster: str = "") -> bytes:
         """Vault's JSON: the last whole interval; before there is one, the time since the start."""
         total = self._total(snapshots)
         self._mark(total, now_s, if_due=True)
         first = self._marks[0]
         last = self._marks[1] if len(self._marks) == 2 else _Mark(now_s, total)
         found = _difference(last.total, first.total)
-        return json_body(Interval(first.at_s, last.at_s, msgspec.structs.replace(found, gauges=total.gauges)), self._naming)
+        shown = Interval(first.at_s, last.at_s, msgspec.structs.replace(found, gauges=total.gauges))
+        return json_body(shown, Naming(self._options, cluster))
 
     def _total(self, snapshots: Sequence[Snapshot]) -> Snapshot:
         for snapshot in snapshots:

@@ -23,6 +23,8 @@ from holdfast.telemetry.metrics import Number, Series, Snapshot, Summed
 
 T = TypeVar("T", Number, Summed)
 QUANTILES = (0.5, 0.9, 0.99)
+OF_THE_CLUSTER, CLUSTER = "core.", "cluster"
+"""Gauges that say of which cluster they are, as in Vault: one board shows several clusters by it."""
 _FORBIDDEN = re.compile(r"[^a-zA-Z0-9_:]")
 _IN_LABELS = re.compile(r'[\\"\n]')
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n"}
@@ -41,10 +43,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Naming:
-    """Names and labels as they are shown."""
+    """Names and labels as they are shown. `cluster`: the name of the cluster, where it is known."""
 
-    def __init__(self, options: Options) -> None:
-        self._options = options
+    def __init__(self, options: Options, cluster: str = "") -> None:
+        self._options, self._cluster = options, cluster
         self._allowed = {rule[1:]: rule[0] == "+" for rule in options.prefix_filter if rule[:1] in ("+", "-")}
 
     def shown(self, series: Series, *, is_gauge: bool) -> Series | None:
@@ -55,9 +57,12 @@ class Naming:
         name = ".".join((options.prefix, *parts)) if options.prefix else ".".join(parts)
         if not self._is_allowed(name):
             return None
+        labels = series.labels
+        if is_gauge and series.name.startswith(OF_THE_CLUSTER) and CLUSTER not in dict(labels):
+            labels = tuple(sorted((*labels, (CLUSTER, self._cluster))))
         if options.enable_hostname_label and options.hostname:
-            return Series(name, tuple(sorted((*series.labels, ("host", options.hostname)))))
-        return Series(name, series.labels)
+            labels = tuple(sorted((*labels, ("host", options.hostname))))
+        return Series(name, labels)
 
     def _is_allowed(self, name: str) -> bool:
         """The longest prefix that fits decides."""

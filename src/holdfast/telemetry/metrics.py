@@ -84,10 +84,15 @@ class Gauge:
 class Summary:
     """Values, mostly lengths of time in milliseconds."""
 
-    __slots__ = ("_buckets", "_sum")
+    __slots__ = ("_buckets", "_parts", "_sum")
 
     def __init__(self) -> None:
         self._buckets, self._sum = [0] * BUCKETS, 0.0
+        self._parts: tuple[Summary, ...] = ()
+
+    def include(self, part: Summary) -> None:
+        """What that one observes is shown here too, added up when it is asked for: observing it once is enough."""
+        self._parts = (*self._parts, part)
 
     def observe(self, value: float) -> None:
         """Milliseconds, or whatever else the name says."""
@@ -102,7 +107,8 @@ class Summary:
 
     def distribution(self) -> Distribution:
         buckets = {number: count for number, count in enumerate(self._buckets) if count}
-        return Distribution(sum(buckets.values()), self._sum, buckets)
+        own = Distribution(sum(buckets.values()), self._sum, buckets)
+        return added((own, *(part.distribution() for part in self._parts))) if self._parts else own
 
 
 

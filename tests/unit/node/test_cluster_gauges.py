@@ -40,6 +40,14 @@ def test_an_active_node_and_then_none() -> None:
     assert shown(metrics) == own
 
 
+def test_how_often_it_stood_for_election() -> None:
+    metrics = Metrics("p")
+    for campaigns in (1, 3):
+        set_cluster_gauges(metrics, ACTIVE, replace(STATUS, campaigns=campaigns))
+    counted, = metrics.snapshot().counters
+    assert (counted.series.name, counted.value) == ("raft.state.candidate", 3.0)
+
+
 def test_a_member_that_has_gone_is_not_shown() -> None:
     metrics = Metrics("p")
     set_cluster_gauges(metrics, ACTIVE, STATUS)

@@ -8,8 +8,9 @@ from tests.unit.core.token_node import TokenNode
 from holdfast.core.lease_store import IRREVOCABLE
 from holdfast.engine import Client, Method, Reply, Request
 from holdfast.ids import RequestId
+from holdfast.limits import METRIC_ROUTES_MAX
 from holdfast.node.logins import Logins
-from holdfast.node.measuring import count_audit_failures, set_state_gauges
+from holdfast.node.measuring import GRANTED, RequestMetrics, count_audit_failures, measure_grants, set_state_gauges
 from holdfast.node.serving import Served
 from holdfast.telemetry.metrics import Metrics, Series
 
@@ -54,6 +55,38 @@ def test_nothing_else_is(method: Method, path: str) -> None:
     metrics = Metrics("1")
     ask(metrics, path, method=method)
     assert (counters(metrics), metrics.snapshot().summaries) == ({}, ())
+
+
+def test_a_request_is_observed_once_and_counts_at_its_mount_and_in_the_whole() -> None:
+    metrics = Metrics("1")
+    requests = RequestMetrics(metrics)
+    for method, mount in ((Method.GET, "secret/"), (Method.POST, "auth/team/eu/"), (Method.GET, "secret/"), (Method.LIST, "")):
+        observe = requests.routes.get((method, mount)) or requests.route(method, mount)
+        observe(2_000_000)
+    counted = {each.series.name: (each.values.count, each.values.sum) for each in metrics.snapshot().summaries}
+    assert counted == {"core.handle_request": (4, 8.0), "route.read.secret-": (2, 4.0), "route.update.auth-team-eu-": (1, 2.0)}
+
+
+def test_past_the_bound_mounts_share_the_whole() -> None:
+    metrics = Metrics("1")
+    requests = RequestMetrics(metrics)
+    for number in range(METRIC_ROUTES_MAX + 5):
+        requests.route(Method.GET, f"m{number}/")(1_000_000)
+    found = metrics.snapshot().summaries
+    assert len(found) == METRIC_ROUTES_MAX + 1
+    assert next(each.values.count for each in found if each.series.name == "core.handle_request") == METRIC_ROUTES_MAX + 5
+
+
+def test_what_a_token_may_do_is_timed_when_it_is_looked_up() -> None:
+    node = TokenNode()
+    metrics, nows = Metrics("1"), iter(range(0, 100_000_000, 3_000_000))
+    measure_grants(node.access, metrics, lambda: next(nows))
+    for _ in range(2):
+        assert node.call(Method.GET, "auth/token/lookup-self", token=node.root).status == 200
+    node.call(Method.GET, "sys/replication/status", token=None)
+    timed = {each.series.name: (each.values.count, each.values.sum) for each in metrics.snapshot().summaries}
+    assert timed.keys() == set(GRANTED)
+    assert set(timed.values()) == {(1, 3.0)}, "the second one found it in the cache, the third one has no token"
 
 
 def test_entries_that_no_device_took() -> None:

@@ -98,6 +98,16 @@ def test_quantiles_are_of_the_last_intervals_and_counts_of_all_time() -> None:
     assert found['vault_core_handle_request{quantile="0.5"}'] == "NaN"
 
 
+def test_gauges_of_the_core_say_of_which_cluster_they_are() -> None:
+    metrics = Metrics("main")
+    metrics.gauge("core.unsealed").set(1.0)
+    metrics.gauge("raft.peers").set(3.0)
+    node = Collector(Options(disable_hostname=True), now_s=START_S)
+    for cluster in ("", "c1"):
+        body = node.prometheus([metrics.snapshot()], now_s=START_S, cluster=cluster)
+        assert lines(body) == {f'vault_core_unsealed{{cluster="{cluster}"}}': "1", "vault_raft_peers": "3"}
+
+
 def test_a_counter_never_falls_when_a_worker_ends_or_is_slow() -> None:
     node = collector()
     key = 'vault_token_creation{auth_method="userpass"}'

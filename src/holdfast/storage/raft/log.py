@@ -104,6 +104,7 @@ class RaftLog:
         self._on_change: Callable[[], None] = _nothing
         self._fence: Fence | None = None
         self._pending: Pending | None = None
+        self._campaigns = 0
         self._noted = 0                                  # the last entry whose term is known to have been committed
         self._space_due = Millis(0)                      # when the disk is asked again how much is free
         self._contacts: dict[int, Millis] = {}
@@ -131,7 +132,7 @@ class RaftLog:
 
     @property
     def status(self) -> RaftStatus:
-        return status_of(self._disk, self.driver, self._contacts, is_removed=self.is_removed)
+        return status_of(self._disk, self.driver, self._contacts, is_removed=self.is_removed, campaigns=self._campaigns)
 
     @property
     def is_removed(self) -> bool:
@@ -444,6 +445,8 @@ class RaftLog:
 
     def role_changed(self) -> None:
         driver = self.driver
+        if driver is not None and driver.role is Role.CANDIDATE:
+            self._campaigns += 1
         if driver is not None and driver.role is not Role.LEADER:
             self._lose("leadership is lost")
         self._waiters.wake()
