@@ -79,10 +79,10 @@ def make_node(short_path: Path) -> Iterator[MakeNode]:
 
 
 @pytest.fixture(scope="module")
-def node() -> Iterator[Node]:
-    """Durable, unsealed, with one worker; shared by the tests of a module."""
+def node(request: pytest.FixtureRequest) -> Iterator[Node]:
+    """Durable, unsealed, with one worker; shared by the tests of a module. A module's NODE are options of it."""
     folder = Path(tempfile.mkdtemp(prefix="hf-"))
-    found = Node(folder)
+    found = Node(folder, **getattr(request.module, "NODE", {}))
     try:
         yield found.begin()
     finally:

@@ -11,8 +11,7 @@ import re
 import shlex
 import shutil
 import subprocess
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from string import Template
@@ -30,6 +29,7 @@ from holdfast.cli.main import run
 PAGE = REPOSITORY / "docs" / "commands.md"
 OK, USAGE, API = 0, 1, 2
 RULES = 'path "secret/*" {\n  capabilities = ["read"]\n}\n'
+NODE = {"contract": True}                            # with the engine that gives leases
 
 
 @dataclass(frozen=True)
@@ -101,18 +101,6 @@ def _shell(node: Node, home: Path, name: str) -> Shell:
              "config": str(node.config), "cert": str(node.certificate), "key": str(node.key)}
     env = {"HOME": str(home), "VAULT_ADDR": node.address, "VAULT_CACERT": str(node.ca), "VAULT_CLIENT_TIMEOUT": "20s"}
     return Shell(node, words, {**env, "VAULT_TOKEN": node.root_token} if node.root_token else env)
-
-
-@pytest.fixture(scope="module")
-def node() -> Iterator[Node]:
-    """As the shared node, and with the engine that gives leases."""
-    folder = Path(tempfile.mkdtemp(prefix="hf-"))
-    found = Node(folder, contract=True)
-    try:
-        yield found.begin()
-    finally:
-        found.end()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

@@ -3,8 +3,6 @@ from __future__ import annotations
 
 import inspect
 import re
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -31,18 +29,7 @@ NOT_HERE = {
     "read_raft_auto_snapshot_config", "read_raft_auto_snapshot_status",
 }
 RULES = 'path "secret/data/{{identity.entity.name}}" {\n  capabilities = ["read"]\n}\n'
-
-
-@pytest.fixture(scope="module")
-def node() -> Iterator[Node]:
-    """As the shared node, and with the engine that gives leases."""
-    folder = Path(tempfile.mkdtemp(prefix="hf-"))
-    found = Node(folder, contract=True)
-    try:
-        yield found.begin()
-    finally:
-        found.end()
-        shutil.rmtree(folder, ignore_errors=True)
+NODE = {"contract": True}                            # with the engine that gives leases
 
 
 @pytest.fixture

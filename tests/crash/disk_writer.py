@@ -6,6 +6,7 @@ It imports everything once and forks a writer for each line of its input, a fold
 import asyncio
 import os
 import sys
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from random import Random
 
@@ -44,7 +45,7 @@ async def write(folder: Path) -> None:
             checkpoint = asyncio.create_task(log.checkpoint(replica.copy()))
 
 
-def main() -> None:
+def fork_for_each_line(write: Callable[[Path], Coroutine[None, None, None]]) -> None:
     for line in sys.stdin:
         pid = os.fork()
         if pid == 0:
@@ -55,4 +56,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    fork_for_each_line(write)

@@ -5,12 +5,11 @@ each append; when one has ended, the parent says `ended`.
 """
 import asyncio
 import os
-import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from random import Random
 
-from tests.crash.disk_writer import batch
+from tests.crash.disk_writer import batch, fork_for_each_line
 
 from holdfast.ids import NodeId
 from holdfast.node.clock import SystemClock
@@ -109,15 +108,5 @@ async def write(folder: Path) -> None:
         os.write(1, b"durable %d\n" % group[-1].index)
 
 
-def main() -> None:
-    for line in sys.stdin:
-        pid = os.fork()
-        if pid == 0:
-            os.write(1, b"started %d\n" % os.getpid())
-            asyncio.run(write(Path(line.strip())))
-        os.waitpid(pid, 0)
-        os.write(1, b"ended\n")
-
-
 if __name__ == "__main__":
-    main()
+    fork_for_each_line(write)

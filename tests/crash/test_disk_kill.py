@@ -14,6 +14,7 @@ from pathlib import Path
 from random import Random
 
 from tests.crash import disk_writer
+from tests.replicas import content
 
 from holdfast.ids import Index, NodeId
 from holdfast.replica.lmdb import LmdbReplica
@@ -106,14 +107,6 @@ async def read_back(log: FileLog, after: int) -> None:
         assert isinstance(item, Snapshot) or item == disk_writer.batch(item.index)
         if item.index == log.durable_index:
             return
-
-
-def content(replica: LmdbReplica) -> dict[str, bytes | None]:
-    reader = replica.open()
-    try:
-        return {key: reader.get(key) for key in reader.keys("")}
-    finally:
-        reader.close()
 
 
 def test_kills_lose_nothing_acknowledged(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import threading
 import time
 
 import pytest
+from tests.at_once import at_once
 from tests.client import Client
 from tests.conftest import MakeNode
 from tests.contract import world
@@ -87,11 +88,7 @@ def _family(client: Client, connect_again: Node) -> tuple[str, list[str]]:
         made = [mine.post("auth/token/create", {"policies": ["default"]}).ok().auth["client_token"] for _ in range(count)]
         children.extend(made)
 
-    threads = [threading.Thread(target=make, args=(CHILDREN // 4,)) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(make, [CHILDREN // 4] * 4)
     middle = new_token(connect_again.client(parent), "root", ttl="1h")
     return parent, [*children, middle, new_token(connect_again.client(middle), "default")]
 

@@ -9,12 +9,12 @@ import resource
 import shutil
 import signal
 import socket
-import threading
 import time
 from pathlib import Path
 
 import pytest
-from tests.client import ANSWER_WITHIN_S, Client
+from tests.at_once import at_once
+from tests.client import Client
 from tests.conftest import MakeNode
 from tests.node import Node, mount
 from tests.processes import cpu_s, has_ended, state, wait_until
@@ -317,21 +317,11 @@ def test_many_clients_at_once(make_node: MakeNode) -> None:
     """Connections that come together, each with a write and a read of its own: what one writes it reads."""
     node = make_node(workers=2).begin()
     mount(node.client(), "kv", options={"version": "1"})
-    wrong: list[object] = []
 
     def use(number: int) -> None:
         client = node.client()
-        try:
-            for turn in range(5):
-                client.post(f"kv/{number}", {"turn": turn}).ok()
-                if client.get(f"kv/{number}").ok().data != {"turn": turn}:
-                    wrong.append((number, turn))
-        except (AssertionError, OSError) as error:
-            wrong.append(error)
+        for turn in range(5):
+            client.post(f"kv/{number}", {"turn": turn}).ok()
+            assert client.get(f"kv/{number}").ok().data == {"turn": turn}
 
-    threads = [threading.Thread(target=use, args=(number,)) for number in range(24)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(ANSWER_WITHIN_S)
-    assert not wrong
+    at_once(use, range(24))

@@ -5,6 +5,7 @@ import random
 import threading
 import time
 
+from tests.at_once import at_once
 from tests.conftest import MakeNode
 from tests.node import Node, new_token
 
@@ -15,13 +16,6 @@ ANSWERED_WITHIN_S = 8.0                                  # also where others use
 ASKED = 40                                           # children of all of them, in each process
 
 
-def _at_once(threads: list[threading.Thread]) -> None:
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-
 def _children(node: Node, parent: str) -> list[str]:
     made: list[str] = []
 
@@ -29,7 +23,7 @@ def _children(node: Node, parent: str) -> list[str]:
         mine = node.main(parent) if number % 2 else node.client(parent)
         made.extend(new_token(mine, "root", ttl="1h") for _ in range(CHILDREN // MAKERS))
 
-    _at_once([threading.Thread(target=make, args=(number,)) for number in range(MAKERS)])
+    at_once(make, range(MAKERS))
     return made
 
 

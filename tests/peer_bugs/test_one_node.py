@@ -3,8 +3,8 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
 
+from tests.at_once import at_once
 from tests.client import Answer, Client
 from tests.conftest import MakeNode
 from tests.contract import world
@@ -13,14 +13,6 @@ from tests.node import STATIC, TCP, UNIX, Node, mount, new_token, policy
 from tests.processes import memory_bytes, wait_until
 
 MEMORY_MAX_BYTES = 12 << 20
-
-
-def _at_once(calls: list[Callable[[], object]]) -> None:
-    threads = [threading.Thread(target=call) for call in calls]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
 
 
 def test_peer_bug_35_requests_while_a_node_is_initialised(make_node: MakeNode) -> None:
@@ -39,8 +31,7 @@ def test_peer_bug_35_requests_while_a_node_is_initialised(make_node: MakeNode) -
     threads = [threading.Thread(target=ask, args=(client,)) for client in (node.client(""), node.main(""), node.client(""), node.main(""))]
     for thread in threads:
         thread.start()
-    inits = [0] * 3
-    _at_once([lambda at=at: inits.__setitem__(at, _init(node)) for at in range(3)])  # type: ignore[misc]
+    inits = at_once(_init, [node] * 3)
     done.set()
     for thread in threads:
         thread.join()
@@ -193,10 +184,8 @@ def test_peer_bug_43_a_wrapping_token_is_taken_once_however_many_ask(make_node: 
 
 
 def _statuses_of_unwrapping(node: Node, token: str) -> list[int]:
-    found: list[int] = []
     clients = [node.main("") if number % 4 == 0 else node.client("") for number in range(12)]
-    _at_once([lambda mine=mine: found.append(mine.post("sys/wrapping/unwrap", token=token).status) for mine in clients])  # type: ignore[misc]
-    return found
+    return at_once(lambda mine: mine.post("sys/wrapping/unwrap", token=token).status, clients)
 
 
 ASKS = (("GET", "kv/data/a", None, 200), ("GET", "kv/data/none", None, 404), ("GET", "sys/mounts", None, 403),
@@ -232,11 +221,8 @@ def _is_bad_token(answer: Answer) -> bool:
 
 
 def _answers_at_once(node: Node, token: str) -> list[Answer]:
-    found: list[Answer] = []
     clients = [node.main(token) if number % 3 == 0 else node.client(token) for number in range(18)]
-    _at_once([lambda mine=mine, ask=ask[:3]: found.append(mine.ask(*ask))  # type: ignore[misc]
-              for mine, ask in zip(clients, ASKS * 3, strict=True)])
-    return found
+    return at_once(lambda each: each[0].ask(*each[1][:3]), zip(clients, ASKS * 3, strict=True))
 
 
 def test_peer_bug_45_a_request_through_a_worker_happens_once(make_node: MakeNode) -> None:

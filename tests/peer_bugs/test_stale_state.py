@@ -8,10 +8,11 @@ from __future__ import annotations
 import json
 import os
 import signal
-import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+from tests.at_once import at_once
 from tests.client import Client
 from tests.conftest import MakeNode
 from tests.node import Node, mount, new_token, policy
@@ -125,27 +126,17 @@ def test_peer_bug_05_one_changed_setting_restarts_nothing(node: Node, client: Cl
 def test_peer_bug_06_two_changes_of_one_mount_at_once(node: Node, client: Client, main: Client, new_name: Name) -> None:
     """Two changes of one mount at once: no stale router, nothing mounted twice."""
     for _ in range(5):
-        path, statuses = new_name("kv"), list[int]()
+        path = new_name("kv")
 
-        def make(version: str, path: str = path, statuses: list[int] = statuses) -> None:
-            mine = node.client()
-            statuses.append(mine.post(f"sys/mounts/{path}", {"type": "kv", "options": {"version": version}}).status)
+        def make(version: str, path: str = path) -> int:
+            return node.client().post(f"sys/mounts/{path}", {"type": "kv", "options": {"version": version}}).status
 
-        _at_once([lambda version=version: make(version) for version in "1212"])  # type: ignore[misc]
-        assert sorted(statuses) == [204, 400, 400, 400]
+        assert sorted(at_once(make, "1212")) == [204, 400, 400, 400]
         assert client.get("sys/mounts").ok().data == main.get("sys/mounts").ok().data
         version = client.get(f"sys/mounts/{path}").ok().data["options"]["version"]
-        _at_once([lambda path=path: main.delete(f"sys/mounts/{path}"),  # type: ignore[misc]
-                  lambda path=path: node.client().post(f"sys/mounts/{path}/tune", {"description": "late"})])  # type: ignore[misc]
+        at_once(lambda change: change(), (partial(main.delete, f"sys/mounts/{path}"),
+                                          partial(node.client().post, f"sys/mounts/{path}/tune", {"description": "late"})))
         assert client.get(f"sys/mounts/{path}").status == 400, f"version {version} is gone, and the tuning brought nothing back"
-
-
-def _at_once(calls: list[Callable[[], object]]) -> None:
-    threads = [threading.Thread(target=call) for call in calls]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
 
 
 def test_peer_bug_07_a_worker_answers_right_after_a_write_of_settings(node: Node, client: Client, main: Client, kv: str) -> None:

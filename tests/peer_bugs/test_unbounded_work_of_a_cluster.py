@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable
 
 import pytest
+from tests.at_once import at_once
 from tests.client import Client
 from tests.cluster_nodes import CALM, Cluster
 from tests.contract import world
@@ -106,11 +107,7 @@ def make_children(cluster: Cluster, parent: str) -> list[str]:
         made.extend(new_token(client, "default", ttl="1h") for _ in range(CHILDREN // MAKERS))
         client.close()
 
-    makers = [threading.Thread(target=make, args=(number,)) for number in range(MAKERS)]
-    for maker in makers:
-        maker.start()
-    for maker in makers:
-        maker.join()
+    at_once(make, range(MAKERS))
     assert len(made) == CHILDREN
     return made
 

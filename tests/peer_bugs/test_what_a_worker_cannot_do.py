@@ -3,10 +3,10 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 from collections.abc import Callable
 
 import pytest
+from tests.at_once import at_once
 from tests.client import Client
 from tests.conftest import MakeNode
 from tests.contract import world
@@ -237,11 +237,7 @@ def test_peer_bug_29_no_write_is_lost_between_two_that_read_first(make_node: Mak
             if mine.post("kv/data/cas", {"data": {"by": number}, "options": {"cas": version - 1}}).status == 200:
                 wins.append(version)
 
-    threads = [threading.Thread(target=write, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(write, range(8))
     found = node.client().get("kv/data/a").ok().data
     assert len(found["data"]) == 1 + 8 * 6
     assert found["metadata"]["version"] == 1 + 8 * 6

@@ -6,6 +6,7 @@ from random import Random
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.replicas import content
 
 from holdfast.ids import Index, Millis, NodeId
 from holdfast.replica.lmdb import LmdbReplica
@@ -46,14 +47,6 @@ async def live(disk: FakeDisk, folder: Path, model: MemoryReplica, sizes: list[i
                 await log.checkpoint(replica.copy())
     finally:
         replica.close()
-
-
-def content(replica: LmdbReplica) -> dict[str, bytes | None]:
-    reader = replica.open()
-    try:
-        return {key: reader.get(key) for key in reader.keys("")}
-    finally:
-        reader.close()
 
 
 def scramble(data: Path, how: str, old: bytes, dice: Random) -> None:

@@ -3,12 +3,12 @@ import errno
 import json
 import os
 import stat
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import pytest
+from tests.at_once import at_once
 
 from holdfast.core.audit_device import AuditDevice, Device, FileOptions, ready
 from holdfast.core.outcome import AuditEntry
@@ -387,11 +387,7 @@ def test_lines_of_several_writers_do_not_mix(tmp_path: Path) -> None:
                 sink.write(letter * 5_000 + b"\n")
             sink.close()
 
-    threads = [threading.Thread(target=write, args=(letter,)) for letter in (b"a", b"b", b"c")]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(write, (b"a", b"b", b"c"))
     lines = path.read_bytes().splitlines()
     assert len(lines) == 600
     assert all(len(line) == 5_000 and len(set(line)) == 1 for line in lines)

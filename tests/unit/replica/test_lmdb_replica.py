@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from tests.replicas import content
 
 from holdfast.errors import InvariantError, UnavailableError
 from holdfast.ids import Index, Millis
@@ -23,14 +24,6 @@ def batch(number: int, changes: Changes) -> WriteBatch:
 
 def write(replica: LmdbReplica, changes: Changes) -> None:
     replica.apply([batch(replica.index + 1, changes)])
-
-
-def content(replica: LmdbReplica) -> dict[str, bytes | None]:
-    reader = replica.open()
-    try:
-        return {key: reader.get(key) for key in reader.keys("")}
-    finally:
-        reader.close()
 
 
 def files(replica: LmdbReplica) -> list[str]:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from tests.at_once import at_once
 
 from holdfast.telemetry.line import json_line, standard_line
 from holdfast.telemetry.log import Event, Format, Level, Logs, level_named
@@ -195,11 +196,7 @@ def test_lines_of_many_threads_are_whole() -> None:
         for count in range(200):
             logger.info("e", number=number, count=count)
 
-    threads = [threading.Thread(target=write, args=(number,)) for number in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(write, range(4))
     assert len({line.split(b"e: ", 1)[1] for line in sink.lines}) == 800
 
 

@@ -2,11 +2,11 @@
 from __future__ import annotations
 
 import statistics
-import threading
 from math import isnan
 
 import msgspec
 import pytest
+from tests.at_once import at_once
 
 from holdfast.errors import InvariantError
 from holdfast.telemetry.buckets import Distribution, added
@@ -73,16 +73,12 @@ def test_no_count_is_lost_between_threads() -> None:
     metrics = Metrics("p")
     counter, summary = metrics.counter("a"), metrics.summary("b")
 
-    def count() -> None:
+    def count(_: int) -> None:
         for _ in range(20_000):
             counter.add()
             summary.observe(1.0)
 
-    threads = [threading.Thread(target=count) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(count, range(4))
     assert (counter.value, summary.distribution().count, summary.distribution().sum) == (80_000, 80_000, 80_000.0)
 
 
