@@ -69,3 +69,23 @@ def test_a_removed_node_votes_until_nobody_needs_it() -> None:
         assert cluster.active.host is second
         assert first.node is not None
         assert first.node.main.facts.sealed
+
+
+def test_a_node_that_joins_again_with_its_clock_behind_writes_at_once() -> None:
+    """Under its old name, with an empty folder: its incarnation must come after those of before, whose clock was ahead, or what it forwards
+    would be refused as theirs until its clock has caught up."""
+    with simulation(1) as loop:
+        runner = Runner(loop, QUIET, Trace())
+        runner.form()
+        cluster = runner.cluster
+        first, second, _ = cluster.hosts.values()
+        assert runner.ask(second, Method.POST, "secret/data/a", {"data": {"v": "1"}}).status == 200
+        assert runner.ask(first, Method.POST, "sys/storage/raft/remove-peer", {"server_id": second.name}).status == 204
+        cluster.kill(second)
+        cluster.replace_disk(second)
+        second.machine.jump(-4_000.0)
+        cluster.start(second)
+        loop.run_for(30.0)
+        assert runner.ask(second, Method.POST, "secret/data/a", {"data": {"v": "2"}}).status == 200
+        reply = runner.ask(first, Method.GET, "secret/data/a")
+        assert b'"version":2' in reply.body

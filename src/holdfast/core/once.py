@@ -94,6 +94,14 @@ def key(origin: Origin) -> str:
     return f"{_below(origin.id.node, origin.id.incarnation)}{origin.id.sequence:016x}"
 
 
+def newest_incarnation(txn: Txn, node: NodeId) -> int:
+    """Of those of this node that left a record; 0: none did. What a later one forwards runs, and nothing of an earlier one."""
+    newest, after = 0, ""
+    while found := txn.names(folder(node), after=after, limit=ONCE_SCAN_MAX):
+        newest, after = int(found[-1].partition("/")[0], 16), found[-1]      # they ascend
+    return newest
+
+
 def _below(node: NodeId, incarnation: int) -> str:
     return f"{folder(node)}{incarnation:016x}/"
 

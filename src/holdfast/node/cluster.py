@@ -1,8 +1,7 @@
 """The driver of `ha.Machine`: what happens on links, in the log and on the lane goes in as events; its effects are carried out here.
 
 Invariants: (1) effects are begun in the order in which the machine gave them, each before the next event goes in; (2) the machine is told
-what an effect ended in, never what it only began; (3) the lane and the follower never apply at the same time; (4) a link that another one
-has taken the place of is not heard any more.
+what an effect ended in, never what it only began; (3) the lane and the follower never apply at the same time.
 """
 import asyncio
 import uuid
@@ -13,9 +12,10 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
-from holdfast.cluster import Alpn, Credentials, Hello, Identity, Incoming, Link, LinkError, Port, Streams, new_identity
+from holdfast.cluster import Hello, Identity, Incoming, Port, new_identity
 from holdfast.core import redirect
 from holdfast.core.lane import Internal
+from holdfast.core.once import newest_incarnation
 from holdfast.crypto import KEYRING, Opened, Secret
 from holdfast.engine import Attempt, Reply, Request, Stream, Txn, WriteId
 from holdfast.errors import BadRequest, HoldfastError, IntegrityError, UnavailableError
@@ -30,17 +30,17 @@ from holdfast.ha.message import BOUNDS, Echo, EchoReply, ForwardStream, Message,
 from holdfast.ha.watermark import NEVER
 from holdfast.http.reply import RAFT_NODE_ID
 from holdfast.ids import Index, Millis, NodeId
-from holdfast.limits import CLUSTER_DIAL_S
 from holdfast.node.cluster_gauges import LifeMetrics
 from holdfast.node.follow import Follower, Keys, Replica
 from holdfast.node.ha_link import HaLink, Taken, close_stream, send_stream
+from holdfast.node.ha_links import HaLinks
 from holdfast.node.main import Main, in_thread
 from holdfast.node.raft_links import RAFT_BOUNDS, RAFT_IDENTITY, RaftLinks
 from holdfast.node.serving import Served
 from holdfast.node.standing import Named, Standing, url_of
 from holdfast.node.tickets import Tickets
 from holdfast.replica import Abandoned, Why
-from holdfast.storage import Fence, FenceLost, Snapshot, StateCopy, Uncertain
+from holdfast.storage import Fence, FenceLost, Snapshot, StateCopy, Uncertain, Unsettled
 from holdfast.storage.raft import TIMING, RaftLog
 from holdfast.telemetry.log import Logger
 
@@ -52,8 +52,8 @@ LOOK_AGAIN_MS = 1_000                                # at least so often the mac
 VOTES_ON_MS = 10_000                                 # a node that was removed, after the last question: silent links are lost in 6 s
 VOTES_ON_MAX_MS = 60_000                             # … whatever happens: a majority that is not there by then does not come by itself
 LEAVE_WITHIN_S = 6.0                                 # for draining (DRAIN_MAX_MS), and what was under way to be settled
+ARRIVED_POLL_S = 0.02                                # … and so often a node that joins looks whether it has everything
 NEEDS_EMPTY_FOLDER = "to join again, it needs an empty folder"
-ALPN = {Channel.FORWARDING: Alpn.FORWARDING, Channel.PERFORMANCE: Alpn.PERFORMANCE_STANDBY}
 
 
 class ClusterSettings(Named, frozen=True, kw_only=True):
@@ -64,13 +64,15 @@ class ClusterSettings(Named, frozen=True, kw_only=True):
 
 
 class Clustering:
-    """One node among others. `new_port` gives a port that introduces this node; `new_machine` the machine of this run of the process."""
+    """One node among others. `new_port` gives a port that introduces this node; `new_incarnation` a number above all that it gave before,
+    at least so high; `new_machine` the machine of this run of the process, which has that number."""
 
-    def __init__(self, main: Main, log: RaftLog, replica: Replica, settings: ClusterSettings, *, incarnation: int,
-                 draw: Callable[[int], bytes],
-                 new_port: Callable[[Callable[[], Hello]], Port], new_machine: Callable[[], Machine], logger: Logger) -> None:
+    def __init__(self, main: Main, log: RaftLog, replica: Replica, settings: ClusterSettings, *, draw: Callable[[int], bytes],
+                 new_incarnation: Callable[[int], int], new_port: Callable[[Callable[[], Hello]], Port],
+                 new_machine: Callable[[int], Machine], logger: Logger) -> None:
         self._main, self._log, self.settings, self._logger = main, log, settings, logger
-        self._incarnation, self._draw, self._new_port, self._new_machine = incarnation, draw, new_port, new_machine
+        self._draw, self._new_incarnation, self._new_port, self._new_machine = draw, new_incarnation, new_port, new_machine
+        self._incarnation = new_incarnation(main.clock.wall_ms() * 1_000_000)
         self._replica, self._words, self._clock = replica, main.words, main.clock
         self._machine: Machine | None = None             # None: sealed
         self._kept: Machine | None = None                # it outlives a seal: ids and serials of one incarnation are never used twice
@@ -82,14 +84,12 @@ class Clustering:
         self._standing: Standing
         self._follower: Follower | None = None
         self._following: asyncio.Task[None] | None = None
+        self._installing = asyncio.Lock()                # a state that is put back is installed by the lane's node itself
         self._fence: Fence | None = None
         self._held_until = Millis(0)
         self._confirming: deque[tuple[int, Millis]] = deque()    # asked for, and when
         self._contending: asyncio.Task[None] | None = None
-        self._ha_links: dict[tuple[NodeId, Channel], HaLink] = {}
-        self._dials: dict[tuple[NodeId, Channel], asyncio.Task[None]] = {}
-        self._enrolled: dict[Peer, bytes] = {}           # certificates that are taken on the performance channel
-        self._performance_identity: Identity
+        self._links = HaLinks(self, lambda: self._port, logger)
         self._seen: Advertisement | None = None
         self._is_removed = False                         # … and says so, and will seal itself
         self._tickets = Tickets(lambda ticket: self._step(saw.Cancelled(ticket=ticket)))
@@ -112,13 +112,22 @@ class Clustering:
         identity = self._main.attempts.read(lambda txn: RAFT_IDENTITY.get(txn, ""))
         if identity is None:
             raise IntegrityError("the store has no identity for the members of its cluster")
+        if self._kept is None:
+            self._come_after_others_of_this_name()
         await self._take_part(identity)
         self._left.clear()
-        self._machine = self._kept = self._kept or self._new_machine()
+        self._machine = self._kept = self._kept or self._new_machine(self._incarnation)
         self._standing = Standing(self._main, self._log, self.settings, lambda: self._replica.index, self._logger)
         self._follow()
         self._step(saw.Unsealed(applied=self._replica.index))
         self._look_for_the_active()
+
+    def _come_after_others_of_this_name(self) -> None:
+        """A node that joins again with an empty folder has only its clock to tell it from the one before. Where that one's was ahead, what
+        this one forwards would be refused, as if it were of the earlier one."""
+        newest = self._main.attempts.read(lambda txn: newest_incarnation(txn, self.settings.node))
+        if newest >= self._incarnation:
+            self._incarnation = self._new_incarnation(newest + 1)
 
     async def stop(self) -> None:
         """Takes part no more; an active node gives the fence on first."""
@@ -134,9 +143,10 @@ class Clustering:
             self._machine = None
         await self._stop_following()
         sealing = asyncio.current_task()                 # it may be one of these: what it has begun, it ends
-        for task in (*self._tasks, *self._dials.values(), *([self._contending] if self._contending else [])):
+        for task in (*self._tasks, *([self._contending] if self._contending else [])):
             if task is not sealing:
                 task.cancel()
+        self._links.stop_dialling()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -209,25 +219,19 @@ class Clustering:
         self._step(saw.AuditBroken(broken=broken))
 
     async def receive_state(self, identity: Identity, *, within_s: float) -> None:
-        """Follows the log as a new member until the state has the cluster's keys. Raises UnavailableError."""
+        """Follows the log as a new member until the state has the cluster's keys, and all that was written before it became one: also what
+        an earlier node of its name has left there. Raises UnavailableError."""
         await self._take_part(identity)
-        arrived = asyncio.Event()
-
-        def applied(index: Index) -> None:
-            self._log.note_applied(index)
-            reader = self._replica.open()
-            try:
-                if reader.get(KEYRING) is not None:
-                    arrived.set()
-            finally:
-                reader.close()
-
-        follower = Follower(self._log, self._replica, None, in_thread, applied)
+        follower = Follower(self._log, self._replica, None, in_thread, self._log.note_applied)
         following = asyncio.get_running_loop().create_task(follower.run())
         following.add_done_callback(self._ended)
+        before: Index | None = None
         try:
             async with asyncio.timeout(within_s):
-                await arrived.wait()
+                while before is None or self._replica.index < before or not self._has_keys():
+                    await self._log.change(ARRIVED_POLL_S)
+                    if before is None and self._log.raft_id in self._log.members.now:
+                        before = self._log.durable_index
         except TimeoutError as error:
             raise UnavailableError(f"the cluster's state has not arrived within {within_s:g} s") from error
         finally:
@@ -236,26 +240,45 @@ class Clustering:
             await self._leave()
             self._main.publish()
 
+    def _has_keys(self) -> bool:
+        reader = self._replica.open()
+        try:
+            return reader.get(KEYRING) is not None
+        finally:
+            reader.close()
+
     async def put_back(self, numbered: Callable[[], Awaitable[StateCopy]]) -> Index:
         """Another state in the place of everything, at every member; the lane rests meanwhile. Gives its index. `numbered` is
-        asked for the state once no batch comes any more, so that none has a later index. Raises UnavailableError: it was not done; and what
-        `numbered` raises."""
+        asked for the state once no batch comes any more, so that none has a later index. Returns when nobody reads anything older. Raises
+        UnavailableError: it was not done, or nobody can tell, or this node cannot tell when that is; and what `numbered` raises."""
         await self._main.rest()
         try:
             copy = await numbered()
             try:
                 await self._log.install(copy.index, copy.generation, _chunks(copy))
             except (Uncertain, FenceLost) as error:
-                if isinstance(error, FenceLost) or not await self._log.fate(copy.index):
-                    raise UnavailableError(f"the state was not put back: {error}") from error
-            await self._install_own()
+                await self._check_put_back(copy.index, error)
+            async with self._installing:
+                if self._machine is None or self._follower is not None:      # it comes as to all others
+                    raise UnavailableError("the state was put back, but this node lost its place before all others had it")
+                await self._install_own()
         except BaseException:
             self._main.wake()
             raise
         self.applied(copy.index)
-        if self._seen is not None:                       # the state that was put back names an active node of its own time
-            self._main.submit_own(Internal(partial(_advertise, self._uuid(), self._seen)))
+        assert self._seen is not None, "who is active has said so"
+        # The state that was put back names an active node of its own time. And once this batch is everywhere, so is that state.
+        await self._main.do_own(Internal(partial(_advertise, self._uuid(), self._seen)))
         return copy.index
+
+    async def _check_put_back(self, index: Index, error: Uncertain | FenceLost) -> None:
+        """Raises UnavailableError."""
+        try:
+            if isinstance(error, Uncertain) and await self._log.fate(index):
+                return
+        except Unsettled as unknown:
+            raise UnavailableError(f"whether the state was put back is not known: {unknown}") from unknown
+        raise UnavailableError(f"the state was not put back: {error}") from error
 
     async def _install_own(self) -> None:
         """What all others get by following. A state under another root key seals the node, as it does theirs."""
@@ -375,7 +398,7 @@ class Clustering:
             self._set_timer_soon()
 
     def _send_echo(self) -> None:
-        if self._seen is None or (link := self._ha_links.get((self._seen.node, Channel.FORWARDING))) is None:
+        if self._seen is None or (link := self._links.find(self._seen.node, Channel.FORWARDING)) is None:
             return
         echo = self._standing.echo()
         if echo is not None:
@@ -407,7 +430,7 @@ class Clustering:
     def _perform(self, effect: do.Effect) -> None:
         match effect:                                    # the first three are of each request
             case do.Send(node=node, channel=channel, message=message):
-                link = self._ha_links.get((node, channel))
+                link = self._links.find(node, channel)
                 if link is not None:
                     link.send(message)
             case do.Run():
@@ -423,9 +446,9 @@ class Clustering:
             case do.SetClusterTime(offset_ms=offset_ms):
                 self._words.store(CLUSTER_TIME_OFFSET_MS, offset_ms)
             case do.Dial():
-                self._dial(effect)
+                self._links.dial(effect)
             case do.HangUp(node=node, channel=channel):
-                self._hang_up(node, channel)
+                self._links.hang_up(node, channel)
             case do.Campaign():
                 if self._contending is None or self._contending.done():
                     self._contending = self._spawn(self._contend())
@@ -493,15 +516,13 @@ class Clustering:
         follower, self._follower, self._following = self._follower, None, None
         if follower is not None:
             follower.stop()                              # it has nothing left to apply: all that was ever appended is here
-        own, self._performance_identity = self._identity("fw"), self._identity("ps")
-        self._enrolled.clear()
+        own = self._identity("fw")
         self._main.go_active(fence)
         advertisement = Advertisement(
             node=self.settings.node, term=fence.term, api_address=self.settings.api_address, cluster_address=self.settings.cluster_address,
             active_since_ms=self._main.cluster_now(), name=own.name, key=own.key, certificate=own.certificate)
         self._seen = advertisement
-        self._port.offer(Alpn.FORWARDING, Credentials(own=own, accepts=(own.certificate,)), partial(self._accept, Channel.FORWARDING))
-        self._offer_performance()
+        self._links.open(own, self._identity("ps"))
         self._standing.goes_active()
         self._main.submit_own(Internal(partial(_advertise, self._uuid(), advertisement)))
 
@@ -510,8 +531,7 @@ class Clustering:
         self._step(saw.LaneDrained(term=fence.term))
 
     def _stop_lane(self, fence: Fence) -> None:
-        self._port.withdraw(Alpn.FORWARDING)
-        self._port.withdraw(Alpn.PERFORMANCE_STANDBY)
+        self._links.withdraw()
         self._main.close_lane()
         self._standing.goes_standby()
         self._spawn(self._lane_stopped(fence, self._clock.boot_ms()))
@@ -519,89 +539,30 @@ class Clustering:
     async def _lane_stopped(self, fence: Fence, began: Millis) -> None:
         await self._main.go_standby()
         self._life.lane_stopped(began)
-        for link in tuple(self._ha_links.values()):
-            link.close("this node is not active any more")
-        if self._machine is not None:
-            self._follow()
+        self._links.close("this node is not active any more")
+        async with self._installing:
+            if self._machine is not None:
+                self._follow()
         self._step(saw.LaneStopped(term=fence.term))
 
     # Links
 
-    def _dial(self, effect: do.Dial) -> None:
-        key = effect.node, effect.channel
-        credentials = Credentials(own=Identity(name=effect.name, key=effect.key, certificate=effect.certificate), accepts=(effect.accepts,))
-        task = asyncio.get_running_loop().create_task(self._dialled(key, effect.address, credentials))
-        self._dials[key] = task
-
-    async def _dialled(self, key: tuple[NodeId, Channel], address: str, credentials: Credentials) -> None:
-        node, channel = key
-        made = HaLink(self, channel)
-        try:
-            link = await self._port.dial(address, ALPN[channel], credentials, made.streams, within_s=CLUSTER_DIAL_S)
-        except LinkError as error:
-            self._logger.debug("ha.not_connected", node=node, channel=channel.value, why=error.why)
-            if self._has_dialled(key):
-                self._step(saw.Disconnected(node=node, channel=channel))
-            return
-        if not self._has_dialled(key):
-            link.close("not needed any more")
-            return
-        made.bind(link)
-        if made.peer.node != node:
-            made.close(f"this is node {made.peer.node}, not {node}")
-            self._step(saw.Disconnected(node=node, channel=channel))
-            return
-        self._connected(made)
-
-    def _has_dialled(self, key: tuple[NodeId, Channel]) -> bool:
-        """The current task; False: it was hung up in the same instant."""
-        is_wanted = self._dials.get(key) is asyncio.current_task()
-        if is_wanted:
-            del self._dials[key]
-        return is_wanted
-
-    def _hang_up(self, node: NodeId, channel: Channel) -> None:
-        dialling = self._dials.pop((node, channel), None)
-        if dialling is not None:
-            dialling.cancel()
-        link = self._ha_links.get((node, channel))
-        if link is not None:
-            self._forget(link)
-            link.close("not needed any more")
-
-    def _accept(self, channel: Channel, link: Link) -> Streams:
-        made = HaLink(self, channel)
-        made.bind(link)
-        asyncio.get_running_loop().call_soon(self._connected, made)
-        return made.streams
-
-    def _connected(self, link: HaLink) -> None:
-        key = link.peer.node, link.channel
-        before = self._ha_links.get(key)
-        self._ha_links[key] = link
-        if before is not None:
-            before.close("another link has taken its place")
+    def connected(self, link: HaLink) -> None:
         self._step(saw.Connected(peer=link.peer, channel=link.channel))
         link.begin()
         if link.channel is Channel.FORWARDING and not self._main.is_active:
             self._standing.connected()
             self._set_timer_soon()
 
-    def link_closed(self, link: HaLink) -> None:
-        key = link.peer.node, link.channel
-        if self._ha_links.get(key) is link:
-            self._forget(link)
-            self._step(saw.Disconnected(node=link.peer.node, channel=link.channel))
+    def disconnected(self, node: NodeId, channel: Channel) -> None:
+        self._step(saw.Disconnected(node=node, channel=channel))
 
-    def _forget(self, link: HaLink) -> None:
+    def forgotten(self, channel: Channel) -> None:
         """Nobody is told over it any more how this node stands: what would be due then would be so for ever."""
-        del self._ha_links[link.peer.node, link.channel]
-        if link.channel is Channel.FORWARDING and not self._main.is_active:
+        if channel is Channel.FORWARDING and not self._main.is_active:
             self._standing.disconnected()
 
     def received(self, link: HaLink, message: Message) -> None:
-        if self._ha_links.get((link.peer.node, link.channel)) is not link:
-            return
         match message:
             case Echo():
                 if self._main.is_active:
@@ -620,22 +581,14 @@ class Clustering:
 
     async def _enrol(self, peer: Peer) -> None:
         made = self._identity("ps")
-        for known in [known for known in self._enrolled if known.node == peer.node]:
-            del self._enrolled[known]
-        self._enrolled[peer] = made.certificate
-        self._offer_performance()
-        self._step(saw.Enrolled(peer=peer, name=made.name, key=made.key, certificate=made.certificate,
-                                active_certificate=self._performance_identity.certificate))
+        own_certificate = self._links.enrol(peer, made.certificate)
+        self._step(saw.Enrolled(peer=peer, name=made.name, key=made.key, certificate=made.certificate, active_certificate=own_certificate))
 
     def _identity(self, purpose: str) -> Identity:
         return new_identity(f"{purpose}-{self._uuid()}", now_ms=self._clock.wall_ms(), draw=self._draw)
 
     def _uuid(self) -> str:
         return str(uuid.UUID(bytes=self._draw(16), version=4))
-
-    def _offer_performance(self) -> None:
-        self._port.offer(Alpn.PERFORMANCE_STANDBY, Credentials(own=self._performance_identity, accepts=tuple(self._enrolled.values())),
-                         partial(self._accept, Channel.PERFORMANCE))
 
     # Requests
 
@@ -653,7 +606,7 @@ class Clustering:
         if self._main.facts.shows_node_id:
             served = replace(served, headers=(*served.headers, (RAFT_NODE_ID, self.settings.node)))
         if isinstance(served, Stream) and id.node != self.settings.node:
-            self._spawn(send_stream(self._ha_links.get((id.node, Channel.FORWARDING)), id, served, self._logger))
+            self._spawn(send_stream(self._links.find(id.node, Channel.FORWARDING), id, served, self._logger))
             self._step(saw.Ran(id=id, reply=None))
         else:
             self._step(saw.Ran(id=id, reply=served))

@@ -91,6 +91,7 @@ class Committer:
         self._durable = self._watermark              # the last index that is durable and applied
         self._held: list[tuple[Work, asyncio.Future[Served]]] = []           # while a fate is unknown, or the hold is not certain
         self._settling = self._resting = False
+        self._successor: Committer | None = None     # another state was put back, and another lane goes on from it
         self._stopped = False
         self._idle: asyncio.Future[None] | None = None       # somebody waits for it
         self._outside = OutsideCalls()
@@ -124,8 +125,8 @@ class Committer:
         self._run_held()
 
     def take_place_of(self, other: "Committer") -> None:
-        """What the other one, which rests, has not begun runs here."""
-        held, other._held = other._held, []
+        """What the other one, which rests, has not begun runs here; also what it still comes to hear of."""
+        held, other._held, other._successor = other._held, [], self
         for work, answer in held:
             self._run(work, answer)
 
@@ -169,6 +170,9 @@ class Committer:
             _refuse(answer, error)
 
     def _run(self, work: Work, answer: "asyncio.Future[Served]") -> None:
+        if self._successor is not None:
+            self._successor._run(work, answer)
+            return
         if self._stopped:
             self._orphaned(work, answer, FenceLost("this node is not active any more"))
             return

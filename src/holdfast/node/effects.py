@@ -3,7 +3,7 @@ import asyncio
 import base64
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
-from typing import assert_never
+from typing import Protocol, assert_never
 
 import msgspec
 
@@ -32,12 +32,11 @@ from holdfast.engine.effect import (
 )
 from holdfast.engine.listener import Listener
 from holdfast.errors import BadRequest, UnavailableError
-from holdfast.ids import Millis
+from holdfast.ids import Millis, RequestId
 from holdfast.node.join import Admitting, Joiner
 from holdfast.node.main import Main
 from holdfast.node.measuring import took
 from holdfast.node.serving import Served
-from holdfast.node.snapshots import Snapshots
 from holdfast.storage.raft import RaftStatus
 from holdfast.system.status import leader_status, seal_status
 
@@ -53,6 +52,13 @@ class InitOut(msgspec.Struct, frozen=True, kw_only=True):
     recovery_keys: tuple[str, ...] | msgspec.UnsetType
     recovery_keys_base64: tuple[str, ...] | msgspec.UnsetType
     root_token: str
+
+
+class Snapshots(Protocol):
+    """The state of the cluster, out and in again."""
+
+    async def save(self) -> Stream: ...
+    async def restore(self, upload: RequestId, *, force: bool) -> Reply: ...
 
 
 class Effects:

@@ -136,6 +136,11 @@ class Main:
         """It runs the lane and works on the due queue."""
         return self._committer is not None
 
+    @property
+    def fence(self) -> Fence | None:
+        """That the lane runs under; None: it does not run here."""
+        return self._committer.fence if self._committer is not None else None
+
     def draw_seed(self) -> bytes:
         return self._draw(32)
 
@@ -461,6 +466,12 @@ class Main:
         """Work of the node's own, if it is active; whether it is done is seen in the log."""
         if self._committer is not None:
             self._committer.submit(task).add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    async def do_own(self, task: Task) -> None:
+        """As `submit_own`; returns when V has passed it. Raises UnavailableError: it cannot be done here, or nobody can tell."""
+        if self._committer is None:
+            raise UnavailableError("another node is active")
+        await self._committer.submit(task)
 
     def hold_is_certain(self) -> None:
         """Until the time that the lease word names: what waited for that runs."""

@@ -6,6 +6,7 @@ import socket
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -170,12 +171,15 @@ class Server:
             is_strict=settings.consistency.value == Consistency.STRICT.value, look_every_s=raft.autopilot_update_interval_s,
             change_every_s=raft.autopilot_reconcile_interval_s)
         logger = self.logs.logger("cluster")
-        incarnation = next_incarnation(OsDisk(), store.replica_path.parent, time.time_ns())
-        ha = HaSettings(node=store.node, incarnation=incarnation, consistency=Consistency(settings.consistency.value),
-                        disable_performance_standby=settings.disable_performance_standby)
-        return Clustering(self.main, log, store.replica, own, incarnation=incarnation, draw=RANDOM.draw,
-                          new_port=lambda introduce: TlsPort(introduce, bounds=PORT_BOUNDS, log=logger), new_machine=lambda: Machine(ha),
-                          logger=logger)
+
+        def new_machine(incarnation: int) -> Machine:
+            return Machine(HaSettings(node=store.node, incarnation=incarnation, consistency=Consistency(settings.consistency.value),
+                                      disable_performance_standby=settings.disable_performance_standby))
+
+        return Clustering(self.main, log, store.replica, own, draw=RANDOM.draw,
+                          new_incarnation=partial(next_incarnation, OsDisk(), store.replica_path.parent),
+                          new_port=lambda introduce: TlsPort(introduce, bounds=PORT_BOUNDS, log=logger),
+                          new_machine=new_machine, logger=logger)
 
     def _begin_membership(self, log: RaftLog, cluster: Clustering, auto: Seal | None) -> None:
         logger = self.logs.logger("raft")

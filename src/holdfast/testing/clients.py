@@ -3,20 +3,26 @@
 Registers are secrets of KV version 2, which numbers its writes; each write writes a value of its own. A token is a register as well: it is
 alive once created, and dead once revoked. Every answer goes into the history; what was refused before anything happened does not.
 """
+from base64 import b64decode
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Set
 from math import inf
 from random import Random
 
 import msgspec
 
 from holdfast.crypto import Secret
-from holdfast.engine import Method, Reply
+from holdfast.engine import Inconsistent, Method, Reply
+from holdfast.ha.settings import Consistency
 from holdfast.node.serving import Served
 from holdfast.testing.cluster import Cluster, NodeHost
+from holdfast.testing.generations import Held
 from holdfast.testing.history import Act, Operation
+from holdfast.testing.linearizable import INITIAL
 from holdfast.testing.loop import SimulationError
+from holdfast.testing.restores import View
 
+SESSIONS = 4
 ALIVE, DEAD = "alive", "dead"
 
 
@@ -61,22 +67,14 @@ class _Created(msgspec.Struct):
     auth: _Auth
 
 
-class _Current(msgspec.Struct):
-    current_version: int
-
-
-class _Shown(msgspec.Struct):
-    data: _Current
-
-
 _read, _written = msgspec.json.Decoder(_Read).decode, msgspec.json.Decoder(_Written).decode
-_created, _shown = msgspec.json.Decoder(_Created).decode, msgspec.json.Decoder(_Shown).decode
+_created = msgspec.json.Decoder(_Created).decode
 
 
 class Asked:
     """An operation under way, and then what it was."""
 
-    __slots__ = ("act", "client", "done", "expected", "invoked", "key", "node", "returned", "value", "version")
+    __slots__ = ("act", "client", "done", "expected", "index", "invoked", "key", "node", "returned", "value", "version")
 
     def __init__(self, client: int, key: str, act: Act, invoked: float, node: str, value: str | None = None) -> None:
         self.client, self.key, self.act, self.invoked, self.node, self.value = client, key, act, invoked, node, value
@@ -84,10 +82,25 @@ class Asked:
         self.expected: str | None = None
         self.done: bool | None = True
         self.version: int | None = None
+        self.index = 0                               # of the batch of a write; of a read, the one that it named
 
     def operation(self) -> Operation:
         return Operation(client=self.client, key=self.key, act=self.act, invoked=self.invoked, returned=self.returned, value=self.value,
-                         expected=self.expected, done=self.done, version=self.version, node=self.node)
+                         expected=self.expected, done=self.done, version=self.version, node=self.node, index=self.index)
+
+
+def state_of(reply: Reply) -> str:
+    """X-Vault-Index of an answer; empty: it has none."""
+    return next((value for name, value in reply.headers if name == "X-Vault-Index"), "")
+
+
+def index_in(state: str) -> int:
+    """The index that X-Vault-Index names; 0: none."""
+    return int(b64decode(state).split(b":")[2]) if state else 0
+
+
+def index_of(reply: Reply) -> int:
+    return index_in(state_of(reply))
 
 
 class Clients:
@@ -104,7 +117,10 @@ class Clients:
         self.longest_gap_s = 0.0                     # between two acknowledged writes
         self._count = 0
         self._alive: list[tuple[str, Secret]] = []   # tokens that can be looked up
-        self._versions: dict[str, int] = {}          # the newest that clients have seen
+        self._versions: dict[tuple[int, str], int] = {}      # the newest that clients have seen, in each generation
+        self._created: dict[str, Secret] = {}
+        # Of each session the state that it was told of last; what a write is told, one of them hears. None where none needs to say so.
+        self._sessions = [""] * SESSIONS if cluster.options.consistency is Consistency.SESSION else []
         self._revoking: set[str] = set()
 
     def start(self) -> None:
@@ -126,17 +142,25 @@ class Clients:
         self._loop.at(self._loop.now + self._dice.expovariate(rate), now)
 
     def _send(self, host: NodeHost, method: Method, path: str, body: object, answered: Callable[[Reply], None], *,
-              token: Secret | None = None) -> bool:
-        """To one of the node's processes. False: nobody is there."""
+              token: Secret | None = None, read: Asked | None = None) -> bool:
+        """To one of the node's processes. False: nobody is there. `read`: it names a state, where sessions are what is promised."""
         open_ = [(process, serve) for process, serve in host.serving.values() if process.is_alive]
         if not open_:
             return False
         process, serve = self._dice.choice(open_)
-        request = self._cluster.request(method, path, body, token=token)
+        if read is not None and self._sessions:
+            state = self._dice.choice(self._sessions)
+            read.index = index_in(state)
+            request = self._cluster.request(method, path, body, token=token, states=(state,) if state else (),
+                                            inconsistent=self._dice.choice(tuple(Inconsistent)))
+        else:
+            request = self._cluster.request(method, path, body, token=token)
 
         def take(served: Served) -> None:
             assert isinstance(served, Reply)
             self._cluster.note(f"{host.name} {path} {served.status}")
+            if self._sessions and (state := state_of(served)):
+                self._sessions[self._dice.randrange(SESSIONS)] = state
             answered(served)
 
         self._cluster.ask(process, serve, request, take)
@@ -158,7 +182,7 @@ class Clients:
             if reply.status == 200:
                 found = _read(reply.body).data
                 asked.value, asked.version = found.data.v if found.data else None, found.metadata.version
-                self._versions[asked.key] = max(self._versions.get(asked.key, 0), found.metadata.version)
+                self._saw(asked.key, found.metadata.version)
             elif reply.status == 404:
                 asked.version = 0
             else:
@@ -166,20 +190,20 @@ class Clients:
             asked.returned = self._loop.now
             self.registers.append(asked)
 
-        self._send(host, Method.GET, f"secret/data/{asked.key}", None, answered)
+        self._send(host, Method.GET, f"secret/data/{asked.key}", None, answered, read=asked)
 
     def _write(self, host: NodeHost) -> None:
         key = self._key()
         asked = self._asked(host, key, Act.WRITE, f"w{self._count}")
         body: dict[str, object] = {"data": {"v": asked.value}}
         if self._dice.random() < self._load.cas:
-            body["options"] = {"cas": self._versions.get(key, 0)}
+            body["options"] = {"cas": self._versions.get((len(self._cluster.restores.done), key), 0)}
 
         def answered(reply: Reply) -> None:
             self.statuses[f"write {reply.status}"] += 1
             if reply.status == 200:
-                asked.version = _written(reply.body).data.version
-                self._versions[key] = max(self._versions.get(key, 0), asked.version)
+                asked.version, asked.index = _written(reply.body).data.version, index_of(reply)
+                self._saw(key, asked.version)
                 asked.returned = self._loop.now
                 self._acknowledged()
             elif reply.status == 400:
@@ -187,6 +211,10 @@ class Clients:
 
         if self._send(host, Method.POST, f"secret/data/{key}", body, answered):
             self.registers.append(asked)
+
+    def _saw(self, key: str, version: int) -> None:
+        at = len(self._cluster.restores.done), key
+        self._versions[at] = max(self._versions.get(at, 0), version)
 
     def _acknowledged(self) -> None:
         self.longest_gap_s = max(self.longest_gap_s, self._loop.now - self.last_write)
@@ -196,13 +224,15 @@ class Clients:
         self._count += 1
         name = f"t{self._count}"
         asked = Asked(self._count, name, Act.WRITE, self._loop.now, host.name, ALIVE)
+        asked.version = 1
 
         def answered(reply: Reply) -> None:
             self.statuses[f"create {reply.status}"] += 1
             if reply.status == 200:
-                asked.returned = self._loop.now
+                asked.returned, asked.index = self._loop.now, index_of(reply)
                 self.tokens.append(asked)
-                self._alive.append((name, Secret(_created(reply.body).auth.client_token.encode())))
+                self._created[name] = Secret(_created(reply.body).auth.client_token.encode())
+                self._alive.append((name, self._created[name]))
                 if len(self._alive) > 20:
                     self._alive.pop(0)
 
@@ -218,9 +248,10 @@ class Clients:
             self.statuses[f"look up {reply.status}"] += 1
             if reply.status in (200, 403):
                 asked.value, asked.returned = ALIVE if reply.status == 200 else DEAD, self._loop.now
+                asked.version = 1 if reply.status == 200 else 2
                 self.tokens.append(asked)
 
-        self._send(host, Method.GET, "auth/token/lookup-self", None, answered, token=token)
+        self._send(host, Method.GET, "auth/token/lookup-self", None, answered, token=token, read=asked)
 
     def _revoke(self, host: NodeHost) -> None:
         if len(self._alive) < 3:
@@ -230,11 +261,12 @@ class Clients:
         if name in self._revoking:
             return
         asked = self._asked(host, name, Act.WRITE, DEAD)
+        asked.version = 2
 
         def answered(reply: Reply) -> None:
             self.statuses[f"revoke {reply.status}"] += 1
             if reply.status in (200, 204):
-                asked.returned = self._loop.now
+                asked.returned, asked.index = self._loop.now, index_of(reply)
                 self._acknowledged()
 
         if self._send(host, Method.POST, "auth/token/revoke", {"token": token.value.decode()}, answered):
@@ -249,27 +281,29 @@ class Clients:
         """How many answers to reads the history has."""
         return sum(each.act is Act.READ for each in (*self.registers, *self.tokens))
 
-    def unknown_versions(self, ask: Callable[[str, dict[str, str]], Reply]) -> dict[str, dict[int, str | None]]:
-        """By key, the value of every version that nobody was told of, from a node that has everything: what was written twice shows there.
+    @property
+    def created(self) -> Mapping[str, Secret]:
+        """Every token that a client was given, by its name here."""
+        return self._created
 
-        `ask`: reads a path. Raises SimulationError: there are fewer versions than were acknowledged.
-        """
-        known: dict[str, set[int]] = {}
-        for each in self.registers:
-            versions = known.setdefault(each.key, set())
-            if each.version is not None and each.done is not False:
-                versions.add(each.version)
-        found: dict[str, dict[int, str | None]] = {}
-        for key, versions in known.items():
-            reply = ask(f"secret/metadata/{key}", {})
-            if reply.status not in (200, 404):
-                raise SimulationError(f"the metadata of {key}: {reply.status}")
-            current = _shown(reply.body).data.current_version if reply.status == 200 else 0
-            if versions and max(versions) > current:
-                raise SimulationError(f"{key}: version {max(versions)} was seen or acknowledged, but there are only {current}")
-            found[key] = {}
-            for version in range(1, current + 1):
-                if version not in versions:
-                    data = _read(ask(f"secret/data/{key}", {"version": str(version)}).body).data.data
-                    found[key][version] = data.v if data else None
-        return found
+
+def shown(view: View, token: Secret, key: str) -> Held:
+    """What a register holds there."""
+    reply = view.ask(f"secret/data/{key}", token)
+    if reply.status == 404:
+        return 0, INITIAL
+    found = _read(reply.body).data
+    return found.metadata.version, found.data.v if found.data else None
+
+
+def shown_versions(view: View, token: Secret, key: str, known: Set[int]) -> dict[int, str | None]:
+    """All of its versions there but those; what was written twice shows there. Raises SimulationError: there are fewer than were known."""
+    current = shown(view, token, key)[0]
+    if known and max(known) > current:
+        raise SimulationError(f"{key}: version {max(known)} was seen or acknowledged, but there are only {current}")
+    found: dict[int, str | None] = {}
+    for version in range(1, current + 1):
+        if version not in known:
+            data = _read(view.ask(f"secret/data/{key}", token, {"version": str(version)}).body).data.data
+            found[version] = data.v if data else None
+    return found

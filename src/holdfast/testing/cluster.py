@@ -16,7 +16,7 @@ from holdfast.core.access import Access
 from holdfast.core.audit_device import Device
 from holdfast.core.mounts import Defaults
 from holdfast.crypto import Keyring, NewCluster, Secret, StaticKey, StaticSeal, new_auto_cluster
-from holdfast.engine import Client, Effect, Memo, Method, NodeFacts, Place, Reply, Request, Rng
+from holdfast.engine import Client, Effect, Inconsistent, Memo, Method, NodeFacts, Place, Reply, Request, Rng
 from holdfast.errors import BadRequest, HoldfastError
 from holdfast.ha.gate import Word
 from holdfast.ha.machine import Machine as HaMachine
@@ -47,9 +47,9 @@ from holdfast.telemetry.metrics import Metrics
 from holdfast.testing.disk import FakeDisk
 from holdfast.testing.history import Trace
 from holdfast.testing.loop import SimLoop, SimulationError, Threads
-from holdfast.testing.memory import MemoryReplica
 from holdfast.testing.network import SimPort
 from holdfast.testing.process import Process
+from holdfast.testing.restores import Restores, SimReplica, SimSnapshots
 from holdfast.testing.world import MAIN, Host, World
 
 FOLDER = Path("/raft")
@@ -86,16 +86,18 @@ class NoDevices:
 class Node:
     """One life of a main process, and its workers."""
 
-    def __init__(self, host: "NodeHost", process: Process, main: Main, clustering: Clustering, log: RaftLog, words: MemoryWords) -> None:
+    def __init__(self, host: "NodeHost", process: Process, main: Main, clustering: Clustering, log: RaftLog, words: MemoryWords,
+                 workers: "SimWorkers") -> None:
         self.host, self.process, self.main, self.clustering, self.log, self.words = host, process, main, clustering, log, words
+        self.workers = workers
 
 
 class NodeHost(Host):
     """`serving`: by process, where requests go in. `words` of every process that may still read, by its name."""
 
-    def __init__(self, loop: SimLoop, name: str, dice: Random) -> None:
+    def __init__(self, loop: SimLoop, name: str, dice: Random, restores: Restores) -> None:
         super().__init__(loop, name, dice)
-        self.replica = MemoryReplica(WINDOW, VERSIONS)
+        self.replica = SimReplica(restores, WINDOW, VERSIONS)
         self.node: Node | None = None
         self.serving: dict[str, tuple[Process, Serve]] = {}
         self.readers: list[tuple[Process, MemoryWords]] = []
@@ -113,7 +115,7 @@ class SimWorkers:
         self._cluster, self._host, self._process, self._words = cluster, host, process, words
         self._all: list[SimWorker] = []
         self._facts = NodeFacts()
-        self._keyring: Keyring | None = None
+        self.keyring: Keyring | None = None
         self.submit: Callable[[Request, Place, Why, Memo], asyncio.Future[Served]]
 
     def start(self, count: int, access: Access) -> None:
@@ -126,7 +128,7 @@ class SimWorkers:
             self._host.serving[name] = process, worker.serve
             self._host.readers.append((process, self._words))
         self.publish(self._facts)
-        self.give_keys(self._keyring)
+        self.give_keys(self.keyring)
 
     def publish(self, facts: NodeFacts) -> None:
         self._facts = facts
@@ -135,7 +137,7 @@ class SimWorkers:
             self.tell(worker.process, worker.use_facts, facts)
 
     def give_keys(self, keyring: Keyring | None) -> None:
-        self._keyring = keyring
+        self.keyring = keyring
         for worker in self._all:
             self.tell(worker.process, worker.use_keys, keyring)
 
@@ -203,16 +205,17 @@ class Cluster(World):
     hosts: dict[str, NodeHost]                       # type: ignore[assignment]
 
     def __init__(self, loop: SimLoop, options: Options, trace: Trace, *, log_of: Callable[..., RaftLog] = RaftLog) -> None:
+        self.restores = Restores()
         super().__init__(loop, tuple(f"n{number}" for number in range(1, options.nodes + 1)), trace)
         self.options, self._log_of = options, log_of
         self.root: Secret | None = None
         self._requests = 0
         self.has_news = False                        # a word, or a node's facts, have changed
-        self._access = Access(ENGINES, build, Defaults(), lambda kind, options: "")
+        self.access = Access(ENGINES, build, Defaults(), lambda kind, options: "")
         self.logs = Logs(level=options.log_level, format=Format.STANDARD, sinks=(_ToTrace(self),), clock=lambda: 0.0)
 
     def new_host(self, name: str) -> NodeHost:
-        return NodeHost(self.loop, name, self.dice)
+        return NodeHost(self.loop, name, self.dice, self.restores)
 
     def launch(self, host: Host) -> None:
         assert isinstance(host, NodeHost)
@@ -222,17 +225,17 @@ class Cluster(World):
 
     def lost_power(self, host: Host) -> None:
         assert isinstance(host, NodeHost)
-        host.replica = MemoryReplica(WINDOW, VERSIONS)
+        host.replica = SimReplica(self.restores, WINDOW, VERSIONS)
         host.readers.clear()
 
     def replace_disk(self, host: NodeHost) -> None:
-        """The machine gets an empty one, and forgets what its processes had; they are dead. Its incarnation stays: of a node of the same
-        name whose clock is behind what the one before it had, forwarded writes are refused until the clock has caught up."""
-        incarnation = next_incarnation(host.disk, FOLDER, 0)
+        """The machine gets an empty one, and forgets what its processes had; they are dead. Half of the time it is another machine, whose
+        wall clock is behind."""
         host.disk = FakeDisk(self.dice.getrandbits(32))
         host.disk.make_folder(FOLDER)
-        next_incarnation(host.disk, FOLDER, incarnation)
         host.raft_id = 0
+        if self.dice.random() < 0.5:
+            host.machine.jump(-self.dice.uniform(0.0, 3_000.0))
         self.lost_power(host)
 
     @property
@@ -244,11 +247,12 @@ class Cluster(World):
         return None
 
     def request(self, method: Method, path: str, body: object = None, *, token: Secret | None = None,
-                query: Mapping[str, str] = {}) -> Request:
+                query: Mapping[str, str] = {}, states: tuple[str, ...] = (), inconsistent: Inconsistent = Inconsistent.FAIL,
+                upload: bool = False) -> Request:
         self._requests += 1
         return Request(id=RequestId(f"r{self._requests}"), method=method, path=path, query=query, token=token or self.root,
                        body=b"" if body is None else msgspec.json.encode(body), content_type="application/json",
-                       client=Client(address="127.0.0.1"))
+                       client=Client(address="127.0.0.1"), states=states, inconsistent=inconsistent, upload=upload)
 
     def ask(self, process: Process, serve: Serve, request: Request, answered: Callable[[Served], None]) -> None:
         """A request, now, in that process; `answered` is called there as well, if it comes to that."""
@@ -270,32 +274,36 @@ class Cluster(World):
         words = MemoryWords(self)
         workers = SimWorkers(self, host, process, words)
         facts = NodeFacts(hostname=host.name, active_api_address=f"https://{host.name}:8200", active_cluster_address=host.address,
-                          seal_type="static", recovery_seal=True, storage_type="raft", ha_enabled=True)
+                          seal_type="static", recovery_seal=True, storage_type="raft", ha_enabled=True, allow_forwarding_via_header=True)
 
         def perform(effect: Effect) -> Awaitable[Served]:
             return effects.perform(effect)
 
-        main = Main(self._access, log, replica, words, machine, NoDevices(), workers, Unsealing(SEAL, lambda: draw(16).hex()), facts,
+        main = Main(self.access, log, replica, words, machine, NoDevices(), workers, Unsealing(SEAL, lambda: draw(16).hex()), facts,
                     draw, perform, RequestMetrics(Metrics(process.name)), logger)
         effects = Effects(main, SEAL, reload=_nothing, reopen_audit=lambda: None, metrics=_no_metrics, monitor=_no_lines)
         own = ClusterSettings(node=NodeId(host.name), hostname=host.name, api_address=f"https://{host.name}:8200",
                               cluster_address=host.address, listen_address=host.address,
                               is_strict=options.consistency is Consistency.STRICT)
-        incarnation = next_incarnation(host.disk, FOLDER, machine.wall_ms() * 1_000_000)
-        ha = HaSettings(node=NodeId(host.name), incarnation=incarnation, consistency=options.consistency, rules=options.rules)
+
+        def new_machine(incarnation: int) -> HaMachine:
+            return HaMachine(HaSettings(node=own.node, incarnation=incarnation, consistency=options.consistency, rules=options.rules))
+
         clustering = Clustering(
-            main, log, replica, own, incarnation=incarnation, draw=draw,
-            new_port=lambda introduce: SimPort(self.network, process, introduce, bounds=PORT_BOUNDS),
-            new_machine=lambda: HaMachine(ha), logger=logger)
+            main, log, replica, own, draw=draw, new_incarnation=partial(next_incarnation, host.disk, FOLDER),
+            new_port=lambda introduce: SimPort(self.network, process, introduce, bounds=PORT_BOUNDS), new_machine=new_machine,
+            logger=logger)
         main.cluster = clustering
         joiner = effects.joiner = main.joiner = Joiner(main, clustering, log, node=own.node, cluster_address=own.cluster_address, auto=SEAL,
                                                        call=partial(self._call, process), logger=logger)
         effects.raft_status = lambda: log.status
         effects.admitting = Admitting(main.attempts, log, SEAL, draw, main.cluster_now, main.clock.boot_ms, main.submit_own, logger)
+        effects.snapshots = SimSnapshots(self.restores, replica, lambda: workers.keyring, lambda: main.facts, clustering.put_back,
+                                         lambda: loop.now)
         workers.submit = main.submit
-        node = host.node = Node(host, process, main, clustering, log, words)
+        node = host.node = Node(host, process, main, clustering, log, words, workers)
         main.begin()
-        workers.start(options.workers, self._access)
+        workers.start(options.workers, self.access)
         host.serving[MAIN] = process, main.serve
         host.readers.append((process, words))
         if main.facts.initialized:

@@ -37,6 +37,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     done: bool | None = True
     version: int | None = None
     node: str = ""                                   # where it was asked
+    index: int = 0                                   # X-Vault-Index: of a write's answer, or that a read named; 0: none
 
     @property
     def is_open(self) -> bool:

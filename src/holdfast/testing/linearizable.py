@@ -8,10 +8,12 @@ any register with compare-and-set, but only for histories of little concurrency.
 
 All look at one key. None: it is linearizable; else an explanation.
 """
+import heapq
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from math import inf
+from typing import TypeAlias
 
 import msgspec
 
@@ -19,6 +21,10 @@ from holdfast.testing.history import Act, Operation
 
 INITIAL = None                                       # what an unwritten register holds
 STEPS_MAX = 5_000_000
+Place: TypeAlias = tuple[int, int, int]
+"""In the order of a register's states: a generation, a version, 0 for what writes it and 1 for what reads it."""
+Placed: TypeAlias = tuple[Operation, tuple[Place, ...]]
+"""An operation, and where it may be; ascending."""
 
 
 class Undecided(Exception):
@@ -88,42 +94,50 @@ def check_versions(history: Sequence[Operation], more: Mapping[int, str | None] 
         if value in numbers:
             return f"{history[0].key}: {value!r} is version {numbers[value]} and {number}: written twice"
         numbers[value] = number
-    ordered: list[tuple[int, int, Operation]] = []   # version, 0 for its write, …
+    placed: list[Placed] = []
     for each in history:
         version = numbers.get(each.value) if each.is_open and each.act is not Act.READ else each.version
         if version is not None and each.done is not False:
-            ordered.append((version, int(each.act is Act.READ), each))
-    return _order(ordered) or _unwritten(values, ordered)
+            placed.append((each, ((0, version, int(each.act is Act.READ)),)))
+    return check_order(placed) or _unwritten(values, placed)
 
 
-def _order(ordered: list[tuple[int, int, Operation]]) -> str | None:
-    """No operation that began after another one had returned comes before it."""
-    returns = sorted(ordered, key=lambda entry: entry[2].returned)
-    last: tuple[int, int, Operation] | None = None   # of those that have returned
-    at = 0
-    for version, is_read, each in sorted(ordered, key=lambda entry: entry[2].invoked):
-        while returns[at][2].returned < each.invoked:
-            if last is None or returns[at][:2] > last[:2]:
-                last = returns[at]
-            at += 1
-        if last is not None and (last[:2] > (version, is_read) or (not is_read and last[0] == version)):
-            return (f"{each.key}: client {each.client} at {each.node} {each.act.value} version {version} ({each.value!r}) "
-                    f"from {each.invoked:.6f} to {each.returned:.6f}, but client {last[2].client} at {last[2].node} {last[2].act.value} "
-                    f"version {last[0]} ({last[2].value!r}) by {last[2].returned:.6f}")
+def check_order(placed: Sequence[Placed]) -> str | None:
+    """Can each operation have one of its places, so that none which began after another one had returned comes before it? Each takes the
+    first place that those before leave it: no other choice leaves more to those after. A write is never where another one is."""
+    returns: list[tuple[float, int, Place, Operation]] = []      # a heap of those begun before, with the places they took
+    last: tuple[Place, Operation] | None = None      # of those that have returned
+    for number, (each, places) in enumerate(sorted(placed, key=lambda entry: entry[0].invoked)):
+        while returns and returns[0][0] < each.invoked:
+            _, _, place, before = heapq.heappop(returns)
+            if last is None or place > last[0]:
+                last = place, before
+        found = next((place for place in places if last is None or place > last[0] or (place == last[0] and place[2])), None)
+        if found is None:
+            seen = f"{each.key}: client {each.client} at {each.node} {each.act.value} {each.value!r} from {each.invoked:.6f} " \
+                   f"to {each.returned:.6f}: {_names(places)}"
+            return seen if last is None else (f"{seen}, but client {last[1].client} at {last[1].node} {last[1].act.value} "
+                                              f"{last[1].value!r}: {_names((last[0],))}, by {last[1].returned:.6f}")
+        heapq.heappush(returns, (each.returned, number, found, each))
     return None
 
 
-def _unwritten(values: dict[int, str | None], ordered: list[tuple[int, int, Operation]]) -> str | None:
+def _names(places: Sequence[Place]) -> str:
+    return " or ".join(f"version {version}" + (f" of generation {generation}" if generation else "") for generation, version, _ in places) \
+        or "nothing that was ever there"
+
+
+def _unwritten(values: dict[int, str | None], placed: Sequence[Placed]) -> str | None:
     """Every version that was seen was written by somebody, and no version is written by two."""
     writes: dict[int, Operation] = {}
-    for version, is_read, each in ordered:
+    for each, ((_, version, is_read),) in placed:
         if not is_read:
             if version in writes and each is not writes[version]:
                 return f"{each.key}: version {version} was written by clients {writes[version].client} and {each.client}"
             writes[version] = each
     for number, value in values.items():
         if number and number not in writes:
-            return f"{ordered[0][2].key}: version {number} ({value!r}) was seen, and nobody wrote it"
+            return f"{placed[0][0].key}: version {number} ({value!r}) was seen, and nobody wrote it"
     return None
 
 

@@ -11,7 +11,7 @@ from holdfast.replica import with_folders
 from holdfast.replica.lmdb_file import State
 from holdfast.storage import Snapshot, StateCopy, WriteBatch
 
-_CHUNK_BYTES = 1_000                                     # small, so that a test's copies have several
+CHUNK_BYTES = 1_000                                      # small, so that a test's copies have several
 
 
 class PlainBarrier:
@@ -27,11 +27,30 @@ class PlainBarrier:
         return value
 
 
-class MemoryReplica:
-    """Keeps each key's versions by batch. `window`: how many batches back `changed_since` knows; `versions`: how many of a key it keeps."""
+class StateData(msgspec.Struct, frozen=True, array_like=True):
+    """What a copy holds."""
 
-    def __init__(self, window: int = 1 << 62, versions: int = 1 << 62) -> None:
-        self._kept = versions
+    index: Index
+    time_ms: Millis
+    values: dict[str, bytes]
+
+    @classmethod
+    def read(cls, data: bytes) -> "StateData":
+        return msgspec.msgpack.decode(data, type=cls)
+
+
+def copy_of(state: StateData, generation: int, chunk_bytes: int = CHUNK_BYTES) -> StateCopy:
+    data = msgspec.msgpack.encode(state)
+    chunks = (data[at:at + chunk_bytes] for at in range(0, len(data), chunk_bytes))
+    return StateCopy(index=state.index, generation=generation, chunks=chunks)
+
+
+class MemoryReplica:
+    """Keeps each key's versions by batch. `window`: how many batches back `changed_since` knows; `versions`: how many of a key it keeps;
+    `chunk_bytes`: how long the pieces of its copies are."""
+
+    def __init__(self, window: int = 1 << 62, versions: int = 1 << 62, chunk_bytes: int = CHUNK_BYTES) -> None:
+        self._kept, self._chunk_bytes = versions, chunk_bytes
         self._versions: dict[str, list[tuple[Index, bytes | None]]] = {}
         self._sorted: list[str] = []
         self._names: dict[Index, Set[str]] = {}
@@ -92,13 +111,11 @@ class MemoryReplica:
         return {key: value for key in self._sorted if (value := reader.get(key)) is not None}
 
     def copy(self) -> StateCopy:
-        data = msgspec.msgpack.encode((self.index, self.time_ms, self.values()))
-        chunks = (data[at:at + _CHUNK_BYTES] for at in range(0, len(data), _CHUNK_BYTES))
-        return StateCopy(index=self.index, generation=self.generation, chunks=chunks)
+        return copy_of(StateData(self.index, self.time_ms, self.values()), self.generation, self._chunk_bytes)
 
     async def install(self, snapshot: Snapshot) -> None:
-        data = b"".join([chunk async for chunk in snapshot.chunks])
-        index, time_ms, values = msgspec.msgpack.decode(data, type=tuple[Index, Millis, dict[str, bytes]])
+        found = StateData.read(b"".join([chunk async for chunk in snapshot.chunks]))
+        index, time_ms, values = found.index, found.time_ms, found.values
         if index != snapshot.index:
             raise InvariantError(f"a snapshot of index {snapshot.index} holds index {index}")
         self.clear()

@@ -1,17 +1,21 @@
-"""What operators do to a cluster meanwhile: step-downs, seals, broken audit devices, and changes of the members.
+"""What operators do to a cluster meanwhile: step-downs, seals, broken audit devices, changes of the members, and snapshots put back.
 
 A member that was removed comes back as another one would: with an empty disk and memory, by the real join. Only one is away at a time, and
 nobody's disk is emptied before the removal is committed: what it acknowledged still counts until then.
 """
 from collections.abc import Callable, Mapping
 
-from holdfast.engine import Method, Reply
+from holdfast.cluster import LinkError
+from holdfast.engine import Method, Reply, Stream
 from holdfast.node.serving import Served
 from holdfast.testing.cluster import Cluster, Node, NodeHost
+from holdfast.testing.network import EVERYBODY
+from holdfast.testing.restores import Saved, found_again
 from holdfast.testing.world import MAIN, Host
 
-OPERATIONS: Mapping[str, float] = {"step down": 4, "seal": 2, "audit": 2, "remove": 4, "demote": 2}
+OPERATIONS: Mapping[str, float] = {"step down": 4, "seal": 2, "audit": 2, "remove": 4, "demote": 2, "restore": 3}
 LOOK_EVERY_S = 0.5
+RESTORE_EVERY_S = 10.0                               # at most: of a snapshot that is at most half as old
 CALM_LOOKS_S = (0.5, 1.0, 2.0, 4.0)                  # after faults have ended: whoever is sealed, removed or without a vote comes back
 
 
@@ -21,8 +25,10 @@ class Operators:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster, self._loop = cluster, cluster.loop
         self._away = ""                              # who is being removed, or is on its way back
+        self._restore_again = 0.0                        # when the next snapshot may be saved, to be put back
         self.faults: Mapping[str, Callable[[Host], bool | None]] = {
-            "step down": self.step_down, "seal": self.seal, "audit": self.audit, "remove": self.remove, "demote": self.demote}
+            "step down": self.step_down, "seal": self.seal, "audit": self.audit, "remove": self.remove, "demote": self.demote,
+            "restore": self.restore}
 
     def calm(self) -> None:
         """Everybody is to be there again, soon."""
@@ -66,6 +72,46 @@ class Operators:
         """Without a vote for a while."""
         self._send(self._any(), "sys/storage/raft/demote", {"server_id": host.name})
         self._later(self._cluster.dice.uniform(0.3, 6.0), self._promote, host)
+
+    def restore(self, host: Host) -> bool:
+        """A snapshot is saved, over whichever node, and put back some time later; counted once that was answered."""
+        found = self._any().serving.get(MAIN)
+        if self._loop.now < self._restore_again or found is None or not found[0].is_alive:
+            return False
+        self._restore_again = self._loop.now + RESTORE_EVERY_S
+        process = found[0]
+
+        def answered(served: Served) -> None:
+            if isinstance(served, Stream):
+                self._loop.create_task(self._save(served), context=process.enter())
+
+        self._cluster.ask(*found, self._cluster.request(Method.GET, "sys/storage/raft/snapshot"), answered)
+        return False
+
+    async def _save(self, stream: Stream) -> None:
+        try:
+            data = b"".join([chunk async for chunk in stream.chunks])
+        except LinkError:
+            return                                   # the node that makes it has gone
+        saved = found_again(self._cluster.restores, data)
+        if saved is not None:
+            self._loop.at(self._loop.now + self._cluster.dice.uniform(0.05, RESTORE_EVERY_S / 2), self._put_back, saved, context=EVERYBODY)
+
+    def _put_back(self, saved: Saved) -> None:
+        cluster, active = self._cluster, self._active
+        if active is None:
+            return
+        path = "sys/storage/raft/snapshot" if cluster.dice.random() < 0.5 else "sys/storage/raft/snapshot-force"
+        request = cluster.request(Method.POST, path, upload=True)
+        cluster.restores.uploads[request.id] = saved
+
+        def answered(served: Served) -> None:
+            cluster.note(f"{active.host.name} {path} {served.status}")
+            if served.status == 204:
+                cluster.restores.answered(request.id, self._loop.now)
+                cluster.faults["restore"] += 1
+
+        cluster.ask(*active.host.serving[MAIN], request, answered)
 
     def _promote(self, host: Host) -> None:
         self._send(self._any(), "sys/storage/raft/promote", {"server_id": host.name})

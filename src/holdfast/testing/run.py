@@ -19,8 +19,8 @@ from holdfast.storage.raft import RaftLog
 from holdfast.testing.checks import Watch
 from holdfast.testing.clients import Clients, Load
 from holdfast.testing.cluster import Cluster, NodeHost, Options
-from holdfast.testing.history import Trace, by_key, show
-from holdfast.testing.linearizable import check_unique, check_versions
+from holdfast.testing.history import Trace
+from holdfast.testing.judge import judge
 from holdfast.testing.loop import SimLoop, SimulationError, simulation
 from holdfast.testing.nemesis import WEIGHTS, Nemesis, Plan
 from holdfast.testing.operators import OPERATIONS, Operators
@@ -119,16 +119,7 @@ class Runner:
         active = self.cluster.active
         if active is None:
             raise SimulationError("nobody is active after a calm")
-        unknown = self.clients.unknown_versions(lambda path, query: self.ask(active.host, Method.GET, path, query=query))
-        for key, history in by_key(asked.operation() for asked in self.clients.registers).items():
-            self._judged(check_versions(history, unknown.get(key, {})), key)
-        for key, history in by_key(asked.operation() for asked in self.clients.tokens).items():
-            self._judged(check_unique(history), key)
-
-    def _judged(self, found: str | None, key: str) -> None:
-        if found is not None:
-            history = [asked.operation() for asked in (*self.clients.registers, *self.clients.tokens) if asked.key == key]
-            raise SimulationError(f"not linearizable: {found}\n{show(history)}")
+        judge(self.cluster, self.clients, active)
 
     def _voters(self) -> set[str]:
         """As the active node has them."""
@@ -223,7 +214,7 @@ def _stay(dice: Random) -> Scenario:
 
 def _options(dice: Random) -> Options:
     nodes = dice.choices((3, 4, 5), (9, 1, 2))[0]
-    return Options(nodes=nodes, consistency=Consistency.STRICT if dice.random() < 0.1 else Consistency.STRONG)
+    return Options(nodes=nodes, consistency=dice.choices((Consistency.STRONG, Consistency.STRICT, Consistency.SESSION), (8, 1, 1))[0])
 
 
 def run_seed(seed: int) -> Outcome:

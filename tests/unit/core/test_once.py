@@ -11,10 +11,11 @@ from holdfast.core.lane import Lane
 from holdfast.core.once import Once
 from holdfast.core.outcome import Commit, Do
 from holdfast.crypto import AesGcmBarrier, Secret
-from holdfast.engine import Method, Origin, Reply, Request, WriteId
+from holdfast.engine import Method, Origin, Place, Reply, Request, Txn, WriteId
 from holdfast.engine.effect import AwaitRevoked, ChangeMembership, StepDown
 from holdfast.ids import NodeId
 from holdfast.limits import ONCE_ENDED_AT_ONCE, ONCE_REPLY_MAX_BYTES
+from holdfast.replica import Derived, Reads, Run
 
 
 @pytest.fixture
@@ -290,3 +291,15 @@ def test_an_effect_that_this_version_does_not_know_is_passed_over() -> None:
     origin = Origin(id=WriteId(node=NodeId("b"), incarnation=1, sequence=1), digest=b"d", floor=1, reply_key=Secret(b"k" * 32))
     found = once._answer("name", once.Record(b"d", b"", 7, (("Dance", b"\x80"),)), origin)
     assert (found.effects, found.reply.status) == ((), 409)
+
+
+def test_the_newest_incarnation_that_left_a_record(node: LaneNode) -> None:
+    """A node that joins again under its old name asks for it: what it forwards must come after."""
+    request = node.put("a", {"n": 1})
+    for incarnation in (3, 300, 16):
+        node.take_over()                                 # who has not heard of those before
+        node.run(request, node.origin(request, 1, incarnation=incarnation))
+        node.append()
+    txn = Txn(Run(node.replica.open(), AesGcmBarrier(node.opened.keyring), Place.MAIN, Derived(10), Reads()))
+    assert once.newest_incarnation(txn, NodeId("b")) == 300
+    assert once.newest_incarnation(txn, NodeId("another")) == 0
