@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from holdfast.config.tree import Array, Literal, Object, Scalar, Value
-from holdfast.limits import DURATION_TEXT_MAX, GO_DURATION_MAX_S, INTEGER_MAX, INTEGER_MIN
+from holdfast.limits import DURATION_MAX_S, DURATION_TEXT_MAX, INTEGER_MAX, INTEGER_MIN
 
 _TRUE, _FALSE = {"1", "t", "T", "TRUE", "true", "True"}, {"", "0", "f", "F", "FALSE", "false", "False"}
 _WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
@@ -77,8 +77,8 @@ def seconds(value: Value) -> float:
     if isinstance(found, bool):
         raise ValueError(f"{_shown(found)} is no length of time")
     total = duration_s(found) if isinstance(found, str) else found
-    if not abs(total) <= GO_DURATION_MAX_S:
-        raise ValueError(f"{_shown(found)} is longer than {GO_DURATION_MAX_S} seconds")
+    if not abs(total) <= DURATION_MAX_S:
+        raise ValueError(f"{_shown(found)} is longer than {DURATION_MAX_S} seconds")
     return float(total)
 
 

@@ -3,7 +3,6 @@ import msgspec
 
 from holdfast.engine.time import capped
 from holdfast.errors import BadRequest
-from holdfast.limits import GO_DURATION_MAX_S
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,7 +26,7 @@ def life(limits: Limits, *, asked_s: int = 0, own_s: int = 0, period_s: int = 0,
     `asked_s`: of the request; it goes before `own_s`, that of the role or user. `own_max_s`: likewise. `age_s`: since the thing was made.
     A period starts anew at each renewal, and only an explicit maximum ends it. Raises BadRequest: the maximum has been reached.
     """
-    max_s = min(limits.max_s, own_max_s or limits.max_s, explicit_max_s or limits.max_s, GO_DURATION_MAX_S)
+    max_s = min(limits.max_s, own_max_s or limits.max_s, explicit_max_s or limits.max_s)
     warnings: tuple[str, ...] = ()
     if period_s:
         if period_s > max_s:

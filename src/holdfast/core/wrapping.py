@@ -13,7 +13,6 @@ from holdfast.engine import Context, Place, Response, Txn, WrapInfo
 from holdfast.engine.time import rfc3339
 from holdfast.errors import BadRequest
 from holdfast.ids import Millis
-from holdfast.limits import GO_DURATION_MAX_S
 from holdfast.replica import Why
 
 INVALID = "wrapping token is not valid or does not exist"
@@ -47,8 +46,6 @@ def wrap(txn: Txn, ctx: Context, response: Response) -> Response:
         return response
     ttl_s = ctx.request.wrap_ttl_s
     assert ttl_s is not None, "only called where it was asked for"
-    if ttl_s > GO_DURATION_MAX_S:
-        raise BadRequest(f"X-Vault-Wrap-TTL: a duration is at most {GO_DURATION_MAX_S} s")
     accessor = response.auth.accessor if response.auth is not None else ""
     body = envelope.full(ctx.request, response, ctx.mount)
     return Response(wrap_info=keep(txn, ctx, body, path=ctx.request.path, ttl_s=ttl_s, wrapped_accessor=accessor))

@@ -4,13 +4,13 @@ The common request (a plain path, no query, no header that we have to look at) t
 is nothing to decide. Source: Vault API, "API operations"; the listener's settings.
 """
 import math
-import re
 from collections.abc import Callable, Mapping
 from typing import NoReturn
 
 import msgspec
 
 from holdfast.config.settings import Listener as Settings
+from holdfast.config.units import duration_s
 from holdfast.crypto import Secret
 from holdfast.engine import Client, Inconsistent, Listener, Method, Request
 from holdfast.errors import BadRequest, MethodNotAllowed, NotFound, RequestError, UnsupportedMediaType
@@ -30,9 +30,6 @@ _TRUE, _FALSE = frozenset(("1", "t", "T", "TRUE", "true", "True")), frozenset(("
 MERGE_PATCH = "application/merge-patch+json"
 FORM = "application/x-www-form-urlencoded"
 POST, PATCH, GET, HELP = Method.POST, Method.PATCH, Method.GET, Method.HELP
-_DURATION = re.compile(r"(?:\d+(?:\.\d*)?(?:ns|us|µs|ms|s|m|h))+")
-_PART = re.compile(r"(\d+(?:\.\d*)?)(ns|us|µs|ms|s|m|h)")
-_UNITS_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 class NotServed(Exception):
@@ -168,18 +165,11 @@ def read_headers(others: list[tuple[str, bytes]]) -> Headers:
 
 def wrap_ttl_s(text: str) -> int:
     """X-Vault-Wrap-TTL in whole seconds, at least 1 unless it is 0. Raises BadRequest."""
-    sign, digits = ("-", text[1:]) if text.startswith("-") else ("", text)
-    if len(digits) > 64:
-        _bad_ttl("too long")
-    if digits.isascii() and digits.isdigit():
-        length_s = float(digits)
-    elif digits[-1:] == "d" and digits[:-1].isascii() and digits[:-1].isdigit():
-        length_s = float(digits[:-1]) * 86_400
-    elif _DURATION.fullmatch(digits):
-        length_s = sum(float(number) * _UNITS_S[unit] for number, unit in _PART.findall(digits))
-    else:
+    try:
+        length_s = duration_s(text)
+    except ValueError:
         _bad_ttl("not a duration such as 30, 30s or 1h30m")
-    if sign and length_s:
+    if length_s < 0:
         _bad_ttl("requested wrap ttl cannot be negative")
     if length_s > DURATION_MAX_S:
         _bad_ttl(f"a duration is at most {DURATION_MAX_S} s")

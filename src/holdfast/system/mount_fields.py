@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from holdfast.core.mounts import MountConfig, MountEntry, UserLockout
 from holdfast.engine import Duration, Input, Output, Strings, TokenType, doc, seconds, strings
 from holdfast.errors import BadRequest
-from holdfast.limits import DURATION_MAX_S, MOUNT_TEXT_MAX
+from holdfast.limits import INTEGER_MAX, MOUNT_TEXT_MAX
 from holdfast.version import VERSION
 
 Options: TypeAlias = dict[str, str | int | float | bool | None] | None
@@ -230,7 +230,7 @@ def _threshold(given: int | str) -> int:
         threshold = int(given)
     except ValueError as error:
         raise BadRequest(f"unable to parse user lockout threshold: {str(given)[:40]!r} is not a number") from error
-    if not 0 <= threshold <= DURATION_MAX_S:
+    if not 0 <= threshold <= INTEGER_MAX:
         raise BadRequest("unable to parse user lockout threshold: it is out of range")
     return threshold
 

@@ -4,7 +4,6 @@ import pytest
 from holdfast.core.ttl import Life, Limits, life
 from holdfast.engine.time import short_duration
 from holdfast.errors import BadRequest
-from holdfast.limits import GO_DURATION_MAX_S
 
 LIMITS = Limits(default_s=600, max_s=3600)
 
@@ -31,10 +30,6 @@ def test_what_is_said() -> None:
         'TTL of "2h" exceeded the effective max_ttl of "1h"; TTL value is capped accordingly',)
     assert life(LIMITS, period_s=7200).warnings == (
         'period of "2h" exceeded the effective max_ttl of "1h"; period value is capped accordingly',)
-
-
-def test_nothing_lives_longer_than_a_time_can_be_written() -> None:
-    assert life(Limits(default_s=1, max_s=10**12), asked_s=10**12).ttl_s == GO_DURATION_MAX_S
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0s"), (5, "5s"), (60, "1m"), (65, "1m5s"), (3600, "1h"), (3605, "1h5s"),

@@ -164,7 +164,7 @@ def test_what_belongs_to_the_user_interface_is_not_served(target: str) -> None:
 
 @pytest.mark.parametrize(("text", "length_s"), [
     ("60", 60), ("60s", 60), ("1h30m", 5_400), ("2d", 172_800), ("500ms", 1), ("1.5s", 2), ("0", 0), ("0s", 0),
-    ("315360000000", 315_360_000_000),
+    ("9223372036", 9_223_372_036),
 ])
 def test_wrap_ttl(text: str, length_s: int) -> None:
     assert wrap_ttl_s(text) == length_s
@@ -177,7 +177,8 @@ def test_wrapping_tokens_are_never_jwts() -> None:
     assert make("/v1/a", "X-Vault-Wrap-Format: jwt").wrap_ttl_s is None
 
 
-@pytest.mark.parametrize("text", ["abc", "-60", "-1h", "1h-", "h", "1x", "1e9", "99999999999999999999", "9" * 60 + "h", "1" * 100, "٥"])
+@pytest.mark.parametrize("text", [
+    "abc", "-60", "-1h", "1h-", "h", "1x", "1e9", "9223372037", "99999999999999999999", "9" * 60 + "h", "1" * 100, "٥"])
 def test_wrap_ttl_that_is_none(text: str) -> None:
     with pytest.raises(BadRequest, match="error parsing X-Vault-Wrap-TTL header: "):
         wrap_ttl_s(text)

@@ -6,11 +6,9 @@ from msgspec.structs import replace
 from holdfast.engine import Context, Duration, Input, Natural, Nothing, Output, Response, Txn, doc, signed_seconds
 from holdfast.engine.time import go_duration
 from holdfast.errors import BadRequest
-from holdfast.limits import GO_DURATION_MAX_S, KV_VERSIONS_MAX
+from holdfast.limits import KV_VERSIONS_MAX
 from holdfast.secrets.kv_v2.store import CONFIG
 from holdfast.secrets.kv_v2.versions import Config
-
-DELETE_AFTER = "delete_version_after"
 
 
 class Write(Input, frozen=True):
@@ -39,8 +37,8 @@ def write(txn: Txn, args: Write, ctx: Context) -> Response:
     new = replace(
         old, max_versions=old.max_versions if args.max_versions is None else checked_max(args.max_versions),
         cas_required=old.cas_required if args.cas_required is None else args.cas_required,
-        delete_after_s=old.delete_after_s if args.delete_version_after is None else checked_after(
-            signed_seconds(args.delete_version_after, DELETE_AFTER)))
+        delete_after_s=old.delete_after_s if args.delete_version_after is None else signed_seconds(
+            args.delete_version_after, "delete_version_after"))
     if new != old:
         CONFIG.put(txn, "", new)
     return Response()
@@ -51,10 +49,3 @@ def checked_max(count: int) -> int:
     if count > KV_VERSIONS_MAX:
         raise BadRequest(f"max_versions: at most {KV_VERSIONS_MAX} versions can be kept")
     return count
-
-
-def checked_after(after_s: int) -> int:
-    """Raises BadRequest: a time that versions cannot be given."""
-    if after_s > GO_DURATION_MAX_S:
-        raise BadRequest(f"{DELETE_AFTER}: a duration is at most {GO_DURATION_MAX_S} s")
-    return after_s

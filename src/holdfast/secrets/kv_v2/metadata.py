@@ -13,7 +13,7 @@ from holdfast.limits import KV_CUSTOM_KEY_MAX_BYTES, KV_CUSTOM_METADATA_MAX, KV_
 from holdfast.secrets import merge_patch
 from holdfast.secrets.kv_v1 import ENTRIES
 from holdfast.secrets.kv_v2 import store
-from holdfast.secrets.kv_v2.config import DELETE_AFTER, checked_after, checked_max
+from holdfast.secrets.kv_v2.config import checked_max
 from holdfast.secrets.kv_v2.store import CONFIG, METADATA
 from holdfast.secrets.kv_v2.versions import Config, Metadata
 from holdfast.secrets.paths import AtPath, can_exist, check_writable, folder
@@ -178,7 +178,7 @@ def _keep(txn: Txn, ctx: Context, args: Write, meta: Metadata, custom: Mapping[s
         meta, updated_ms=ctx.now_ms, custom=custom,
         max_versions=meta.max_versions if args.max_versions is msgspec.UNSET else checked_max(args.max_versions or 0),
         cas_required=meta.cas_required if args.cas_required is msgspec.UNSET else bool(args.cas_required),
-        delete_after_s=meta.delete_after_s if args.delete_version_after is msgspec.UNSET else checked_after(
-            seconds(args.delete_version_after, DELETE_AFTER)))
+        delete_after_s=meta.delete_after_s if args.delete_version_after is msgspec.UNSET else seconds(
+            args.delete_version_after, "delete_version_after"))
     METADATA.put(txn, args.path, store.settled(txn, args.path, meta))
     return Response(warnings=(CAS_IS_MANDATED,) if mandated else ())
