@@ -122,9 +122,10 @@ def _sent(args: Write) -> msgspec.Raw:
 
 def _add_version(txn: Txn, ctx: Context, path: str, meta: Metadata | None, config: Config, value: bytes) -> Response:
     if meta is None:
-        meta = Metadata(id=store.new_id(txn), created_ms=ctx.now_ms, updated_ms=ctx.now_ms)
-    meta, dropped = store.settled(txn, path, meta).with_new_version(config, ctx.now_ms)
-    txn.put(store.value_key(meta.id, meta.current_version), value)
-    store.discard(txn, ctx, meta.id, dropped)
+        meta = Metadata(created_ms=ctx.now_ms, updated_ms=ctx.now_ms)
+    batch = txn.own_index
+    meta, dropped = store.settled(txn, path, meta).with_new_version(config, ctx.now_ms, batch)
+    txn.put(store.value_key(batch, meta.current_version), value)
+    store.discard(txn, ctx, dropped)
     METADATA.put(txn, path, meta)
     return Response(data=msgspec.Raw(msgspec.json.encode(store.shown(meta, 0))))

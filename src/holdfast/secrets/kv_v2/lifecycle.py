@@ -37,7 +37,7 @@ def destroy(txn: Txn, args: Versions, ctx: Context) -> Response:
     if meta is not None:
         meta, lost = store.settled(txn, args.path, meta).destroyed(numbers)
         METADATA.put(txn, args.path, meta)
-        store.discard(txn, ctx, meta.id, lost)
+        store.discard(txn, ctx, lost)
     return Response()
 
 

@@ -121,11 +121,11 @@ def delete(txn: Txn, args: AtPath, ctx: Context) -> Response:
     meta = store.find(txn, args.path)
     if meta is None:
         return Response()
-    if not meta.id:
+    if meta.is_of_version_1:
         ENTRIES.delete(txn, args.path)
         return Response()
     METADATA.delete(txn, args.path)
-    store.discard(txn, ctx, meta.id, tuple(number for number, version in meta.numbered() if not version.destroyed))
+    store.discard(txn, ctx, tuple(each for each in meta.numbered() if not each[1].destroyed))
     return Response()
 
 

@@ -1,4 +1,7 @@
-"""Where version 2 keeps what: `config`, `metadata/<path>`, `value/<id>/<number>`; and `v1/<path>`, what version 1 left.
+"""Where version 2 keeps what: `config`, `metadata/<path>`, `value/<batch>-<number>`; and `v1/<path>`, what version 1 left.
+
+A value is named by the batch that wrote it, 12 hex digits, and by its number. So the values of one time lie together, whatever secrets they
+are of: writing many at once touches few pages of the store; and those of an earlier secret at a path can still be on their way out.
 
 Invariants: (1) whatever metadata do not name cannot be read, so values can go later, in a job; (2) metadata and what is shown of them are
 cached, values never; (3) after an upgrade of the mount a secret that version 1 wrote reads as its version 1, made when it was written, and
@@ -11,7 +14,7 @@ from holdfast.engine import Context, Job, Table, Txn
 from holdfast.engine.time import rfc3339
 from holdfast.limits import JOB_KEYS_MAX, KV_DISCARD_INLINE_MAX, SECRET_PATH_CACHED_MAX
 from holdfast.secrets.kv_v1 import ENTRIES, Entry
-from holdfast.secrets.kv_v2.versions import Config, Metadata, Version
+from holdfast.secrets.kv_v2.versions import Config, Metadata, Numbered, Version
 from holdfast.secrets.paths import can_exist
 
 CONFIG = Table("config", Config, cached=True)
@@ -39,10 +42,9 @@ class View(msgspec.Struct, frozen=True, eq=False):
 
 
 class Discarded(msgspec.Struct, frozen=True):
-    """Values that no metadata name any more."""
+    """Values that no metadata name any more: batch and number of each."""
 
-    id: str
-    numbers: tuple[int, ...]
+    values: tuple[tuple[int, int], ...]
 
 
 _encode = msgspec.json.Encoder().encode
@@ -75,8 +77,8 @@ def view(txn: Txn, path: str, number: int) -> View | None:
     if meta is None or version is None:
         return None
     number = number or meta.current_version
-    return View(value_key(meta.id, number) if meta.id else f"v1/{path}", not meta.id, version.gone_ms,
-                b',"metadata":' + _encode(shown(meta, number)) + b"}")
+    key = value_key(version.batch, number) if version.batch else f"v1/{path}"
+    return View(key, not version.batch, version.gone_ms, b',"metadata":' + _encode(shown(meta, number)) + b"}")
 
 
 def shown(meta: Metadata, number: int) -> VersionOut:
@@ -89,8 +91,8 @@ def shown(meta: Metadata, number: int) -> VersionOut:
         version=number or meta.current_version)
 
 
-def value_key(id: str, number: int) -> str:
-    return f"value/{id}/{number}"
+def value_key(batch: int, number: int) -> str:
+    return f"value/{batch:012x}-{number}"
 
 
 def value(txn: Txn, seen: View) -> bytes:
@@ -102,35 +104,29 @@ def value(txn: Txn, seen: View) -> bytes:
 
 def settled(txn: Txn, path: str, meta: Metadata) -> Metadata:
     """Before a change of what `find` gave: what version 1 wrote moves here."""
-    if meta.id:
+    if not meta.is_of_version_1:
         return meta
-    entry = ENTRIES.get(txn, path)
-    meta = replace(meta, id=new_id(txn))
-    if entry is not None:
-        txn.put(value_key(meta.id, 1), bytes(entry.data))
-        ENTRIES.delete(txn, path)
-    return meta
+    entry, batch = ENTRIES.get(txn, path), txn.own_index
+    assert entry is not None, path
+    txn.put(value_key(batch, 1), bytes(entry.data))
+    ENTRIES.delete(txn, path)
+    return replace(meta, versions=(replace(meta.versions[0], batch=batch),))
 
 
-def new_id(txn: Txn) -> str:
-    """Of a new secret: no other batch has this number, and a request makes one secret."""
-    return f"{txn.own_index:x}"
-
-
-def discard(txn: Txn, ctx: Context, id: str, numbers: tuple[int, ...]) -> None:
+def discard(txn: Txn, ctx: Context, gone: tuple[Numbered, ...]) -> None:
     """Values that the metadata do not name any more: deleted at once if they are few, else by a job."""
-    if len(numbers) <= KV_DISCARD_INLINE_MAX:
-        for number in numbers:
-            txn.delete(value_key(id, number))
+    if len(gone) <= KV_DISCARD_INLINE_MAX:
+        for number, version in gone:
+            txn.delete(value_key(version.batch, number))
     else:
-        ctx.job(Job(kind=DISCARD, record=_encode(Discarded(id, numbers))))
+        ctx.job(Job(kind=DISCARD, record=_encode(Discarded(tuple((version.batch, number) for number, version in gone)))))
 
 
 def discard_some(txn: Txn, job: Job, ctx: Context) -> Job | None:
     """One batch of the job; its cursor is the count of those done."""
     record, done = _decode_discarded(job.record), int(job.cursor or 0)
-    for number in record.numbers[done:done + JOB_KEYS_MAX]:
-        txn.delete(value_key(record.id, number))
+    for batch, number in record.values[done:done + JOB_KEYS_MAX]:
+        txn.delete(value_key(batch, number))
     done += JOB_KEYS_MAX
-    return job.after(str(done)) if done < len(record.numbers) else None
+    return job.after(str(done)) if done < len(record.values) else None
 

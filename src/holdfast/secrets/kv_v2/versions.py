@@ -5,6 +5,7 @@ Invariants: (1) the versions held are consecutive and end with the current one; 
 Deletion times are points of cluster time, judged when a version is read: nothing has to happen at that moment.
 """
 from collections.abc import Iterable, Mapping
+from typing import TypeAlias
 
 import msgspec
 from msgspec.structs import replace
@@ -28,6 +29,7 @@ class Version(msgspec.Struct, frozen=True, array_like=True):
     created_ms: int
     deletion_ms: int = 0                                 # 0: none; else from then on it counts as deleted
     destroyed: bool = False
+    batch: int = 0                                       # number of the one that holds its value; 0: version 1 of the engine wrote it
 
     @property
     def gone_ms(self) -> int:
@@ -35,11 +37,12 @@ class Version(msgspec.Struct, frozen=True, array_like=True):
         return 0 if self.destroyed else self.deletion_ms or NEVER_MS
 
 
-class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Of one secret. `id` names its values, so that those of an earlier secret at this path can still be on their way out; "": all that
-    there is was written by version 1 of the engine."""
+Numbered: TypeAlias = tuple[int, Version]
 
-    id: str = ""
+
+class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Of one secret."""
+
     created_ms: int
     updated_ms: int
     current_version: int = 0
@@ -51,6 +54,11 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     custom: Mapping[str, str] = {}
 
     @property
+    def is_of_version_1(self) -> bool:
+        """Its value is still where version 1 of the engine wrote it."""
+        return bool(self.versions) and not self.versions[0].batch
+
+    @property
     def first(self) -> int:
         """Number of the oldest version held; current_version + 1 if none is."""
         return self.current_version - len(self.versions) + 1
@@ -60,20 +68,19 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         position = (number or self.current_version) - self.first
         return self.versions[position] if 0 <= position < len(self.versions) else None
 
-    def numbered(self) -> Iterable[tuple[int, Version]]:
+    def numbered(self) -> Iterable[Numbered]:
         return enumerate(self.versions, self.first)
 
-    def with_new_version(self, config: Config, now_ms: int) -> tuple["Metadata", tuple[int, ...]]:
-        """With one more version, and the numbers that fall out at the old end."""
+    def with_new_version(self, config: Config, now_ms: int, batch: int) -> tuple["Metadata", tuple[Numbered, ...]]:
+        """With one more version, and those that fall out at the old end."""
         number = self.current_version + 1
         keep = max(self.max_versions, config.max_versions) or DEFAULT_MAX_VERSIONS
-        versions = (*self.versions, Version(now_ms, deletion_time(config, self, now_ms)))
+        versions = (*self.versions, Version(now_ms, deletion_time(config, self, now_ms), False, batch))
         oldest, dropped = self.oldest_version, max(len(versions) - keep, 0)
         if number - oldest >= keep:
             oldest = number - keep + 1
-        first = self.first
-        return replace(self, current_version=number, oldest_version=oldest, versions=versions[dropped:],
-                       updated_ms=now_ms), tuple(range(first, first + dropped))
+        gone = tuple(enumerate(versions[:dropped], self.first))
+        return replace(self, current_version=number, oldest_version=oldest, versions=versions[dropped:], updated_ms=now_ms), gone
 
     def deleted(self, numbers: Iterable[int], now_ms: int) -> "Metadata":
         """Those of `numbers` that are not gone yet count as deleted from now on."""
@@ -89,10 +96,10 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             replace(version, deletion_ms=deletion_ms) if number in wanted and not version.destroyed else version
             for number, version in self.numbered()))
 
-    def destroyed(self, numbers: Iterable[int]) -> tuple["Metadata", tuple[int, ...]]:
-        """Their values are gone for good; and the numbers that had one until now."""
+    def destroyed(self, numbers: Iterable[int]) -> tuple["Metadata", tuple[Numbered, ...]]:
+        """Their values are gone for good; and those that had one until now."""
         wanted = set(numbers)
-        lost = tuple(number for number, version in self.numbered() if number in wanted and not version.destroyed)
+        lost = tuple(each for each in self.numbered() if each[0] in wanted and not each[1].destroyed)
         return replace(self, versions=tuple(replace(version, destroyed=True) if number in wanted else version
                                             for number, version in self.numbered())), lost
 
