@@ -39,7 +39,7 @@ class View:
 
     def ask(self, path: str, token: Secret, query: Mapping[str, str] = {}) -> Reply:
         request = Request(id=RequestId("judge"), method=Method.GET, path=path, query=query, token=token, client=Client(address="127.0.0.1"))
-        outcome, _ = self._attempts.attempt(request, NOTHING_YET, Rng(lambda: bytes(32)), confirmed=True)
+        outcome, *_ = self._attempts.attempt(request, NOTHING_YET, Rng(lambda: bytes(32)), confirmed=True)
         assert isinstance(outcome, Answer), outcome
         return outcome.reply
 
