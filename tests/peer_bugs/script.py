@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+WRITES = ("POST", "PATCH", "DELETE")
 MERGE = {"Content-Type": "application/merge-patch+json"}
 WRAP = {"X-Vault-Wrap-TTL": "120"}
 READS = 'path "kv/data/*" { capabilities = ["read", "list"] }'
@@ -62,8 +63,8 @@ def _kv_2() -> list[Step]:
         Step(200, "GET", "kv/metadata/app/db"),
         Step(204, "DELETE", "kv/metadata/app/db"),
         Step(404, "GET", "kv/metadata/app/db"),
-        *(Step(404, method, "kv/app/db", {} if method in ("POST", "PATCH") else None, headers=MERGE if method == "PATCH" else {})
-          for method in ("GET", "LIST", "POST", "PATCH", "DELETE")),
+        *(Step(404, method, path, {} if method in ("POST", "PATCH") else None, headers=MERGE if method == "PATCH" else {})
+          for path, methods in (("kv/app/db", ("GET", "LIST", *WRITES)), ("kv/metadata", ("GET", *WRITES))) for method in methods),
     ]
 
 
