@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.client import Answer
-from tests.cluster_nodes import CALM, Cluster, Member
+from tests.cluster_nodes import CALM, STANDBY, Cluster, Member
 from tests.conftest import MakeCluster
 from tests.processes import wait_until
 
@@ -203,3 +203,38 @@ def test_a_node_without_a_vote_stays_without_it(make_cluster: MakeCluster) -> No
     for change, expected in (("promote", True), ("demote", False)):
         cluster.active.client().post(f"sys/storage/raft/{change}", {"server_id": member.name}).ok()
         wait_until(lambda expected=expected: is_voter() is expected, change)  # type: ignore[misc]
+
+
+def test_a_plain_standby_answers_for_itself(make_cluster: MakeCluster) -> None:
+    """Clients send their token wherever they ask; nothing moves on here that the state its token stands in could be held against."""
+    cluster = make_cluster(1).begin()
+    plain = cluster.new_member(more="disable_performance_standby = true\n")
+    plain.start()
+    plain.wait_health(STANDBY)
+    cluster.active.client().post("sys/policies/acl/newer", {"policy": POLICY}).ok()
+    for connect in (plain.client, plain.main):
+        for token in ("", cluster.root_token, "unknown"):
+            client = connect(token)
+            assert (client.get("sys/health").status, client.get("sys/health?standbyok=1").status) == (STANDBY, 200)
+            assert client.get("sys/init").ok().json == {"initialized": True}
+            assert client.get("sys/seal-status").status == client.get("sys/leader").status == 200
+        refused = connect(cluster.root_token).post("sys/seal")
+        assert (refused.status, refused.errors) == (500, ["vault cannot seal when in standby mode; please restart instead"])
+        refused = connect(cluster.root_token).get("sys/metrics")
+        assert (refused.status, refused.errors) == (400, ["cannot forward local-only request"])
+
+
+def test_a_join_that_fails_says_why(make_cluster: MakeCluster) -> None:
+    cluster = make_cluster(1)
+    member = cluster[0]
+    member.start()
+    nobody = "https://127.0.0.1:1"
+    for given, why in ((nobody, "Connection refused"), ("nonsense", "is no address")):
+        refused = member.client("").post("sys/storage/raft/join", {"leader_api_addr": given})
+        assert refused.status == 500
+        assert refused.errors[0].startswith("failed to join raft cluster: ")
+        assert given in refused.errors[0]
+        assert why in refused.errors[0]
+    assert member.client("").post("sys/storage/raft/join", {"leader_api_addr": nobody, "retry": True}).ok().json == {"joined": False}
+    wait_until(lambda: f"raft.join_failed: leader={nobody}" in member.log_text, "each failure is told")
+    assert "process.defect" not in member.log_text

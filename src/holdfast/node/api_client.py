@@ -54,7 +54,7 @@ def _post(target: Target, path: str, body: bytes) -> bytes:
             "Content-Type": "application/json", "X-Vault-Request": "true", "User-Agent": f"holdfast/{VERSION}"})
         response = connection.getresponse()
         answer = response.read(JOIN_REPLY_MAX_BYTES + 1)
-    except (http.client.HTTPException, ssl.CertificateError) as error:
+    except (http.client.HTTPException, OSError) as error:
         raise ApiError(f"{target.address}: {error or type(error).__name__}") from error
     finally:
         connection.close()

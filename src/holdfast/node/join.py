@@ -20,7 +20,7 @@ from holdfast.crypto import SHAMIR_KEK, Seal, SealConfig, Secret, ShamirSeal
 from holdfast.crypto import join as handshake
 from holdfast.engine import Attempt, Reply, Txn
 from holdfast.engine.effect import AdmitJoiner, ChallengeJoiner, ChangeMembership, Join
-from holdfast.errors import BadRequest, HoldfastError, RequestError, UnavailableError
+from holdfast.errors import BadRequest, HoldfastError, UnavailableError
 from holdfast.ids import Millis, NodeId
 from holdfast.limits import JOIN_RETRY_S, JOIN_SAID_S, JOIN_STATE_S
 from holdfast.node.api_client import ApiError, Target
@@ -66,7 +66,7 @@ class JoinOut(msgspec.Struct, frozen=True):
     joined: bool
 
 
-class JoinFailed(RequestError):
+class JoinFailed(BadRequest):
     """The cluster could not be asked, or did not want this node. Source: Vault, for the status."""
 
     status = 500

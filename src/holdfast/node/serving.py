@@ -92,7 +92,7 @@ class Serving:
         while True:
             match outcome:
                 case Answer(index=index):
-                    if verdict is GO or await self._passed(index):
+                    if verdict is GO or self._is_local(request) or await self._passed(index):
                         return self._audited(outcome)
                     return await forward(request, Place.ACTIVE, Why.NO_LEASE, memo)
                 case Heavy(key=key, compute=compute):
@@ -105,6 +105,11 @@ class Serving:
                 case other:
                     assert_never(other)
             outcome, verdict, _ = self._attempts.attempt(request, memo, rng)
+
+    def _is_local(self, request: Request) -> bool:
+        """About this node, so that no other one can answer it: its token is judged by the state that is here, whatever V is. A plain
+        standby has no V that moves."""
+        return self._attempts.access.router.find_local(request.method, request.path) is not None
 
     def _audited(self, answer: Answer) -> Reply:
         """The answer, once the devices have both its entries."""
