@@ -8,7 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from tests.unit.core.token_node import TokenNode
 
 from holdfast.core import due
-from holdfast.core.tokens import token_id
+from holdfast.core.secret_names import token_name
 from holdfast.engine import Memo
 from holdfast.ids import Millis
 
@@ -128,9 +128,9 @@ class Trees(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.node.run_due()
         self.exactly_the_living_are_alive()
-        living = {token_id(self.node.txn(), token.text) for token in self.known
+        living = {token_name(self.node.txn(), token.text) for token in self.known
                   if not token.is_batch and token.is_alive(self.node.now_ms)}
-        living.add(token_id(self.node.txn(), self.node.root))
+        living.add(token_name(self.node.txn(), self.node.root))
         assert {key.rpartition("/")[2] for key in self.node.keys("core/token/id/")} == living
         assert len(self.node.keys("core/token/accessor/")) == len(living)
         assert len(self.node.keys("core/token/path/")) == len(self.node.keys("core/due/")) == len(living) - 1

@@ -28,14 +28,14 @@ class PrefixMark(msgspec.Struct, frozen=True, kw_only=True):
         return index <= self.index and path.startswith(self.prefix)
 
 
-class OrphanMark(msgspec.Struct, frozen=True):
-    """Nothing but its name counts."""
+class Mark(msgspec.Struct, frozen=True):
+    """Nothing but its key counts."""
 
 
 PREFIXES = Table("core/mark/prefix/", PrefixMark)
-ORPHANS = Table("core/mark/orphan/", OrphanMark)
-GONE = Table("core/mark/gone/", OrphanMark)
-MARK = OrphanMark()
+ORPHANS = Table("core/mark/orphan/", Mark)
+GONE = Table("core/mark/gone/", Mark)
+MARK = Mark()
 
 
 def load_prefixes(txn: Txn) -> tuple[PrefixMark, ...]:

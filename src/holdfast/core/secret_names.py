@@ -46,9 +46,14 @@ def load_names(txn: Txn) -> Names:
                  batch=ApartSeal(key, b"batch token"), index=HmacSha256(Secret(state_key.key)))
 
 
+def token_name(txn: Txn, token: str) -> str:
+    """The id of a service token of this text."""
+    return txn.derive(load_names).token.hex(token.encode())
+
+
 def accessor_name(txn: Txn, accessor: str) -> str:
-    return txn.derive(load_names).accessor.of(accessor.encode()).hex()
+    return txn.derive(load_names).accessor.hex(accessor.encode())
 
 
 def alias_name(txn: Txn, alias: str) -> str:
-    return txn.derive(load_names).alias.of(alias.encode()).hex()
+    return txn.derive(load_names).alias.hex(alias.encode())

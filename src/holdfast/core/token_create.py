@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from holdfast.core import marks, token_format, token_store
 from holdfast.core.base62 import random_name
-from holdfast.core.secret_names import load_names
+from holdfast.core.secret_names import load_names, token_name
 from holdfast.core.token_store import ENTRIES, TokenEntry
 from holdfast.core.tokens import BatchClaims
 from holdfast.crypto import Secret
@@ -69,7 +69,7 @@ def create_batch(txn: Txn, rng: Rng, claims: BatchClaims) -> Secret:
 
 
 def _store(txn: Txn, text: str, entry: TokenEntry) -> Made:
-    id = txn.derive(load_names).token.of(text.encode()).hex()
+    id = token_name(txn, text)
     token_store.put_new(txn, id, entry)
     return Made(text=Secret(text.encode()), id=id, entry=entry)
 
@@ -86,7 +86,7 @@ def _check_chosen(txn: Txn, text: str) -> None:
             raise BadRequest(f"custom token ID cannot have the '{prefix}' prefix")
     if len(text.encode()) > TOKEN_CHOSEN_MAX_BYTES or not text.isprintable():
         raise BadRequest(f"custom token ID has at most {TOKEN_CHOSEN_MAX_BYTES} bytes, all of them printable")
-    id = txn.derive(load_names).token.of(text.encode()).hex()
+    id = token_name(txn, text)
     # What an earlier token of this id left behind must not pass on to the new one.
     if ENTRIES.exists(txn, id) or marks.GONE.exists(txn, id) or marks.ORPHANS.exists(txn, id):
         raise BadRequest("cannot create a token with a duplicate ID")

@@ -71,11 +71,6 @@ def principal(txn: Txn, value: Secret) -> Principal:
         return NOT_OURS                              # forged, or of another cluster: refused like any unknown token
 
 
-def token_id(txn: Txn, text: str) -> str:
-    """The id that a service token of this text has."""
-    return txn.derive(load_names).token.hex(text.encode())
-
-
 def is_ahead(txn: Txn, value: Secret) -> bool:
     """This token was made by a batch that has not come here yet: whoever has it can say more. For a token that was not found."""
     if txn.run.place is Place.ACTIVE or len(value.value) > TOKEN_MAX_BYTES:

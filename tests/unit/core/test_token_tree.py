@@ -7,8 +7,8 @@ from tests.unit.core.token_node import GET, POST, TokenNode
 from holdfast.core import due, jobs, token_store
 from holdfast.core.marks import MARK, ORPHANS
 from holdfast.core.outcome import Answer, Commit, Forward
+from holdfast.core.secret_names import token_name
 from holdfast.core.token_store import ENTRIES, TokenEntry
-from holdfast.core.tokens import token_id
 from holdfast.engine import Memo, Place
 from holdfast.ids import Millis, RequestId
 from holdfast.limits import DUE_TOKENS_MAX, JOB_KEYS_MAX
@@ -32,7 +32,7 @@ def family(node: TokenNode) -> tuple[str, str, str]:
 
 def children_of(node: TokenNode, token: str, count: int) -> list[str]:
     """So many children, written as core writes them, without a request for each; gives their ids."""
-    parent = token_id(node.txn(), token)
+    parent = token_name(node.txn(), token)
     above = ENTRIES.get(node.txn(), parent)
     assert above is not None
     ids = [f"{n:064x}" for n in range(count)]
@@ -159,7 +159,7 @@ def test_an_orphaning_of_many_takes_several_steps(node: TokenNode) -> None:
     parent = node.create({"policies": ["maker"]})
     ids = children_of(node, parent, 2_000)
     node.post("auth/token/revoke-orphan", {"token": parent})
-    id = token_id(node.txn(), parent)
+    id = token_name(node.txn(), parent)
     steps = 0
     while ORPHANS.get(node.txn(), id) == MARK:
         head = due.next_due(node.txn(), Millis(node.now_ms), 1).due

@@ -7,9 +7,8 @@ from tests.unit.core.token_node import DELETE, GET, LIST, POST, TokenNode
 
 from holdfast.core import token_format
 from holdfast.core.outcome import Forward
-from holdfast.core.secret_names import load_names
+from holdfast.core.secret_names import load_names, token_name
 from holdfast.core.token_store import ENTRIES
-from holdfast.core.tokens import token_id
 from holdfast.crypto import HmacSha256
 from holdfast.engine import Place
 from holdfast.ids import Index
@@ -418,7 +417,7 @@ class TestUnknownTokens:
 class TestDepth:
     def test_a_tree_is_not_deeper_than_the_limit(self, node: TokenNode) -> None:
         token = node.create({"policies": ["maker"]})
-        id = token_id(node.txn(), token)
+        id = token_name(node.txn(), token)
         entry = ENTRIES.get(node.txn(), id)
         assert entry is not None
         node._write(lambda txn, rng: ENTRIES.put(txn, id, replace(entry, depth=TOKEN_DEPTH_MAX)))

@@ -11,7 +11,7 @@ from holdfast.core.access import Access
 from holdfast.core.lane import Due, Lane, Task, Work
 from holdfast.core.mounts import Defaults
 from holdfast.core.outcome import Answer, Commit
-from holdfast.core.secret_names import load_names
+from holdfast.core.secret_names import load_names, token_name
 from holdfast.crypto import AesGcmBarrier, Secret, new_shamir_cluster
 from holdfast.engine import Client, Method, NodeFacts, Place, Request, Rng, Txn
 from holdfast.ids import Index, Millis, RequestId
@@ -103,7 +103,7 @@ def test_a_token_names_its_own_batch_however_many_are_on_their_way(node: LaneNod
     for n, token in enumerate(tokens, start=1):
         names = node.replica.names_between(Index(first + n - 1), Index(first + n))
         assert names is not None
-        assert "core/token/id/" + node.txn(Place.WORKER).derive(load_names).token.of(token.encode()).hex() in names
+        assert "core/token/id/" + token_name(node.txn(Place.WORKER), token) in names
 
 
 def test_what_never_became_durable_was_never_there(node: LaneNode) -> None:
