@@ -23,6 +23,7 @@ from holdfast.testing.loop import SimLoop
 from holdfast.testing.process import OWNER, Process
 
 SILENCE_S = 5.0                                      # CLUSTER_SILENCE_MS, by the simulation's time
+RESEND_S = 1.0                                       # CLUSTER_RESEND_MAX_MS
 Trace = Callable[[str], None]
 
 
@@ -162,6 +163,13 @@ class Network:
             for end in ends:
                 if end.host == host:
                     end.is_silent = True
+
+    def power_on(self, host: str) -> None:
+        """Its kernel knows nothing of the links of before, and says so to whoever sends over one again."""
+        for ends in list(self._links.values()):
+            for end in ends:
+                if end.host == host and end.is_silent and self.is_open(end.other.host, host) and self.is_open(host, end.other.host):
+                    end.other.vanish(self.dice.random() * RESEND_S, "reset by a machine that has started again")
 
     def delay(self, source: str, target: str) -> float:
         return self._delay(source, target)

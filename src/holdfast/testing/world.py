@@ -28,6 +28,7 @@ class Host:
         self.processes: dict[str, Process] = {}
         self.life = 0                                # how often its node was started
         self.wanted = True                           # it is to be up, or to return
+        self.has_power = True
 
     @property
     def main(self) -> Process | None:
@@ -81,6 +82,9 @@ class World(ABC):
         """The node's processes begin, if they are not there."""
         if not host.is_up:
             host.life += 1
+            if not host.has_power:
+                host.has_power = True
+                self.network.power_on(host.name)
             self.note(f"start {host.name}")
             self.launch(host)
 
@@ -97,6 +101,7 @@ class World(ABC):
     def lose_power(self, host: Host) -> None:
         """Everything on the machine ends without a word; what was not synced may be lost."""
         self.note(f"lose power {host.name}")
+        host.has_power = False
         self.network.lose_power(host.name)
         for process in host.processes.values():
             process.kill()
