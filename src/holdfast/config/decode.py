@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import types
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum, StrEnum
 from functools import cache
 from typing import Annotated, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -123,7 +123,7 @@ def fields(record: type[msgspec.Struct], block: Block, findings: Findings) -> di
     """The values of the fields that the block sets, by attribute. What is wrong goes to `findings`."""
     found: dict[str, object] = {}
     known = plans(record)
-    for key, items in _grouped(block.items):
+    for key, items in _grouped(block.items).items():
         plan, item = known.get(key), items[-1]
         if plan is None:
             findings.warn(f"unknown key {_path(block, item)}: it has no effect", item.at)
@@ -139,11 +139,12 @@ def fields(record: type[msgspec.Struct], block: Block, findings: Findings) -> di
     return found
 
 
-def _grouped(items: Sequence[Item]) -> Iterator[tuple[str, list[Item]]]:
+def _grouped(items: Sequence[Item]) -> Mapping[str, list[Item]]:
+    """By key, in the order in which each is first given."""
     by_key: dict[str, list[Item]] = {}
     for item in items:
         by_key.setdefault(item.name.lower(), []).append(item)
-    yield from by_key.items()
+    return by_key
 
 
 def without_refused(block: Block, refused: Mapping[str, str], findings: Findings) -> Block:
@@ -181,7 +182,7 @@ def record_of(record: type[R], block: Block, findings: Findings) -> R:
 
 def options_of(block: Block, findings: Findings) -> dict[str, str]:
     """An options block: text as it is written, anything else as JSON, nested blocks as a list of objects."""
-    for _, items in _grouped(block.items):
+    for items in _grouped(block.items).values():
         if len(items) > 1 and not isinstance(items[-1].inner(), Object):
             findings.warn(f"{_path(block, items[0])} is given more than once: this one holds, not that of {items[-2].at}", items[-1].at)
     return {

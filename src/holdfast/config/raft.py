@@ -84,16 +84,12 @@ def _joins(stanza: StorageStanza) -> tuple[RetryJoin, ...]:
 def with_files(block: RetryJoin) -> RetryJoin:
     """With what stands in its files. They are read when a node is to join: one that has joined needs them no more. Raises ConfigError."""
     try:
-        return _with_files(block)
+        return msgspec.structs.replace(
+            block, leader_ca_cert=block.leader_ca_cert or _contents(block.leader_ca_cert_file),
+            leader_client_cert=block.leader_client_cert or _contents(block.leader_client_cert_file),
+            leader_client_key=block.leader_client_key or _contents(block.leader_client_key_file))
     except ValueError as error:
         raise ConfigError([Finding(f'storage "raft": {error}')]) from error
-
-
-def _with_files(block: RetryJoin) -> RetryJoin:
-    return msgspec.structs.replace(
-        block, leader_ca_cert=block.leader_ca_cert or _contents(block.leader_ca_cert_file),
-        leader_client_cert=block.leader_client_cert or _contents(block.leader_client_cert_file),
-        leader_client_key=block.leader_client_key or _contents(block.leader_client_key_file))
 
 
 def _contents(file: str) -> str:
