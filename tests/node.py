@@ -11,13 +11,14 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from tests.client import Answer, Client
-from tests.processes import POLL_S, has_ended, threads, wait_until, workers_of
+from tests.processes import POLL_S, all_of, has_ended, threads, wait_until, workers_of
 
 import holdfast
 from holdfast.replica.lmdb import LmdbReplica
@@ -267,13 +268,15 @@ class Node:
     def kill(self) -> None:
         """kill -9 of main, as the machine would; its workers go with it."""
         if self.process is not None:
+            started = all_of(self.pid)
             self.process.kill()
-            self.wait_ended()
+            self.wait_ended(started)
 
-    def wait_ended(self) -> int:
+    def wait_ended(self, started: Sequence[int] = ()) -> int:
+        """`started`: what it has started, where it was killed and nobody can tell any more."""
         assert self.process is not None
         process, self.process = self.process, None
-        workers = workers_of(process.pid)
+        started = started or all_of(process.pid)
         try:
             code = process.wait(ENDS_WITHIN_S)
         except subprocess.TimeoutExpired:
@@ -283,15 +286,18 @@ class Node:
             raise AssertionError(f"did not end within {ENDS_WITHIN_S} s:\n{seen}\n{self.tail}") from None
         finally:
             self.close_clients()
-            self._assert_no_process(process.pid, workers)
+            self._assert_no_process(process.pid, started)
         return code
 
-    def _assert_no_process(self, main: int, workers: list[int]) -> None:
+    def _assert_no_process(self, main: int, started: Sequence[int]) -> None:
+        for pid in started:
+            with suppress(OSError):                      # of the idle class it would wait for a core to end on, on a busy machine for long
+                os.sched_setscheduler(pid, os.SCHED_OTHER, os.sched_param(0))
         try:
-            wait_until(lambda: not workers_of(main) and all(has_ended(pid) for pid in workers), "the workers have ended",
+            wait_until(lambda: not workers_of(main) and all(has_ended(pid) for pid in started), "what it has started has ended",
                        WORKERS_END_WITHIN_S)
         except AssertionError:
-            for pid in workers_of(main):
+            for pid in (*workers_of(main), *(pid for pid in started if not has_ended(pid))):
                 os.kill(pid, signal.SIGKILL)
             raise
 

@@ -38,11 +38,21 @@ def has_ended(pid: int) -> bool:
 
 def workers_of(main: int) -> list[int]:
     """The read workers that this main process has started, also those that have outlived it: their command line names it."""
-    found = []
+    return _started_by("holdfast.node.worker_process", main)
+
+
+def all_of(main: int) -> list[int]:
+    """Whatever it and its workers have started."""
+    workers = workers_of(main)
+    return [*workers, *_started_by("holdfast.node.heavy_process", main, *workers)]
+
+
+def _started_by(module: str, *parents: int) -> list[int]:
+    wanted, found = {str(parent) for parent in parents}, []
     for entry in os.listdir("/proc"):
         if entry.isdigit():
             words = command_line(int(entry))
-            if "holdfast.node.worker_process" in words and str(main) in words:
+            if module in words and not wanted.isdisjoint(words):
                 found.append(int(entry))
     return sorted(found)
 
