@@ -16,6 +16,8 @@ use raft::{Config, Error, ProgressState, RawNode, SnapshotStatus, StateRole, CAM
 
 /// Returned by `step` for a message that was not taken.
 const DROPPED: i32 = -1;
+/// Of an append that tells what is committed, and nothing else: its answer could say only what the leader knows, so none is sent.
+const TELLS: &[u8] = b"t";
 /// So much of an entry's data is shown where the rest does not matter.
 const MARK_BYTES: usize = 16;
 
@@ -104,8 +106,13 @@ impl RaftNode {
         }
         let (kind, from) = (message.get_msg_type(), message.from);
         let leads = matches!(kind, Kind::MsgAppend | Kind::MsgHeartbeat | Kind::MsgSnapshot) && message.term >= self.raw.raft.term;
+        let told = (leads && message.entries.is_empty() && message.context == TELLS).then_some(message.index);
         match self.raw.step(message) {
-            Ok(()) => Ok((kind as i32, from, leads)),
+            Ok(()) => {
+                let is_known = |sent: &mut Message| sent.get_msg_type() == Kind::MsgAppendResponse && !sent.reject && Some(sent.index) == told;
+                self.raw.raft.msgs.pop_if(is_known);
+                Ok((kind as i32, from, leads))
+            }
             Err(Error::StepPeerNotFound | Error::StepLocalMsg | Error::ProposalDropped) => Ok((DROPPED, from, false)),
             Err(error) => Err(error::raft(error)),
         }
@@ -180,9 +187,14 @@ impl RaftNode {
         if !self.raw.mut_store().append(ready.entries()) {
             return Err(error::raft("entries do not follow one another"));
         }
+        let is_matched = |to, index| self.raw.raft.prs().get(to).is_some_and(|known| known.matched == index);
+        let mut messages = ready.take_messages();
+        for message in messages.iter_mut().filter(|one| one.get_msg_type() == Kind::MsgAppend && one.entries.is_empty()) {
+            message.context = if is_matched(message.to, message.index) { TELLS.into() } else { Default::default() };
+        }
         let mut found = Ready {
             number: ready.number(),
-            messages: sent(py, ready.take_messages())?,
+            messages: sent(py, messages)?,
             messages_after: sent(py, ready.take_persisted_messages())?,
             must_sync: ready.must_sync(),
             hard_state: ready.hs().map(|state| (state.term, state.vote, state.commit)),

@@ -206,7 +206,7 @@ class RaftNode:
         """Asks the leader for its state, in place of entries. False: there is none, or not now."""
 
     def broadcast(self) -> None:
-        """Tells the followers what is committed."""
+        """Tells the followers what is committed. Of whom it is known that he has everything, no answer is wanted, and none comes."""
 
     def report_unreachable(self, id: int) -> None: ...
     def report_snapshot(self, id: int, arrived: bool) -> None: ...

@@ -3,6 +3,8 @@
 So only an unsealed node of the cluster can read it, and only who can read it can open the forwarding connection: its key is within.
 Invariant: of several, the one with the highest term is the newest; a successor deletes all others in the batch that adds its own.
 """
+from collections.abc import Iterable
+
 import msgspec
 
 from holdfast.crypto import Secret
@@ -23,12 +25,18 @@ class Advertisement(msgspec.Struct, frozen=True, kw_only=True):
     certificate: bytes
 
 
-LEADERS = Table("core/leader/", Advertisement)
+PREFIX = "core/leader/"
+LEADERS = Table(PREFIX, Advertisement)
 
 
 def newest(txn: Txn) -> Advertisement | None:
     """For `txn.derive`: it is the same until somebody else goes active."""
     return max(LEADERS.all(txn).values(), key=lambda found: found.term, default=None)
+
+
+def is_told_by(changed: Iterable[str]) -> bool:
+    """May `newest` be another one after a change of these keys?"""
+    return any(key.startswith(PREFIX) for key in changed)
 
 
 def advertise(txn: Txn, uuid: str, own: Advertisement) -> None:

@@ -341,7 +341,7 @@ class Clustering:
     # The follower
 
     def _follow(self) -> None:
-        self._follower = Follower(self._log, self._replica, self._keys, in_thread, self._followed)
+        self._follower = Follower(self._log, self._replica, self._keys, in_thread, self.applied, self._look_for_the_active)
         self._following = asyncio.get_running_loop().create_task(self._follower.run())
         self._following.add_done_callback(self._ended)
 
@@ -352,15 +352,11 @@ class Clustering:
             follower.stop()
             await asyncio.wait({following})
 
-    def _followed(self, index: Index) -> None:
-        self.applied(index)
-        self._look_for_the_active()
-
     def _look_for_the_active(self) -> None:
         try:
             found = self._main.attempts.read(lambda txn: txn.derive(newest))
         except Abandoned:
-            return                                       # under a key that comes with the next batch
+            return                                       # under a key that comes with a later batch, which is looked at again
         if found != self._seen:
             self._seen = found
             self._step(saw.ActiveSeen(advertisement=found))

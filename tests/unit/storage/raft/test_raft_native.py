@@ -101,6 +101,54 @@ def test_only_the_leader_of_the_named_term_takes_a_proposal() -> None:
     assert nodes[2].status[:3] == (3, 2, 2)
 
 
+def leader_and_followers() -> dict[int, RaftNode]:
+    nodes = {number: node(number) for number in (1, 2, 3)}
+    nodes[1].campaign()
+    settle(nodes)
+    nodes[1].broadcast()
+    settle(nodes)
+    return nodes
+
+
+def test_what_is_committed_is_told_without_an_answer_to_who_has_it() -> None:
+    nodes = leader_and_followers()
+    assert nodes[1].propose(b"x", 2) == 2
+    settle(nodes)
+    assert [each.status[3] for each in nodes.values()] == [2, 1, 1]
+    nodes[1].broadcast()
+    for to, data in drain(nodes[1]):
+        assert nodes[to].step(data, False) == (APPEND, 1, True)
+        assert drain(nodes[to]) == []
+        assert nodes[to].status[3] == 2
+
+
+@pytest.mark.parametrize("lost", [APPEND, RESPONSE])
+def test_what_is_committed_is_answered_by_whom_the_leader_waits_for(lost: int) -> None:
+    nodes = leader_and_followers()
+    assert nodes[1].propose(b"x", 2) == 2
+    for to, data in drain(nodes[1]):
+        if to == 2 or lost != APPEND:
+            nodes[to].step(data, False)
+    for _, data in drain(nodes[2]):
+        nodes[1].step(data, False)
+    drain(nodes[3])                                      # says it to nobody, where it has something to say
+    nodes[1].broadcast()
+    settle(nodes)
+    assert nodes[1].progress == [(1, 2, False), (2, 2, False), (3, 2, False)]
+    nodes[1].broadcast()
+    settle(nodes)
+    assert [each.status[3] for each in nodes.values()] == [2, 2, 2]
+
+
+@pytest.mark.parametrize("of", [{"term": 1}, {"term": 2, "log_term": 2, "index": 1}, {"term": 2, "log_term": 1, "index": 3}])
+def test_what_is_told_by_a_leader_of_the_past_or_does_not_fit_is_answered(of: dict[str, int]) -> None:
+    one = node(1, term=2)
+    one.step(message(APPEND, term=2, commit=2, entries=(entry(1, 2), entry(2, 2))), False)
+    drain(one)
+    one.step(message(APPEND, context=b"t", **of), False)  # type: ignore[arg-type]
+    assert [to for to, _ in drain(one)] == [2]
+
+
 def test_who_is_no_voter_does_not_campaign() -> None:
     for voters, learners in (([2, 3], [1]), ([2, 3], []), ([], [])):
         one = RaftNode(id=1, hard_state=(1, 0, 0), voters=voters, learners=learners, base=(0, 0), entries=[], election_ticks=10,
