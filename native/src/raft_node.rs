@@ -109,7 +109,7 @@ impl RaftNode {
         let told = (leads && message.entries.is_empty() && message.context == TELLS).then_some(message.index);
         match self.raw.step(message) {
             Ok(()) => {
-                let is_known = |sent: &mut Message| sent.get_msg_type() == Kind::MsgAppendResponse && !sent.reject && Some(sent.index) == told;
+                let is_known = |one: &mut Message| one.get_msg_type() == Kind::MsgAppendResponse && !one.reject && Some(one.index) == told;
                 self.raw.raft.msgs.pop_if(is_known);
                 Ok((kind as i32, from, leads))
             }

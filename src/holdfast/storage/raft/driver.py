@@ -6,11 +6,11 @@ vote is given and no campaign begun while the gate is shut, but for a transfer; 
 others: what entries mean.
 """
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from enum import IntEnum
 from functools import partial
-from typing import Protocol, TypeAlias, TypeVar
+from typing import Protocol, TypeAlias
 
 from holdfast._native import RaftNode, Ready
 from holdfast.ids import Millis
@@ -20,8 +20,8 @@ from holdfast.storage.raft.disk import RaftDisk, Staged
 from holdfast.storage.raft.form import Base, HardState
 from holdfast.storage.raft.gate import Gate, Hold
 from holdfast.storage.raft.timing import Timing
+from holdfast.storage.raft.writer import Writer, write
 
-T = TypeVar("T")
 Message: TypeAlias = tuple[int, int, bytes]
 """Of raft, encoded: whom it is for, of what kind it is."""
 VOTES_TICKS = 4                                          # at least between two campaigns of one node
@@ -66,9 +66,9 @@ class Events(Protocol):
 class Driver:
     """One run of raft, from start to stop."""
 
-    def __init__(self, node: RaftNode, disk: RaftDisk, appender: Executor, maker: Executor, events: Events, *, timing: Timing,
+    def __init__(self, node: RaftNode, disk: RaftDisk, writer: Writer, maker: Executor, events: Events, *, timing: Timing,
                  boot_ms: Callable[[], Millis], rank: Callable[[int], int], draw: Callable[[], int]) -> None:
-        self.node, self._disk, self._appender, self._maker, self._events = node, disk, appender, maker, events
+        self.node, self._disk, self._writer, self._maker, self._events = node, disk, writer, maker, events
         self._timing, self._boot_ms, self._rank, self._draw = timing, boot_ms, rank, draw
         self._loop = asyncio.get_running_loop()
         self.gate = Gate(timing, boot_ms())
@@ -271,13 +271,11 @@ class Driver:
             self._watch = self._loop.call_later(self._timing.persist / 1000, self._hangs)
             if group[0].snapshot is None:
                 chunks = [chunk for ready in group for chunk in ready.entries]
-                writing = self._loop.run_in_executor(self._appender, self._disk.persist, self._state, chunks)
-                writing.add_done_callback(partial(self._written, group))
+                self._writer.start(partial(self._written, group), self._disk.persist, self._state, chunks)
             else:
                 self._try_again(group)
 
-    def _written(self, group: Sequence[Ready], writing: "asyncio.Future[None]") -> None:
-        error = None if writing.cancelled() else writing.exception()
+    def _written(self, group: Sequence[Ready], error: BaseException | None) -> None:
         if isinstance(error, (Uncertain, OSError)) and not self._stopped:
             if not self._fails:
                 self._fails = True
@@ -286,9 +284,9 @@ class Driver:
             return
         self._is_writing = self._hanging = self._fails = False
         self._watch.cancel()
-        if error is not None and not self._stopped:
+        if error is not None and not isinstance(error, asyncio.CancelledError) and not self._stopped:
             self._fail(error)
-        elif not writing.cancelled() and not self._stopped:
+        elif error is None and not self._stopped:
             for ready in group:
                 self._is_durable(ready)
             self.pump()
@@ -303,7 +301,10 @@ class Driver:
 
     def _try_again(self, group: Sequence[Ready], after_s: float = 0.0) -> None:
         self._trying = self._loop.create_task(self._persist(group, after_s))
-        self._trying.add_done_callback(partial(self._written, group))
+        self._trying.add_done_callback(partial(self._tried, group))
+
+    def _tried(self, group: Sequence[Ready], trying: "asyncio.Task[None]") -> None:
+        self._written(group, asyncio.CancelledError() if trying.cancelled() else trying.exception())
 
     def _next_group(self) -> list[Ready]:
         """As many as one write may hold; a snapshot goes alone, so that what comes before and after it keeps its place."""
@@ -322,17 +323,14 @@ class Driver:
         """The long way: a snapshot first, or after a write that failed. Raises what the disk raises."""
         if after_s:
             await asyncio.sleep(after_s)
-            await self._in(self._appender, self._disk.settle)
+            await write(self._writer, self._disk.settle)
         snapshot = group[0].snapshot
         if snapshot is not None and self._disk.base.index < snapshot[0]:
-            await self._in(self._appender, self._disk.install, *self._events.staged(snapshot[0]))
+            await write(self._writer, self._disk.install, *self._events.staged(snapshot[0]))
             self.installing.discard(snapshot[0])
             self.committed = snapshot[0]
             self._events.installed()
-        await self._in(self._appender, self._disk.persist, self._state, [chunk for ready in group for chunk in ready.entries])
-
-    def _in(self, pool: Executor, call: Callable[..., T], *args: object) -> Awaitable[T]:
-        return self._loop.run_in_executor(pool, call, *args)
+        await write(self._writer, self._disk.persist, self._state, [chunk for ready in group for chunk in ready.entries])
 
     def _hangs(self) -> None:
         self._hanging = True

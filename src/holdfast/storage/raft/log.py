@@ -48,6 +48,7 @@ from holdfast.storage.raft.terms import Terms
 from holdfast.storage.raft.timing import TIMING, Timing
 from holdfast.storage.raft.transport import FromMember, NotAMember, Transport
 from holdfast.storage.raft.waiting import Waiters
+from holdfast.storage.raft.writer import PooledWriter, WriterThread, write
 from holdfast.storage.reading import Trimmed
 
 T = TypeVar("T")
@@ -92,7 +93,7 @@ class RaftLog:
         # The journal takes votes and other leaders' entries for longer than this node takes appends.
         self._disk = RaftDisk(disk or OsDisk(), Path(folder), node, draw=draw, segment_bytes=sizes.segment,
                               reserve_bytes=sizes.reserve // 4)
-        self._appender = appender or ThreadPoolExecutor(1, "raft-append")
+        self._writer = PooledWriter(appender) if appender is not None else WriterThread("raft-append")
         self._maker = maker or ThreadPoolExecutor(2, "raft-make")
         self.members = self._disk.members
         self.voters_changed_boot_ms = boot_ms()
@@ -148,7 +149,7 @@ class RaftLog:
         if self.driver is not None:
             raise InvariantError("raft runs already")
         disk, timing = self._disk, self._timing
-        await asyncio.get_running_loop().run_in_executor(self._appender, disk.settle)    # what an earlier run of raft did not come to write
+        await write(self._writer, disk.settle)           # what an earlier run of raft did not come to write
         base, entries = await self._in_maker(disk.window, self._sizes.window)
         members = disk.members.sorted()
         node = RaftNode(
@@ -159,7 +160,7 @@ class RaftLog:
             chunk_bytes=RAFT_PERSIST_BYTES, campaign_ticks=timing.election_ticks + timing.patience_max + 1)
         node.compact(self._sizes.window, disk.state.commit)
         self._transport, self._on_change, self._pending, self._noted = transport, on_change, None, disk.state.commit
-        self.driver = Driver(node, disk, self._appender, self._maker, self, timing=timing, boot_ms=self._boot_ms, rank=self._rank,
+        self.driver = Driver(node, disk, self._writer, self._maker, self, timing=timing, boot_ms=self._boot_ms, rank=self._rank,
                              draw=lambda: int.from_bytes(self._draw(8)))
         self._shipping = Shipping(self.driver, disk, transport, self._in_maker)
         self._shipping.offer()
@@ -183,7 +184,7 @@ class RaftLog:
     async def close(self) -> None:
         """The folder can be opened again."""
         await self.stop()
-        self._appender.shutdown()
+        self._writer.close()
         self._maker.shutdown()
         self._disk.close()
 

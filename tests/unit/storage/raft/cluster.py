@@ -4,6 +4,7 @@ Their time is that of the event loop: virtual in `play`, the machine's under asy
 """
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
 
@@ -138,7 +139,7 @@ class Node:
 
     def open(self) -> None:
         self.log = RaftLog(FOLDER, self.name, disk=self.disk, boot_ms=boot_ms, draw=self.dice.randbytes, timing=self.timing,
-                           sizes=self.sizes)
+                           sizes=self.sizes, appender=ThreadPoolExecutor(1))     # of which a simulation's loop makes its own
 
     async def start(self) -> None:
         self.network.nodes[self.log.raft_id] = self
