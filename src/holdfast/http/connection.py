@@ -21,7 +21,7 @@ from holdfast.errors import RequestError
 from holdfast.http import cross_origin, proxy_protocol
 from holdfast.http.body import Refused
 from holdfast.http.cross_origin import CrossOrigin
-from holdfast.http.framing import Framing, Waits, whole_head
+from holdfast.http.framing import Framing, Waits, whole
 from holdfast.http.head import FLAGS, KEEP_ALIVE, METHOD, OLD, QUERY, Elsewhere, Head
 from holdfast.http.networks import peer_of
 from holdfast.http.place import NEVER, Held, Place
@@ -166,8 +166,9 @@ class Connection(asyncio.Protocol):
 
     def _take(self, data: bytes) -> None:
         phase = self.phase
-        if phase is IDLE and self._framing.empty and self._resumed is None and (head := whole_head(data)) is not None:
-            self._take_one(head)
+        if phase is IDLE and self._framing.empty and self._resumed is None \
+                and (message := whole(data, self._place.times.body_max_bytes)) is not None:
+            self._take_one(*message)
         elif phase is IDLE or phase is READING:
             self._framing.receive(data)
             self._advance()
@@ -186,13 +187,13 @@ class Connection(asyncio.Protocol):
         if self.phase is IDLE or self.phase is READING:
             self._advance()
 
-    def _take_one(self, head: Head) -> None:
-        """The common read: one request without a body, nothing before it and nothing behind it."""
+    def _take_one(self, head: Head, body: bytes) -> None:
+        """What most reads of a socket bring: one request, nothing before it and nothing behind it."""
         place = self._place
         try:
-            answer = place.serve(place.requests.make(head, b"", self._client))
+            answer = place.serve(place.requests.make(head, body, self._client))
         except Exception as error:  # noqa: BLE001 -- as in `_answer`, written out: this and `flush` are what a read costs here
-            answer = self._failed(head, b"", error)
+            answer = self._failed(head, body, error)
         if not isinstance(answer, Reply):
             self._begin(answer, head)
             return

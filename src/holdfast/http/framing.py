@@ -23,15 +23,20 @@ class Waits(Enum):
     BODY = auto()
 
 
-def whole_head(data: bytes) -> Head | None:
-    """The head, if these bytes are one request that has no body, and nothing else. None: they are for `Framing` to judge."""
+def whole(data: bytes, body_max_bytes: int) -> tuple[Head, bytes] | None:
+    """Head and body, if these bytes are one request and nothing else. None: they are for `Framing` to judge."""
     try:
         head = parse_head(data)
     except HeadError:
         return None
-    if head is not None and head[END] == len(data) <= HTTP_HEAD_MAX_BYTES and head[LENGTH] <= 0 and not head[FLAGS] & CHUNKED:
-        return head
-    return None
+    if head is None or head[FLAGS] & CHUNKED:
+        return None
+    end, length = head[END], head[LENGTH]
+    if end > HTTP_HEAD_MAX_BYTES or (end + length if length > 0 else end) != len(data):
+        return None
+    if length > 0 and (length > body_max_bytes or _is_upload(head)):
+        return None
+    return head, data[end:]
 
 
 def _is_upload(head: Head) -> bool:

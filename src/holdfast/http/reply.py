@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Mapping
 from email.utils import formatdate
+from functools import lru_cache
 from typing import TypeAlias
 
 import msgspec
@@ -40,9 +41,14 @@ def errors(status: int, *messages: str) -> Reply:
 
 def header_line(name: str, value: str) -> bytes:
     """Raises InvariantError: what stands in a header of an answer is ours, and checked where it came in."""
-    if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
+    if not _is_name(name) or not ((value.isascii() and value.isprintable()) or _HEADER_VALUE.fullmatch(value)):
         raise InvariantError(f"no header of an answer: {name[:64]!r}")
     return f"{name}: {value}\r\n".encode("latin-1")
+
+
+@lru_cache(maxsize=64)
+def _is_name(name: str) -> bool:
+    return _HEADER_NAME.fullmatch(name) is not None
 
 
 def _canonical(name: str) -> str:
@@ -71,13 +77,15 @@ class Replies:
 
     def bytes_of(self, reply: Reply) -> bytes:
         """The common answer: to no HEAD, and the connection goes on."""
-        body = reply.body
-        if body and not reply.headers and reply.content_type == JSON:
-            prefix = self._json.get(reply.status)
-            if prefix is None:
-                prefix = self._json[reply.status] = self._prefix(reply.status, JSON) + b"Content-Length: "
+        body, headers = reply.body, reply.headers
+        if not body or reply.content_type != JSON or (headers and self._own):
+            return self.any_bytes_of(reply)
+        prefix = self._json.get(reply.status)
+        if prefix is None:
+            prefix = self._json[reply.status] = self._prefix(reply.status, JSON) + b"Content-Length: "
+        if not headers:
             return b"%b%d\r\n\r\n%b" % (prefix, len(body), body)
-        return self.any_bytes_of(reply)
+        return b"%b%d\r\n%b\r\n%b" % (prefix, len(body), b"".join([header_line(name, value) for name, value in headers]), body)
 
     def any_bytes_of(self, reply: Reply, *, head_only: bool = False, connection: str = "") -> bytes:
         """Any answer. `connection`: what the header of that name says; empty: none."""

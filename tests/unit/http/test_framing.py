@@ -5,7 +5,7 @@ import pytest
 
 from holdfast.engine import Client, Method, Request
 from holdfast.http.body import Refused
-from holdfast.http.framing import Framing, Message, Waits
+from holdfast.http.framing import Framing, Message, Waits, whole
 from holdfast.http.head import CONTENT_TYPE, FLAGS, KEEP_ALIVE, METHOD, OTHERS, PATH, PLAIN, QUERY, TOKEN
 from holdfast.http.upload import Spool, declined
 from holdfast.ids import RequestId
@@ -35,6 +35,22 @@ def test_a_head_gives_what_a_request_needs() -> None:
     assert body == b""
     assert framing.next() is None
     assert framing.waits is Waits.REQUEST
+
+
+@pytest.mark.parametrize("data", [GET, POST])
+def test_what_is_one_request_and_nothing_else_is_taken_at_once_and_comes_to_the_same(data: bytes) -> None:
+    framing = Framing(100)
+    framing.receive(data)
+    assert whole(data, 100) == framing.next()
+    assert framing.empty
+
+
+@pytest.mark.parametrize("data", [
+    b"", GET[:-1], GET + b"G", POST[:-1], POST + b"x", POST + GET, CHUNKS, GET.replace(b"Host", b"Hos\0"), b"\r\n" + GET,
+    POST.replace(b"/v1/secret/a", b"/v1/sys/storage/raft/snapshot"), GET.replace(b": o", b": " + b"o" * 100_000)])
+def test_whatever_else_comes_is_judged_by_the_framing(data: bytes) -> None:
+    assert whole(data, 100) is None
+    assert whole(POST, 4) is None
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 50, 1_000])
