@@ -170,7 +170,7 @@ def _known(txn: Txn, username: str) -> User:
 
 def _new_hash(txn: Txn, password: str, password_hash: str, ctx: Context) -> bytes:
     if password and password_hash:
-        raise BadRequest("only one of password and password_hash can be given")
+        raise BadRequest("only one of password or password_hash may be provided")
     if password_hash:
         return passwords.check_hash(password_hash)
     if not password:

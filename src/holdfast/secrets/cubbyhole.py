@@ -56,7 +56,7 @@ def list_keys(txn: Txn, args: AtPath, ctx: Context) -> Response:
 
 def _owner(ctx: Context) -> str:
     if ctx.token is None or not ctx.token.id:
-        raise BadRequest("cubbyhole operations are only supported by service tokens")
+        raise BadRequest('cubbyhole operations are only supported by "service" type tokens')
     return ctx.token.id
 
 

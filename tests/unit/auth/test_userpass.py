@@ -53,7 +53,7 @@ def test_a_login_without_password_is_not_checked(userpass: Runner) -> None:
 @pytest.mark.parametrize(("body", "error"), [
     ({}, "missing password"), ({"password": ""}, "missing password"), ({"password": "x" * 73}, "password length exceeds 72 bytes"),
     ({"password": "é" * 37}, "password length exceeds 72 bytes"),
-    ({"password": "a", "password_hash": cheap(b"a")}, "only one of password and password_hash can be given"),
+    ({"password": "a", "password_hash": cheap(b"a")}, "only one of password or password_hash may be provided"),
     ({"password_hash": "plain"}, "password_hash is not a valid bcrypt hash"),
     ({"password_hash": cheap(b"a")[:-1]}, "password_hash is not a valid bcrypt hash"),
     ({"password_hash": "$2b$15$" + "a" * 53}, "password_hash: a bcrypt cost of 15 is not between 4 and 14"),

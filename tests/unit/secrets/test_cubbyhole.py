@@ -41,7 +41,7 @@ def test_a_wrapped_answer_can_be_read_by_its_token(cubbyhole: Runner) -> None:
 @pytest.mark.parametrize("method", [Method.GET, Method.LIST, Method.POST, Method.DELETE])
 def test_batch_tokens_are_refused(cubbyhole: Runner, method: Method) -> None:
     answered = cubbyhole.call(method, "a", {"v": 1} if method is Method.POST else None, token=service_token(""))
-    assert (answered.status, answered.errors) == (400, ("cubbyhole operations are only supported by service tokens",))
+    assert (answered.status, answered.errors) == (400, ('cubbyhole operations are only supported by "service" type tokens',))
 
 
 def test_writes_are_refused_as_in_kv(cubbyhole: Runner) -> None:
