@@ -8,6 +8,7 @@ IntegrityError is raised before anybody uses it.
 """
 import hashlib
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -96,14 +97,15 @@ def save(disk: Disk, folder: Path, copy: StateCopy, *, sequence: int, note: str 
     path = folder / f"{COPY_PREFIX}{copy.generation:08x}-{copy.index:016x}"
     if disk.exists(path):
         disk.remove(path)
-    copying = Copying(disk, path)
-    try:
-        for chunk in copy.chunks:
-            copying.write(chunk)
-        digest = copying.finish()
-    except BaseException:
-        copying.discard()                                # or it would keep what little space there was
-        raise
+    with closing(copy.chunks) as chunks:                 # while they are open the replica grows with each write, on a disk that is full
+        copying = Copying(disk, path)
+        try:
+            for chunk in chunks:
+                copying.write(chunk)
+            digest = copying.finish()
+        except BaseException:
+            copying.discard()                            # or it would keep what little space there was
+            raise
     made = Checkpoint(format=FORMAT, index=copy.index, generation=copy.generation, sequence=sequence, file=path.name,
                       size=copying.size, digest=digest, note=note)
     adopt(disk, folder, made)

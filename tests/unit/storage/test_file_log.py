@@ -316,9 +316,10 @@ def test_a_checkpoint_that_fails_leaves_the_old_one_and_the_log() -> None:
     replica.apply([batch(number) for number in range(1, 11)])
     do(log.checkpoint(replica.copy()))
     replica.apply([batch(number) for number in range(11, 21)])
-    disk.fail_writes = [errno.ENOSPC]
+    disk.fail_writes, copy = [errno.ENOSPC], replica.copy()
     with pytest.raises(OSError, match="the write failed"):
-        do(log.checkpoint(replica.copy()))
+        do(log.checkpoint(copy))
+    assert list(copy.chunks) == [], "closed: nothing holds pages of the replica"
     assert len([name for name in disk.names(FOLDER) if name.startswith("state-")]) == 1
 
     def broken() -> StateCopy:
