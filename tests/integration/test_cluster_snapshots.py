@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -77,18 +78,66 @@ def test_an_upload_is_in_no_memory(cluster: Cluster, snapshot: Path, tmp_path: P
     wait_until(lambda: not uploads(cluster), "nothing is left")
 
 
+@contextmanager
+def reading(cluster: Cluster) -> Iterator[list[float]]:
+    """Reads at every process of every node meanwhile, one after the other; how long each took, in seconds. All must succeed."""
+    took: list[float] = []
+    failed: list[str] = []
+    ended = threading.Event()
+
+    def read(client: Client) -> None:
+        while not ended.is_set():
+            begun = time.monotonic()
+            answer = client.get("large/0")
+            took.append(time.monotonic() - begun)
+            if answer.status != 200:
+                failed.append(f"{answer.status} {answer.errors}")
+
+    threads = [threading.Thread(target=read, args=[connect()]) for member in cluster.members for connect in (member.client, member.main)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield took
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join()
+    assert failed == []
+    assert len(took) >= len(threads)
+
+
 @pytest.mark.parametrize("through", ["active", "standby"])
 def test_a_large_state_is_put_back(cluster: Cluster, snapshot: Path, through: str) -> None:
-    """What a standby is asked for goes to the active node, and nothing of it is left anywhere."""
-    cluster.active.client().post("large/later", {"value": "x"}).ok()
-    asked = cluster.active if through == "active" else cluster.standbys[0]
-    done = asked.cli("operator", "raft", "snapshot", "restore", str(snapshot))
-    assert done.returncode == 0, done.stderr
-    cluster.wait_whole()
-    for member in cluster.members:
-        wait_until(lambda member=member: member.client().get("large/later").status == 404, "as it was")  # type: ignore[misc]
-        assert len(member.client().get(f"large/{VALUES - 1}").ok().data["value"]) > VALUE_BYTES
+    """What a standby is asked for goes to the active node, and nothing of it is left anywhere. No node holds it in memory, neither the one
+    that sends it nor those that take it; all go on answering, under the same active node."""
+    active = cluster.active
+    active.client().post("large/later", {"value": "x"}).ok()
+    states = {member.name: member.log_text.count("ha.state") for member in cluster.members}
+    asked = active if through == "active" else cluster.standbys[0]
+    with watched(cluster.members) as grown, reading(cluster):
+        done = asked.cli("operator", "raft", "snapshot", "restore", str(snapshot))
+        assert done.returncode == 0, done.stderr
+        cluster.wait_whole()
+        for member in cluster.members:
+            wait_until(lambda member=member: member.client().get("large/later").status == 404, "as it was")  # type: ignore[misc]
+            assert len(member.client().get(f"large/{VALUES - 1}").ok().data["value"]) > VALUE_BYTES
+    assert max(grown.values()) < GROWS_MAX_BYTES, grown
+    assert {member.name: member.log_text.count("ha.state") for member in cluster.members} == states, "one has led all the while"
     wait_until(lambda: not uploads(cluster), "nothing is left")
+
+
+def test_a_node_that_was_away_gets_the_state_in_little_memory(cluster: Cluster, snapshot: Path) -> None:
+    """From the active node's checkpoint: the log does not say any more what it lacks."""
+    away = cluster.standbys[0]
+    away.stop()
+    done = cluster.active.cli("operator", "raft", "snapshot", "restore", str(snapshot))
+    assert done.returncode == 0, done.stderr
+    away.start()
+    with watched(cluster.members) as grown:
+        away.wait_unsealed()
+        cluster.wait_whole()
+        assert len(away.client().get(f"large/{VALUES - 1}").ok().data["value"]) > VALUE_BYTES
+    assert max(grown.values()) < GROWS_MAX_BYTES, grown
 
 
 def announce(client: Client, size: int) -> tuple[int, str]:
