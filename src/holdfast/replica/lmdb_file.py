@@ -57,10 +57,14 @@ class Environment:
             self.env = lmdb.open(str(path), subdir=False, max_dbs=8, readonly=not writable, map_size=REPLICA_MAP_BYTES, mode=0o600,
                                  sync=False, metasync=False, writemap=False, meminit=True, max_readers=REPLICA_READERS_MAX,
                                  max_spare_txns=4, lib_version=0)
+        except lmdb.Error as error:
+            raise UnavailableError(f"the replica cannot be opened: {error}") from error
+        try:
             unlock_map(path)
             self.data, rests, meta, self.window = (self.env.open_db(name, create=writable) for name in DATABASES)
         except lmdb.Error as error:
-            raise UnavailableError(f"the replica cannot be opened: {error}") from error
+            self.env.close()                             # who tries again may open the same file
+            raise UnavailableError(f"the replica cannot be read: {error}") from error
         self.dbs = Databases(self.data, rests, meta)
         self.begin = self.env.begin
         self.seen = -1, Index(0)                         # a transaction's id and the index of its state
