@@ -17,7 +17,7 @@ from tests.at_once import at_once
 from tests.client import Client
 from tests.conftest import MakeNode
 from tests.node import Node, mount
-from tests.processes import cpu_s, has_ended, state, wait_until
+from tests.processes import all_of, cpu_s, has_ended, state, wait_until
 
 RATIO_MAX = 0.02
 ENDS_WITHIN_S = 0.1
@@ -128,6 +128,26 @@ def _killed(node: Node) -> float:
         sock.listen()
     node.wait_ended()
     return took_s
+
+
+def test_passwords_are_hashed_by_processes_that_give_way_and_end_with_the_node(make_node: MakeNode) -> None:
+    node = make_node(workers=1).begin()
+    root = node.main()
+    root.post("sys/auth/userpass", {"type": "userpass"}).ok()
+    root.post("auth/userpass/users/ann", {"password": "a password"}).ok()
+    login = node.client("")
+    aside: list[int] = []
+
+    def is_aside() -> bool:
+        login.post("auth/userpass/login/ann", {"password": "a password"}).ok()
+        aside[:] = set(all_of(node.pid)) - set(node.worker_pids())
+        return bool(aside) and all(os.sched_getscheduler(pid) == os.SCHED_IDLE for pid in aside)
+
+    wait_until(is_aside, "a login is computed in the idle class")
+    assert not [pid for pid in (node.pid, *node.worker_pids()) for thread in os.listdir(f"/proc/{pid}/task")
+                if os.sched_getscheduler(int(thread)) == os.SCHED_IDLE], "no thread beside an interpreter that others wait for"
+    node.kill()
+    assert all(has_ended(pid) for pid in aside)
 
 
 def test_sigterm_lets_a_request_under_way_end(make_node: MakeNode) -> None:
