@@ -13,6 +13,7 @@ from holdfast.crypto import Secret
 from holdfast.engine import Context, Input, Method, Natural, Nothing, Perform, Raw, Response, Route, Txn, doc, on
 from holdfast.engine.effect import Init, Seal, StepDown, Unseal
 from holdfast.errors import BadRequest, RequestError
+from holdfast.system.status import is_initialized
 
 SHARE_MAX_LENGTH = 1024                              # a genuine one has 66 hex digits
 _HEX = re.compile(r"(?:[0-9A-Fa-f]{2}){32,33}")      # another length is no key's: base64 that happens to have only such letters
@@ -47,11 +48,13 @@ class InitStatus(msgspec.Struct, frozen=True):
 
 def read_init(txn: Txn, args: Nothing, ctx: Context) -> Raw:
     """Tell whether the cluster is initialised."""
-    return Raw(status=200, body=msgspec.json.encode(InitStatus(ctx.facts.initialized)) + b"\n")
+    return Raw(status=200, body=msgspec.json.encode(InitStatus(is_initialized(ctx.facts))) + b"\n")
 
 
 def init(txn: Txn, args: InitInput, ctx: Context) -> Perform:
     """Initialise the cluster: make its keys, its first token and what it starts with."""
+    if is_initialized(ctx.facts):
+        raise BadRequest("Vault is already initialized")
     if args.pgp_keys or args.recovery_pgp_keys or args.root_token_pgp_key:
         raise BadRequest("pgp_keys, recovery_pgp_keys and root_token_pgp_key are not supported")
     if ctx.facts.recovery_seal:

@@ -146,6 +146,11 @@ class ReplicationStatus(Output, frozen=True):
     mode: str
 
 
+def is_initialized(facts: NodeFacts) -> bool:
+    """Also of a node that waits for shares of the cluster that it is to join: it has that one's seal, and begins none of its own."""
+    return facts.initialized or facts.threshold > 0
+
+
 def statuses(args: HealthInput) -> Statuses:
     """Raises RequestError, which names nothing, as in Vault: who asks is a load balancer."""
     sent = {name: value for name in HealthInput.__struct_fields__ if (value := getattr(args, name)) is not None}
@@ -166,7 +171,7 @@ def _code(text: str) -> int:
 
 def health_code(facts: NodeFacts, args: Statuses, now_ms: Millis) -> int:
     """The first state that holds decides."""
-    if not facts.initialized:
+    if not is_initialized(facts):
         return args.uninitcode
     if facts.removed:
         return args.removedcode
@@ -196,7 +201,7 @@ def _health(facts: NodeFacts, listener: Listener, *, now_ms: Millis, index: Inde
     beat = facts.heartbeat if unsealed and not facts.is_active else None
     mode = "disabled" if unsealed and (facts.is_active or (beat is not None and beat.connected)) else "unknown"
     return Health(
-        initialized=facts.initialized, sealed=facts.sealed, standby=not facts.is_active, performance_standby=facts.performance_standby,
+        initialized=is_initialized(facts), sealed=facts.sealed, standby=not facts.is_active, performance_standby=facts.performance_standby,
         replication_performance_mode=mode, replication_dr_mode=mode, server_time_utc=now_ms // 1000,
         version=VERSION if shows_all or not listener.redact_version else "", enterprise=False,
         cluster_name=_shown(facts.cluster_name, unsealed and (shows_all or not listener.redact_cluster_name)),

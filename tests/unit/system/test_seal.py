@@ -26,6 +26,17 @@ def test_fields_may_be_written_in_capitals(body: dict[str, object]) -> None:
     assert (outcome.effect.share, outcome.effect.migrate) == (Secret(SHARE), True)
 
 
+def test_a_node_that_waits_for_shares_of_its_cluster_begins_none_of_its_own() -> None:
+    node = OneNode()
+    node.facts = NodeFacts(ha_enabled=True, threshold=2, shares=3)
+    assert node.call(Method.GET, "sys/init", token=None).json == {"initialized": True}
+    assert node.call(Method.GET, "sys/health", token=None).status == 503
+    refused = node.call(Method.POST, "sys/init", {"secret_shares": 1, "secret_threshold": 1}, token=None)
+    assert (refused.status, refused.json["errors"]) == (400, ["Vault is already initialized"])
+    node.facts = NodeFacts(ha_enabled=True)
+    assert node.call(Method.GET, "sys/init", token=None).json == {"initialized": False}
+
+
 @pytest.mark.parametrize("written", [SHARE.hex(), SHARE.hex().upper(), base64.b64encode(SHARE).decode()])
 def test_a_share_is_hex_or_base64(written: str) -> None:
     assert read_share(written) == Secret(SHARE)
