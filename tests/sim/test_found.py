@@ -89,3 +89,19 @@ def test_a_node_that_joins_again_with_its_clock_behind_writes_at_once() -> None:
         assert runner.ask(second, Method.POST, "secret/data/a", {"data": {"v": "2"}}).status == 200
         reply = runner.ask(first, Method.GET, "secret/data/a")
         assert b'"version":2' in reply.body
+
+
+def test_what_becomes_due_while_a_snapshot_is_put_back_does_not_hold_it_up() -> None:
+    """The lane rests then; what the due queue wants of it waited for the new lane, which waited for the due queue."""
+    with simulation(1) as loop:
+        runner = Runner(loop, QUIET, Trace())
+        runner.form()
+        first, second, _ = runner.cluster.hosts.values()
+        for ttl_s in range(1, 12):
+            assert runner.ask(second, Method.POST, "auth/token/create", {"ttl": f"{ttl_s}s"}).status == 200
+        first.machine.disk_slow_s = 0.5                  # the state takes seconds to be there
+        assert runner.operators.restore(first) is False
+        loop.run_for(20.0)
+        first.machine.disk_slow_s = 0.0
+        assert runner.cluster.faults["restore"] == 1
+        assert runner.ask(second, Method.POST, "secret/data/a", {"data": {"v": "1"}}).status == 200

@@ -431,12 +431,13 @@ class Main:
     async def take_new_state(self, fence: Fence) -> None:
         """The replica holds another state than the lane knew: a new lane goes on from there, with what was asked for meanwhile."""
         before, timers = self._committer, self._timers
-        if timers is not None:
-            await timers.stop()
-        if before is None or before is not self._committer:
+        if before is None:
             return                                       # another node is active by now
         self.go_active(fence)
+        assert self._committer is not None, "it has just been made"
         self._committer.take_place_of(before)
+        if timers is not None:
+            await timers.stop()                          # what they have begun waited for a lane, and ends on the new one
 
     def step_down(self) -> None:
         """Another node is to be active. Without any, nothing happens, and the answer is the same, as in Vault."""
