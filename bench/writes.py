@@ -23,10 +23,11 @@ TARGET_S = 10_000
 
 
 def kv_write(world: World) -> Result:
-    """Writes over TLS through the worker, fsynced in groups, beside the cost of one append with fdatasync on this disk."""
+    """Writes over TLS through the worker, fsynced in groups, beside the cost of one append with fdatasync on this disk. The node has both
+    cores, as main and its worker work at once; the load's own process shares one of them."""
     wrk.require()
     keys = world.size(KEYS, 100)
-    with world.node() as node, ExitStack() as others:
+    with world.node(one_core=False) as node, ExitStack() as others:
         token = mount_with_keys(node, 0)
         asks: list[Ask] = [("POST", f"/v1/{MOUNT}/data/{key(number)}", token, BODY) for number in range(keys)]
         ours = world.contender(node, write_requests(node.folder / "requests", asks))

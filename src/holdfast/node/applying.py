@@ -29,4 +29,4 @@ async def apply(group: Sequence[WriteBatch], replica: Replica, pool: Callable[[C
 
 
 def is_small(group: Sequence[WriteBatch]) -> bool:
-    return sum(len(value) for batch in group for value in batch.changes.values() if value is not None) <= AT_ONCE_BYTES
+    return sum(sum(map(len, filter(None, batch.changes.values()))) for batch in group) <= AT_ONCE_BYTES

@@ -24,7 +24,7 @@ from holdfast.engine import NOTHING_YET, Effect, Memo, NodeFacts, Origin, Reply,
 from holdfast.engine.context import Failed
 from holdfast.errors import AuditError, HandlerError, HoldfastError, InvariantError, UnavailableError
 from holdfast.ha.gate import CLUSTER_TIME_OFFSET_MS, WATERMARK, Words, may_read
-from holdfast.ids import Index
+from holdfast.ids import Index, Millis
 from holdfast.node import attempts, heavy
 from holdfast.node.applying import apply
 from holdfast.node.attempts import Devices
@@ -45,9 +45,17 @@ class Replica(attempts.Replica, Protocol):
     def apply(self, batches: Sequence[WriteBatch]) -> None: ...
 
 
+class Promise(Protocol):
+    """Whoever waits for an answer: a future, or what is told at once, not in the loop's next turn."""
+
+    def done(self) -> bool: ...
+    def set_result(self, served: Served, /) -> None: ...
+    def set_exception(self, error: BaseException, /) -> None: ...
+
+
 Pool: TypeAlias = Callable[[Callable[[], object]], Awaitable[object]]
 """Threads for what would hold up the event loop."""
-Orphaned: TypeAlias = Callable[[Work, "asyncio.Future[Served]", Exception], None]
+Orphaned: TypeAlias = Callable[[Work, Promise, Exception], None]
 """Takes work that did not happen here, and will not, with whoever waits for its answer."""
 
 
@@ -63,7 +71,7 @@ def both_of(audit: Sequence[AuditEntry]) -> list[tuple[Device, bytes]]:
     return [(entry.device, entry.request + entry.response) for entry in audit]
 
 
-def _refuse(answer: "asyncio.Future[Served]", error: Exception) -> None:
+def _refuse(answer: Promise, error: Exception) -> None:
     if not answer.done():                                # else nobody waits for it any more
         answer.set_exception(error)
 
@@ -84,12 +92,12 @@ class Committer:
         self._batch, self._loop = AuditBatch(devices), asyncio.get_running_loop()
         self._opened = lane.opened
         self._reader: Reader | None = None           # of this turn of the loop
-        self._answers: dict[int, asyncio.Future[Served]] = {}            # by id of the work, which the lane holds on to
+        self._answers: dict[int, Promise] = {}            # by id of the work, which the lane holds on to
         self._tasks: set[asyncio.Task[None]] = set()
         self._appending: asyncio.Task[None] | None = None
         self._watermark = Index(words.load(WATERMARK))
         self._durable = self._watermark              # the last index that is durable and applied
-        self._held: list[tuple[Work, asyncio.Future[Served]]] = []           # while a fate is unknown, or the hold is not certain
+        self._held: list[tuple[Work, Promise]] = []           # while a fate is unknown, or the hold is not certain
         self._settling = self._resting = False
         self._successor: Committer | None = None     # another state was put back, and another lane goes on from it
         self._stopped = False
@@ -104,8 +112,12 @@ class Committer:
     def submit(self, task: Task, memo: Memo = NOTHING_YET, origin: Origin | None = None) -> "asyncio.Future[Served]":
         """Runs a request, or work of the node's own, to its end, whether anybody waits for it or not."""
         answer: asyncio.Future[Served] = self._loop.create_future()
-        self._run(Work(task=task, rng=Rng(self._draw_seed), memo=memo, origin=origin), answer)
+        self.run(task, answer, memo, origin)
         return answer
+
+    def run(self, task: Task, answer: Promise, memo: Memo = NOTHING_YET, origin: Origin | None = None) -> None:
+        """As `submit`, for somebody who waits already."""
+        self._run(Work(task=task, rng=Rng(self._draw_seed), memo=memo, origin=origin), answer)
 
     def hold_is_certain(self) -> None:
         """Again: what waited for it runs now."""
@@ -169,7 +181,7 @@ class Committer:
         for answer in answers.values():
             _refuse(answer, error)
 
-    def _run(self, work: Work, answer: "asyncio.Future[Served]") -> None:
+    def _run(self, work: Work, answer: Promise) -> None:
         if self._successor is not None:
             self._successor._run(work, answer)
             return
@@ -180,10 +192,9 @@ class Committer:
         if self._settling or self._resting or not (self._confirmed or may_read(self._words, boot_ms)):
             self._held.append((work, answer))
             return
-        now_ms = self._time.now(wall_ms=self._clock.wall_ms(), boot_ms=boot_ms)
-        self._words.store(CLUSTER_TIME_OFFSET_MS, self._time.offset_ms)
         try:
-            outcome = self._lane.run(work, self._newest(), self._facts(), now_ms=now_ms)
+            reader = self._newest()
+            outcome = self._lane.run(work, reader, self._facts(), now_ms=Millis(boot_ms + self._time.offset_ms))
             if isinstance(outcome, Heavy):
                 self._spawn(self._compute(work, outcome, answer))
                 return
@@ -202,8 +213,10 @@ class Committer:
             self._release()
 
     def _newest(self) -> Reader:
-        """The replica's newest state, opened once for all that runs in one turn of the loop."""
+        """The replica's newest state, opened once for all that runs in one turn of the loop, as cluster time looks at the wall clock."""
         if self._reader is None:
+            self._time.now(wall_ms=self._clock.wall_ms(), boot_ms=self._clock.boot_ms())
+            self._words.store(CLUSTER_TIME_OFFSET_MS, self._time.offset_ms)
             self._reader = self._replica.open()
             self._loop.call_soon(self._let_go)
         return self._reader
@@ -226,7 +239,7 @@ class Committer:
         with contextlib.suppress(UnavailableError):      # it is still due after the next write
             await self.submit(task)
 
-    async def _compute(self, work: Work, wanted: Heavy, answer: "asyncio.Future[Served]") -> None:
+    async def _compute(self, work: Work, wanted: Heavy, answer: Promise) -> None:
         try:
             result = await heavy.compute(wanted.compute)
         except Exception as error:  # noqa: BLE001 — an engine's own function; whoever waits for the answer must not wait for ever
@@ -299,7 +312,7 @@ class Committer:
             self._run(work, answer)
 
     def _release(self) -> None:
-        ended: list[tuple[asyncio.Future[Served], Reply, Settle]] = []
+        ended: list[tuple[Promise, Reply, Settle]] = []
         for ready in self._lane.release(self._watermark):
             answer = self._answers.pop(id(ready.work))
             match ready.outcome:
@@ -326,7 +339,7 @@ class Committer:
         if self._idle is not None and not self._idle.done() and self.is_idle:
             self._idle.set_result(None)
 
-    def _answer(self, answer: "asyncio.Future[Served]", reply: Served, lines: list[tuple[Device, bytes]]) -> None:
+    def _answer(self, answer: Promise, reply: Served, lines: list[tuple[Device, bytes]]) -> None:
         if lines:
             try:
                 self._devices.write(lines)
@@ -334,11 +347,11 @@ class Committer:
                 reply = envelope.failed(error)           # as in `_release`
         self._resolve(answer, reply)
 
-    def _resolve(self, answer: "asyncio.Future[Served]", reply: Served) -> None:
+    def _resolve(self, answer: Promise, reply: Served) -> None:
         if not answer.done():
             answer.set_result(reply)
 
-    async def _effects(self, commit: Commit, answer: "asyncio.Future[Served]") -> None:
+    async def _effects(self, commit: Commit, answer: Promise) -> None:
         reply: Served = commit.reply
         try:
             for effect in commit.effects:
@@ -350,7 +363,7 @@ class Committer:
             raise
         self._answer(answer, reply, responses_of(commit.audit))
 
-    async def _do(self, effect: Effect, audit: Sequence[AuditEntry], answer: "asyncio.Future[Served]") -> None:
+    async def _do(self, effect: Effect, audit: Sequence[AuditEntry], answer: Promise) -> None:
         try:
             reply = await self._perform(effect)
         except HoldfastError as error:
@@ -360,7 +373,7 @@ class Committer:
             raise
         self._answer(answer, reply, responses_of(audit))
 
-    async def _call(self, ready: Ready, outside: Outside, answer: "asyncio.Future[Served]") -> None:
+    async def _call(self, ready: Ready, outside: Outside, answer: Promise) -> None:
         """The call that others see; then the handler starts again and finds what came of it."""
         result: object
         try:

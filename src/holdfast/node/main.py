@@ -28,7 +28,7 @@ from holdfast.limits import DERIVED_ENTRIES_MAX
 from holdfast.node.api_client import Target
 from holdfast.node.attempts import Attempts, Devices
 from holdfast.node.clock import Clock
-from holdfast.node.commit import Committer, Replica
+from holdfast.node.commit import Committer, Promise, Replica
 from holdfast.node.measuring import RequestMetrics
 from holdfast.node.serving import Served, Serving
 from holdfast.node.timers import Timers
@@ -124,6 +124,7 @@ class Main:
         self._committer: Committer | None = None
         self._timers: Timers | None = None
         self._ended: Committer | None = None             # of an earlier time as active: what is durable still waits for V
+        self._beside: set[asyncio.Future[Served]] = set()                # requests of workers that the lane does not hold on to
         self._configured_name = facts.cluster_name
         self._changing = asyncio.Lock()                  # one init, unseal or seal at a time
 
@@ -189,11 +190,16 @@ class Main:
         served = self.serve(request)
         return served if isinstance(served, Reply) else await served
 
-    def submit(self, request: Request, to: Place, why: Why, memo: Memo) -> "asyncio.Future[Served]":
-        """A request that a worker could not finish. Its result raises UnavailableError, and nothing else for a request's fault."""
-        if to is Place.MAIN:
-            return asyncio.get_running_loop().create_task(self.serving.resume(request, memo))
-        return self._to_lane(request, why, memo)
+    def submit(self, request: Request, to: Place, why: Why, memo: Memo, answer: Promise) -> None:
+        """A request that a worker could not finish. `answer` is told UnavailableError, and nothing else for a request's fault."""
+        if to is not Place.MAIN and self._committer is not None and (self.cluster is None or not self.cluster.confirms_reads):
+            self._committer.run(request, answer, memo)   # what nearly all come to, with nothing in between
+            return
+        found = self._to_lane(request, why, memo) if to is not Place.MAIN else asyncio.get_running_loop().create_task(
+            self.serving.resume(request, memo))
+        self._beside.add(found)
+        found.add_done_callback(self._beside.discard)
+        _pass_on(found, answer)
 
     async def forward(self, request: Request, to: Place, why: Why, memo: Memo) -> Served:
         """To the lane. Never raises for a request's fault."""
@@ -246,7 +252,7 @@ class Main:
         await cluster.read_may_begin()
         return await self.serving.resume(request, memo, confirmed=True)
 
-    def _orphaned(self, work: Work, answer: "asyncio.Future[Served]", error: Exception) -> None:
+    def _orphaned(self, work: Work, answer: Promise, error: Exception) -> None:
         """Work that did not happen here. A client's own goes to the active node, with nothing of what was computed for it here."""
         if isinstance(error, Full):
             tell_unwritable("the log cannot be written", error)
@@ -551,7 +557,7 @@ def _failed(error: Exception) -> "asyncio.Future[Served]":
     return answer
 
 
-def _pass_on(found: "asyncio.Future[Served]", to: "asyncio.Future[Served]") -> None:
+def _pass_on(found: "asyncio.Future[Served]", to: Promise) -> None:
     """What comes of the one is what comes of the other."""
 
     def done(found: "asyncio.Future[Served]") -> None:

@@ -35,6 +35,7 @@ from holdfast.node.api_client import post
 from holdfast.node.clock import SystemClock
 from holdfast.node.cluster import PORT_BOUNDS, Clustering, ClusterSettings
 from holdfast.node.cluster_gauges import MeasuredLog, set_cluster_gauges
+from holdfast.node.commit import Promise
 from holdfast.node.devices import AuditDevices, open_sink, try_device
 from holdfast.node.effects import Effects
 from holdfast.node.join import Admitting, Joiner, leaders
@@ -275,8 +276,8 @@ class Server:
             seal_type=auto.type.value if auto else "shamir", recovery_seal=auto is not None,
             storage_type=settings.storage.type, allow_forwarding_via_header=settings.replication.allow_forwarding_via_header)
 
-    def _submit(self, request: Request, to: Place, why: Why, memo: Memo) -> "asyncio.Future[Served]":
-        return self.main.submit(request, to, why, memo)
+    def _submit(self, request: Request, to: Place, why: Why, memo: Memo, answer: Promise) -> None:
+        self.main.submit(request, to, why, memo, answer)
 
     def _perform(self, effect: Effect) -> Coroutine[None, None, Served]:
         return self._effects.perform(effect)

@@ -8,15 +8,15 @@ import os
 import socket
 import sys
 from collections.abc import Callable
-from functools import partial
 
 from msgspec.structs import replace
 
 from holdfast.core import envelope
 from holdfast.crypto import Keyring, Secret
 from holdfast.engine import Memo, NodeFacts, Place, Request, Stream
-from holdfast.errors import HoldfastError, UnavailableError
+from holdfast.errors import HandlerError, HoldfastError, UnavailableError
 from holdfast.limits import RESPAWN_DELAYS_S
+from holdfast.node.commit import Promise
 from holdfast.node.ha_link import close_stream
 from holdfast.node.message import (
     AuditBroken,
@@ -46,7 +46,28 @@ from holdfast.telemetry.metrics import Snapshot
 from holdfast.version import VERSION
 
 ENDS_WITHIN_S = 1.0                                  # a worker that has lost its channel answers nothing any more
-SubmitTo = Callable[[Request, Place, Why, Memo], "asyncio.Future[Served]"]
+SubmitTo = Callable[[Request, Place, Why, Memo, Promise], None]
+
+
+class Asked:
+    """A request of a worker, told of its answer as a future is, but at once: nothing else waits for it."""
+
+    __slots__ = ("_is_done", "_number", "_worker")
+
+    def __init__(self, worker: "WorkerProcess", number: int) -> None:
+        self._worker, self._number, self._is_done = worker, number, False
+
+    def done(self) -> bool:
+        return self._is_done
+
+    def set_result(self, served: Served, /) -> None:
+        self._is_done = True
+        self._worker.answer(self._number, served)
+
+    def set_exception(self, error: BaseException, /) -> None:
+        if not isinstance(error, UnavailableError):      # damage, or a defect: the client learns nothing of it
+            asyncio.get_running_loop().call_exception_handler({"message": "a worker's request failed", "exception": error})
+        self.set_result(envelope.failed(error if isinstance(error, HoldfastError) else HandlerError(type(error).__name__)))
 
 
 class WorkerProcess:
@@ -61,15 +82,13 @@ class WorkerProcess:
         self.started: asyncio.Future[Started] = asyncio.get_running_loop().create_future()
         self._measuring: dict[int, asyncio.Future[Snapshot]] = {}
         self._measurements = 0
-        self._under_way: dict[int, asyncio.Future[Served]] = {}
         self._streams: dict[int, asyncio.Task[None]] = {}
         self.audit_broken = False
 
     def _received(self, message: FromWorker) -> None:
         match message:
             case Submit(number=number):
-                answer = self._under_way[number] = self._submit(message.request, message.to, message.why, message.memo)
-                answer.add_done_callback(partial(self._answered, number))
+                self._submit(message.request, message.to, message.why, message.memo, Asked(self, number))
             case Cancel(number=number):
                 if number in self._streams:
                     self._streams[number].cancel()
@@ -85,14 +104,8 @@ class WorkerProcess:
             case Said(event=event):
                 self._said(event)
 
-    def _answered(self, number: int, answer: "asyncio.Future[Served]") -> None:
-        del self._under_way[number]
-        try:
-            served = answer.result()
-        except HoldfastError as error:                   # damage, or a defect: the client learns nothing of it
-            served = envelope.failed(error)
-            if not isinstance(error, UnavailableError):
-                asyncio.get_running_loop().call_exception_handler({"message": "a worker's request failed", "exception": error})
+    def answer(self, number: int, served: Served) -> None:
+        """To the worker's request of this number, once."""
         if not isinstance(served, Stream):
             self.channel.send(Done(number=number, reply=served))
             return

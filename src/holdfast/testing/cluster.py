@@ -28,6 +28,7 @@ from holdfast.limits import JOIN_CALL_S
 from holdfast.node.api_client import ApiError, Target
 from holdfast.node.attempts import Attempts
 from holdfast.node.cluster import PORT_BOUNDS, Clustering, ClusterSettings
+from holdfast.node.commit import Promise
 from holdfast.node.effects import Effects
 from holdfast.node.join import Admitting, Joiner
 from holdfast.node.main import Main
@@ -116,7 +117,7 @@ class SimWorkers:
         self._all: list[SimWorker] = []
         self._facts = NodeFacts()
         self.keyring: Keyring | None = None
-        self.submit: Callable[[Request, Place, Why, Memo], asyncio.Future[Served]]
+        self.submit: Callable[[Request, Place, Why, Memo, Promise], None]
 
     def start(self, count: int, access: Access) -> None:
         for number in range(1, count + 1):
@@ -151,8 +152,9 @@ class SimWorkers:
     def received(self, worker: "SimWorker", message: FromWorker) -> None:
         """In main."""
         assert isinstance(message, Submit), message
-        found = self.submit(message.request, message.to, message.why, message.memo)
+        found: asyncio.Future[Served] = self._cluster.loop.create_future()
         found.add_done_callback(lambda done: self._answer(worker, message.number, done))
+        self.submit(message.request, message.to, message.why, message.memo, found)
 
     def send(self, worker: "SimWorker", message: FromWorker) -> None:
         """From a worker."""

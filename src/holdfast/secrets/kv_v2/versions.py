@@ -79,7 +79,7 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         oldest, dropped = self.oldest_version, max(len(versions) - keep, 0)
         if number - oldest >= keep:
             oldest = number - keep + 1
-        gone = tuple(enumerate(versions[:dropped], self.first))
+        gone = tuple(enumerate(versions[:dropped], self.first)) if dropped else ()
         return replace(self, current_version=number, oldest_version=oldest, versions=versions[dropped:], updated_ms=now_ms), gone
 
     def deleted(self, numbers: Iterable[int], now_ms: int) -> "Metadata":
