@@ -12,15 +12,17 @@ from holdfast.testing.process import Process
 from holdfast.testing.world import MAIN, Host, World
 
 DRIFT_MAX = 0.02                                     # of each clock, against the simulation's: two differ by twice that at most
+WILD = 0.3                                           # … where no clock is trusted
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """How often, in seconds between two faults on average; and how likely each is, by its name. `bursts`: how many of them come in company,
-    within a moment in which leases and holds still last. `at_leader`: how many befall whoever leads."""
+    within a moment in which leases and holds still last. `at_leader`: how many befall whoever leads. `drift`: of clocks, at most."""
 
     every_s: float = 1.5
     bursts: float = 0.3
     at_leader: float = 0.4
+    drift: float = DRIFT_MAX
     weights: Mapping[str, float] = msgspec.field(default_factory=lambda: dict(WEIGHTS))
 
 
@@ -192,7 +194,7 @@ class Nemesis:
         self._later(self._span(0.5, 8.0), lambda: setattr(host.machine, "disk_slow_s", 0.0))
 
     def _drift(self, host: Host) -> None:
-        host.machine.drift(1.0 + self._dice.uniform(-DRIFT_MAX, DRIFT_MAX))
+        host.machine.drift(1.0 + self._dice.uniform(-self._plan.drift, self._plan.drift))
 
     def _wall_clock(self, host: Host) -> None:
         host.machine.jump(self._dice.choice((-1, 1)) * self._span(0.01, 3_000.0))

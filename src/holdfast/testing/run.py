@@ -22,7 +22,7 @@ from holdfast.testing.cluster import Cluster, NodeHost, Options
 from holdfast.testing.history import Trace
 from holdfast.testing.judge import judge
 from holdfast.testing.loop import SimLoop, SimulationError, simulation
-from holdfast.testing.nemesis import WEIGHTS, Nemesis, Plan
+from holdfast.testing.nemesis import WEIGHTS, WILD, Nemesis, Plan
 from holdfast.testing.operators import OPERATIONS, Operators
 from holdfast.testing.world import Host
 
@@ -61,7 +61,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Runner:
-    """The parts of one run."""
+    """The parts of one run. Where reads are strict, clocks run as they like."""
 
     def __init__(self, loop: SimLoop, scenario: Scenario, trace: Trace, log_of: Callable[..., RaftLog] = RaftLog) -> None:
         self.loop, self.scenario = loop, scenario
@@ -69,7 +69,9 @@ class Runner:
         self.watch = Watch(self.cluster)
         self.clients = Clients(self.cluster, scenario.load)
         self.operators = Operators(self.cluster)
-        self.nemesis = Nemesis(self.cluster, scenario.plan, self.operators.faults, self._leader)
+        is_strict = scenario.options.consistency is Consistency.STRICT
+        plan = replace(scenario.plan, drift=WILD) if is_strict else scenario.plan
+        self.nemesis = Nemesis(self.cluster, plan, self.operators.faults, self._leader)
 
     def run(self) -> None:
         """Raises SimulationError."""
