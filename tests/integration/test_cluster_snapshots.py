@@ -15,7 +15,7 @@ from tests.cluster_nodes import CALM, Cluster, Member
 from tests.node import mount, new_token
 from tests.processes import memory_bytes, wait_until
 
-VALUES, VALUE_BYTES = 160, 720_000
+VALUES, VALUE_BYTES = 112, 720_000
 STATE_BYTES = 100 << 20
 GROWS_MAX_BYTES = 40 << 20
 LOOK_EVERY_S = 0.02
