@@ -36,6 +36,7 @@ async def catch_up(replica: Replica, log: DurableLog) -> None:
     try:
         async for item in following:
             if isinstance(item, Snapshot):
+                group = []                               # a state that was put back takes the place of all that came before it
                 await replica.install(item)
             else:
                 group.append(item)
