@@ -150,6 +150,8 @@ class RaftLog:
             raise InvariantError("raft runs already")
         disk, timing = self._disk, self._timing
         await write(self._writer, disk.settle)           # what an earlier run of raft did not come to write
+        if disk.known_through() < disk.state.commit:     # a state is missing here: until it has come, this node must not hold the fence
+            self.durable_index = max(self.durable_index, await self._in_maker(disk.wal_at, disk.state.commit))
         base, entries = await self._in_maker(disk.window, self._sizes.window)
         members = disk.members.sorted()
         node = RaftNode(
@@ -470,7 +472,7 @@ class RaftLog:
             pending.verdict = known == pending.term if known else None
             pending.is_lost = not known                  # so long ago that nobody can tell any more what stood at its place
             self._waiters.wake()
-        self.durable_index = disk.base_wal
+        self.durable_index = max(self.durable_index, disk.base_wal)      # a state that was missing may come after what is committed
         self._following.news.wake()
         self._changed_soon()
 
