@@ -13,7 +13,8 @@ from holdfast.ids import Index
 
 
 class Extent(NamedTuple):
-    """Entries `first` to `last` in one record. `wal`: no batch before them has a higher index than it, and none after them a lower one."""
+    """Entries `first` to `last` in one record. `wal`: index of their first batch, or where they have none, what the row before says: no batch
+    before the first row that says so has a higher index, and none after it a lower one."""
 
     record: Index
     first: int
@@ -61,10 +62,10 @@ class Extents:
             return self._row(at) if at < len(self._last) and self._first[at] <= index else None
 
     def of_wal(self, wal: int) -> Extent | None:
-        """The last row that does not begin after batch `wal`; None: all do, or there is none."""
+        """The last row with batches that does not begin after batch `wal`; None: all do, or there is none."""
         with self._mutex:
             at = bisect_right(self._wal, wal)
-            return self._row(at - 1) if at else None
+            return self._row(bisect_left(self._wal, self._wal[at - 1])) if at else None
 
     def next_after(self, record: Index) -> Extent | None:
         """The first row of a later record."""

@@ -107,7 +107,7 @@ def test_later_records_replace_what_earlier_ones_held() -> None:
     assert extents.of(3) == (1, 1, 3, 1)
     assert extents.of(4) == (3, 4, 4, 1)
     assert extents.of(5) is None
-    assert extents.of_wal(9) == (3, 4, 4, 1)
+    assert extents.of_wal(9) == (1, 1, 3, 1), "the later one has no batch"
     with pytest.raises(IntegrityError):
         extents.add(Index(4), 6, 6, 0)
     extents.trim(2)
@@ -119,6 +119,18 @@ def test_later_records_replace_what_earlier_ones_held() -> None:
     extents.reset(20)
     assert extents.last == 20
     assert extents.next_after(Index(0)) is None
+
+
+def test_batches_are_looked_for_where_they_are_not_in_the_empty_records_behind_them() -> None:
+    extents = Extents(0)
+    extents.add(Index(1), 1, 10, 50)                     # batches 50 to 59, and then new leaders' entries
+    extents.add(Index(2), 11, 11, 0)
+    extents.add(Index(3), 12, 12, 0)
+    extents.add(Index(4), 13, 13, 60)
+    assert extents.of_wal(49) is None
+    for wal in (50, 55, 59):
+        assert extents.of_wal(wal) == (1, 1, 10, 50)
+    assert extents.of_wal(60) == (4, 13, 13, 60)
 
 
 def test_what_is_written_is_read_back() -> None:
