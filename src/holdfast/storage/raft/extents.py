@@ -13,7 +13,7 @@ from holdfast.ids import Index
 
 
 class Extent(NamedTuple):
-    """Entries `first` to `last` in one record. `wal`: index of their first batch, or where they have none, what the row before says: no batch
+    """Entries `first` to `last` in one record. `wal`: index of their first batch; where they have none, what the row before says. No batch
     before the first row that says so has a higher index, and none after it a lower one."""
 
     record: Index
