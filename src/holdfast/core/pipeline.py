@@ -12,8 +12,8 @@ from holdfast.core.access import Access, Grant
 from holdfast.core.audit_device import standing
 from holdfast.core.outcome import Answer, AuditEntry, Commit, Do, Exchange, Forward, Heavy, Outcome
 from holdfast.crypto import Secret
-from holdfast.engine import Attempt, Context, Perform, Raw, Request, Response, Result, Token, Txn
-from holdfast.errors import AuditError, HandlerError, HoldfastError, IntegrityError, InvariantError, PermissionDenied
+from holdfast.engine import Attempt, Context, Method, Perform, Raw, Request, Response, Result, Token, Txn
+from holdfast.errors import AuditError, HandlerError, HoldfastError, IntegrityError, InvariantError, PermissionDenied, RequestError
 from holdfast.limits import BATCH_CHANGES_MAX, BATCH_MAX_BYTES
 from holdfast.replica import Abandoned, HeavyCall, Need, OutsideCall, Place, Why
 
@@ -68,10 +68,21 @@ def _refused(engines: Access, request: Request, attempt: Attempt, grant: Grant |
     attempt.txn.drop_writes()
     attempt.effects, attempt.jobs = (), ()
     jobs.hasten_undo(attempt.txn, attempt)
+    if isinstance(error, RequestError) and not _is_final(engines, request, attempt, error):
+        return Forward(to=Place.ACTIVE, why=Why.SESSION, memo=attempt.memo)
     failure = error if isinstance(error, HoldfastError) else HandlerError(f"{type(error).__name__} at {request.path}")
     if isinstance(failure, HandlerError):
         engines.defect(request.path, error)
     return _failed(request, attempt, grant, token, failure)
+
+
+def _is_final(engines: Access, request: Request, attempt: Attempt, error: RequestError) -> bool:
+    """A standby that may lag lacks what a token, a policy or a write has just made of it: it refuses nothing for good but what was to be
+    read, and what is asked of this node itself."""
+    if not attempt.facts.may_lag or not attempt.facts.performance_standby or attempt.txn.run.place is Place.ACTIVE:
+        return True
+    is_read = request.method is Method.GET or request.method is Method.LIST
+    return (is_read and error.status != PermissionDenied.status) or engines.router.find_local(request.method, request.path) is not None
 
 
 def _granted(engines: Access, request: Request, txn: Txn) -> Grant:

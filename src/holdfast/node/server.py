@@ -274,7 +274,8 @@ class Server:
             active_cluster_address=settings.cluster_addr,
             cluster_name=settings.cluster_name, shows_node_id=settings.enable_response_header_raft_node_id,
             seal_type=auto.type.value if auto else "shamir", recovery_seal=auto is not None,
-            storage_type=settings.storage.type, allow_forwarding_via_header=settings.replication.allow_forwarding_via_header)
+            storage_type=settings.storage.type, allow_forwarding_via_header=settings.replication.allow_forwarding_via_header,
+            may_lag=settings.consistency.value == Consistency.SESSION.value)
 
     def _submit(self, request: Request, to: Place, why: Why, memo: Memo, answer: Promise) -> None:
         self.main.submit(request, to, why, memo, answer)

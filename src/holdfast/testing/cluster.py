@@ -276,7 +276,8 @@ class Cluster(World):
         words = MemoryWords(self)
         workers = SimWorkers(self, host, process, words)
         facts = NodeFacts(hostname=host.name, active_api_address=f"https://{host.name}:8200", active_cluster_address=host.address,
-                          seal_type="static", recovery_seal=True, storage_type="raft", ha_enabled=True, allow_forwarding_via_header=True)
+                          seal_type="static", recovery_seal=True, storage_type="raft", ha_enabled=True, allow_forwarding_via_header=True,
+                          may_lag=options.consistency is Consistency.SESSION)
 
         def perform(effect: Effect) -> Awaitable[Served]:
             return effects.perform(effect)

@@ -4,14 +4,16 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
+from tests.contract.one_node import FACTS as ACTIVE_FACTS
+from tests.contract.one_node import OneNode
 from tests.unit.core.lane_node import FACTS, NOW_MS, LaneNode
 
-from holdfast.core.outcome import Answer
+from holdfast.core.outcome import Answer, Forward
 from holdfast.core.pipeline import execute
 from holdfast.crypto import AesGcmBarrier, Secret
 from holdfast.engine import NOTHING_YET, ActiveMemory, Attempt, Method, Place, Rng, Txn
 from holdfast.ids import Index
-from holdfast.replica import Derived, Reads, Run
+from holdfast.replica import Derived, Reads, Run, Why
 from holdfast.replica.lmdb import LmdbReplica
 from holdfast.storage import WriteBatch
 
@@ -59,3 +61,30 @@ def test_who_has_no_token_fills_no_cache_with_paths(token: Secret | None) -> Non
         assert outcome.reply.status == 403
         kept.append(len(derived.young))
     assert kept[1:] == kept[:1] * 4
+
+
+LAGGING = replace(ACTIVE_FACTS, is_active=False, performance_standby=True, may_lag=True)
+
+
+@pytest.mark.parametrize(("method", "path", "token", "status"), [
+    (Method.GET, "secret/data/a", "hvs.of-nobody", None),            # it may have been made since
+    (Method.POST, "secret/data/a", "hvs.of-nobody", None),
+    (Method.POST, "auth/token/lookup-accessor", "", None),           # as may its accessor
+    (Method.GET, "secret/data/a", "", 404),                          # what it has is what is read here
+    (Method.LIST, "secret/metadata/", "", 404),
+    (Method.POST, "sys/seal", "hvs.of-nobody", 403)])                # another node would seal itself
+def test_a_standby_that_may_lag_refuses_for_good_only_what_is_read(method: Method, path: str, token: str, status: int | None) -> None:
+    node = OneNode()
+    request = node.request(method, path, {} if method is Method.POST else None, token=token)
+    node.facts = LAGGING
+    for place in (Place.WORKER, Place.MAIN):
+        outcome = node.attempt(request, place)
+        if status is None:
+            assert isinstance(outcome, Forward)
+            assert (outcome.to, outcome.why) == (Place.ACTIVE, Why.SESSION)
+        else:
+            assert isinstance(outcome, Answer)
+            assert outcome.reply.status == status
+    for facts, place in ((replace(LAGGING, may_lag=False), Place.WORKER), (ACTIVE_FACTS, Place.ACTIVE)):
+        node.facts = facts
+        assert isinstance(node.attempt(request, place), Answer)
