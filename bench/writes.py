@@ -80,6 +80,7 @@ async def _both(node: Node, token: str, seconds: float, rounds: int) -> tuple[li
     beside: list[float] = []
     logins: list[float] = []
     await at_times(lines, asks, rate_s=WRITES_S, seconds=1)
+    await at_times(lines, login, rate_s=LOGINS_S, seconds=1)             # what hashes passwords starts once
     for _ in range(rounds):
         without += await at_times(lines, asks, rate_s=WRITES_S, seconds=seconds)
         of_logins = await _lines(node)                   # now: a new connection on which nothing is asked ends after 10 s
