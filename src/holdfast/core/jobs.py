@@ -18,16 +18,15 @@ from holdfast.core.access import Access
 from holdfast.core.due import Due, Kind
 from holdfast.core.marks import PREFIXES
 from holdfast.core.mounts import MOUNTS, as_mount
-from holdfast.core.outcome import Answer, AuditEntry, Commit, Forward, Heavy, Outcome, Outside
+from holdfast.core.outcome import NO_REPLY, Answer, AuditEntry, Commit, Forward, Heavy, Outcome, Outside
 from holdfast.core.router import SYSTEM
-from holdfast.engine import Attempt, Client, Context, Engine, Job, Method, Mount, Reply, Request, Txn
+from holdfast.engine import Attempt, Client, Context, Engine, Job, Method, Mount, Request, Txn
 from holdfast.errors import HandlerError, HoldfastError, IntegrityError, InvariantError, OutsideError
 from holdfast.ids import Millis, RequestId
 from holdfast.limits import BATCH_CHANGES_MAX, JOB_RETRY_MAX_MS, LEASE_RETRY_MS, UNDO_MARGIN_MS
 from holdfast.replica import Abandoned, HeavyCall, Need, OutsideCall, Reads, Run
 from holdfast.storage import Changes
 
-NO_REPLY = Reply(status=204)
 _encode_job = msgspec.msgpack.Encoder().encode
 _job = msgspec.msgpack.Decoder(Job).decode
 _undo = msgspec.msgpack.Decoder(tuple[Job, ...]).decode

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from holdfast.core import jobs, keys, state_token
 from holdfast.core.access import Access
 from holdfast.core.once import Found, Once, is_repeated
-from holdfast.core.outcome import Answer, Commit, Do, Forward, Heavy, Outcome, Outside
+from holdfast.core.outcome import NO_REPLY, Answer, Commit, Do, Forward, Heavy, Outcome, Outside
 from holdfast.core.pipeline import execute
 from holdfast.crypto import (
     KEYRING,
@@ -28,7 +28,7 @@ from holdfast.crypto import (
     Opened,
     follow,
 )
-from holdfast.engine import NOTHING_YET, ActiveMemory, Attempt, Memo, NodeFacts, Origin, Place, Reply, Request, Rng, Txn
+from holdfast.engine import NOTHING_YET, ActiveMemory, Attempt, Memo, NodeFacts, Origin, Place, Request, Rng, Txn
 from holdfast.errors import InvariantError
 from holdfast.ids import Index, Millis
 from holdfast.limits import GROUP_MAX_BYTES
@@ -59,8 +59,6 @@ class Work(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     memo: Memo = NOTHING_YET
     origin: Origin | None = None
 
-
-NO_REPLY = Reply(status=204)                         # of work that no client waits for
 
 Carried: TypeAlias = Answer | Commit | Outside | Do
 

@@ -11,6 +11,9 @@ from holdfast.ids import Index, Millis
 from holdfast.replica import Reads, Why
 from holdfast.storage import Changes
 
+NO_REPLY = Reply(status=204)
+"""Of work that no client waits for."""
+
 
 class AuditEntry(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """One device's two lines: `request` before anything is appended or called, `response` before the answer leaves."""

@@ -48,7 +48,7 @@ def execute(engines: Access, request: Request, attempt: Attempt) -> Outcome:
             result = login.guard(txn, inner, bound, grant.hit, ctx, engines.defaults)      # lockout around it
         if txn.run.stop is not None:
             raise Abandoned                                              # whatever the engine made of it
-        result = _recorded(engines, grant, ctx, bound.ignored, result)
+        result = _recorded(grant, ctx, bound.ignored, result)
         return _outcome(request, attempt, grant, token, result, creates=creates)
     except Abandoned as error:
         if txn.run.stop is None:                                         # an engine's own idea
@@ -117,7 +117,7 @@ def _asked(txn: Txn, grant: Grant, request: Request) -> bool:
     return bool(grant.standing.devices) and access.creates(txn, grant, request)
 
 
-def _recorded(engines: Access, grant: Grant, ctx: Context, ignored: tuple[str, ...], result: Result) -> Result:
+def _recorded(grant: Grant, ctx: Context, ignored: tuple[str, ...], result: Result) -> Result:
     """What a result leaves in the batch: a login becomes a token, a lease is kept, jobs are queued, an answer may be wrapped."""
     attempt = ctx.attempt
     txn = attempt.txn
