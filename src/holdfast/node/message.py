@@ -60,12 +60,6 @@ class Started(msgspec.Struct, frozen=True, kw_only=True, tag=4):
     addresses: tuple[str, ...]
 
 
-class AuditBroken(msgspec.Struct, frozen=True, kw_only=True, tag=5):
-    """Worker to main: whether any audit device of this process works."""
-
-    broken: bool
-
-
 class Said(msgspec.Struct, frozen=True, kw_only=True, tag=6):
     """Worker to main: an event of its log, for who follows it."""
 
@@ -157,7 +151,7 @@ class Drain(msgspec.Struct, frozen=True, kw_only=True, tag=8):
     within_s: float
 
 
-FromWorker: TypeAlias = Submit | Cancel | Measured | Started | AuditBroken | Said
+FromWorker: TypeAlias = Submit | Cancel | Measured | Started | Said
 ToWorker: TypeAlias = Start | Done | Begin | Chunk | Keys | Facts | Measure | Reload | TicketKey | Hear | Drain
 In = TypeVar("In")
 

@@ -19,7 +19,6 @@ from holdfast.limits import RESPAWN_DELAYS_S
 from holdfast.node.commit import Promise
 from holdfast.node.ha_link import close_stream
 from holdfast.node.message import (
-    AuditBroken,
     Begin,
     Cancel,
     Channel,
@@ -83,7 +82,6 @@ class WorkerProcess:
         self._measuring: dict[int, asyncio.Future[Snapshot]] = {}
         self._measurements = 0
         self._streams: dict[int, asyncio.Task[None]] = {}
-        self.audit_broken = False
 
     def _received(self, message: FromWorker) -> None:
         match message:
@@ -99,8 +97,6 @@ class WorkerProcess:
             case Started():
                 if not self.started.done():
                     self.started.set_result(message)
-            case AuditBroken(broken=broken):
-                self.audit_broken = broken
             case Said(event=event):
                 self._said(event)
 

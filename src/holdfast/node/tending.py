@@ -11,8 +11,8 @@ from holdfast.telemetry.log import Logger
 TEND_EVERY_S = 1.0                                   # so long a broken file may go unnoticed by a process that nobody asks anything
 
 
-async def tend_devices(attempts: Attempts, devices: AuditDevices, told: Callable[[bool], None]) -> None:
-    """Opens what the device table names, before the first request needs it; tells whenever it changes whether none of them works.
+async def tend_devices(attempts: Attempts, devices: AuditDevices, told: Callable[[bool], None] | None = None) -> None:
+    """Opens what the device table names, before the first request needs it; `told`, whenever it changes, whether none of them works.
 
     Runs until it is cancelled. A process without a working device answers nothing by itself (`attempts.may_answer`).
     """
@@ -29,7 +29,8 @@ async def tend_devices(attempts: Attempts, devices: AuditDevices, told: Callable
             known = ()
         if devices.broken is attempts.may_answer:
             attempts.may_answer = not devices.broken
-            told(devices.broken)
+            if told is not None:
+                told(devices.broken)
         await asyncio.sleep(TEND_EVERY_S)
 
 

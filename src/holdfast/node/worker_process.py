@@ -29,7 +29,6 @@ from holdfast.node.listeners import tls_config
 from holdfast.node.logins import Logins
 from holdfast.node.measuring import RequestMetrics, count_audit_failures, measure_grants, new_metrics
 from holdfast.node.message import (
-    AuditBroken,
     Begin,
     Channel,
     Chunk,
@@ -167,7 +166,7 @@ class WorkerProcess:
         self._worker = worker
         for message in self._early:
             self._received(message)
-        self._spawn(tend_devices(attempts, self._devices, lambda broken: self.channel.send(AuditBroken(broken=broken))))
+        self._spawn(tend_devices(attempts, self._devices))
         self.channel.send(Started(addresses=tuple(address for each in self._listening for address in each.addresses)))
 
     async def _drain(self, within_s: float) -> None:

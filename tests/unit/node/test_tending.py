@@ -35,7 +35,7 @@ def tended(attempts: Behind) -> None:
     """One turn, and what is left of it is cancelled."""
 
     async def run() -> None:
-        task = asyncio.create_task(tend_devices(attempts, AuditDevices(no_sink, lambda path, error: None), lambda broken: None))  # type: ignore[arg-type]
+        task = asyncio.create_task(tend_devices(attempts, AuditDevices(no_sink, lambda path, error: None)))  # type: ignore[arg-type]
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         assert not task.done(), task.exception()
