@@ -105,3 +105,27 @@ def test_what_becomes_due_while_a_snapshot_is_put_back_does_not_hold_it_up() -> 
         first.machine.disk_slow_s = 0.0
         assert runner.cluster.faults["restore"] == 1
         assert runner.ask(second, Method.POST, "secret/data/a", {"data": {"v": "1"}}).status == 200
+
+
+def test_a_state_that_was_put_back_does_not_say_who_is_active() -> None:
+    """It names who was so when it was saved, until the active node's own batch follows it: a standby told that one how it stands, or nobody,
+    at once and for ever."""
+    with simulation(1) as loop:
+        runner = Runner(loop, QUIET, Trace())
+        runner.form()
+        cluster = runner.cluster
+        assert cluster.active is not None
+        before = cluster.active.host
+        runner.operators.restore(before)
+        loop.run_for(0.05)                               # it is saved
+        runner.operators.step_down(before)
+        standbys: set[str] = set()
+        while not cluster.faults["restore"] or loop.now < 30.0:
+            loop.run_for(0.000_5)
+            active = cluster.active
+            for host in cluster.hosts.values():
+                if active is not None and active.host is not before and follows(host, active.host):
+                    standbys.add(host.name)
+                assert host.name not in standbys or not follows(host, before)
+            assert loop.now < 60.0
+        assert len(standbys) == len(cluster.hosts)

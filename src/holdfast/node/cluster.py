@@ -91,6 +91,7 @@ class Clustering:
         self._contending: asyncio.Task[None] | None = None
         self._links = HaLinks(self, lambda: self._port, logger)
         self._seen: Advertisement | None = None
+        self._to_active: HaLink | None = None            # of a standby: it tells over it how it stands
         self._is_removed = False                         # … and says so, and will seal itself
         self._tickets = Tickets(lambda ticket: self._step(saw.Cancelled(ticket=ticket)))
         self._incoming: Incoming | None = None           # the stream that is being told of
@@ -357,6 +358,8 @@ class Clustering:
             found = self._main.attempts.read(lambda txn: txn.derive(newest))
         except Abandoned:
             return                                       # under a key that comes with a later batch, which is looked at again
+        if self._seen is not None and (found is None or found.term < self._seen.term):
+            return                                       # of a state that was put back; the batch that follows it says who is active now
         if found != self._seen:
             self._seen = found
             self._step(saw.ActiveSeen(advertisement=found))
@@ -394,11 +397,8 @@ class Clustering:
             self._set_timer_soon()
 
     def _send_echo(self) -> None:
-        if self._seen is None or (link := self._links.find(self._seen.node, Channel.FORWARDING)) is None:
-            return
-        echo = self._standing.echo()
-        if echo is not None:
-            link.send(echo)
+        if self._to_active is not None and (echo := self._standing.echo()) is not None:
+            self._to_active.send(echo)
 
     def _perform_all(self) -> None:
         machine = self._machine
@@ -547,6 +547,7 @@ class Clustering:
         self._step(saw.Connected(peer=link.peer, channel=link.channel))
         link.begin()
         if link.channel is Channel.FORWARDING and not self._main.is_active:
+            self._to_active = link
             self._standing.connected()
             self._set_timer_soon()
 
@@ -556,6 +557,7 @@ class Clustering:
     def forgotten(self, channel: Channel) -> None:
         """Nobody is told over it any more how this node stands: what would be due then would be so for ever."""
         if channel is Channel.FORWARDING and not self._main.is_active:
+            self._to_active = None
             self._standing.disconnected()
 
     def received(self, link: HaLink, message: Message) -> None:

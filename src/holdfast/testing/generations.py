@@ -65,12 +65,17 @@ class Register:
                  versions: Mapping[int, str | None] | None, seen: Callable[[Operation], tuple[Held, ...]] = as_read) -> None:
         self._key, self._history, self._generations, self._restores = key, history, generations, restores
         self._of, self._versions, self._seen = restores.generation_of, versions, seen
-        self._writes = {each.value: each for each in history if each.act is Act.WRITE and each.done is not False}
+        self._writes = {each.value: each for each in history if each.act is Act.WRITE and not self._is_refused(each)}
         self._facts: list[dict[int, str | None]] = [dict([each.held]) for each in generations]
 
     def check(self, *, reads_are_ordered: bool = True) -> str | None:
         """None: it is right. Reads that are not ordered have what they named, and nothing of the future."""
         return self._learn() or self._check_snapshots() or self._check_end() or self._check_order(reads_are_ordered=reads_are_ordered)
+
+    def _is_refused(self, each: Operation) -> bool:
+        """It was refused, and never done: had it been, and a snapshot put back before it was answered, it would have been tried again."""
+        return each.done is False and not any(
+            each.invoked <= generation.known and generation.begins <= each.returned for generation in self._generations[1:])
 
     def _learn(self) -> str | None:
         """What is known for certain of each generation."""
@@ -116,7 +121,7 @@ class Register:
                                  value=f"snapshot of index {generation.saved}", node="")
             placed.append((put_back, ((number, -1, 1),)))
         for each in self._history:
-            if each.done is False or (each.act is Act.READ and each.is_open):
+            if self._is_refused(each) or (each.act is Act.READ and each.is_open):
                 continue
             places = self._places_of_read(each, late=not reads_are_ordered) if each.act is Act.READ else self._places_of_write(each)
             if places is None:

@@ -60,6 +60,12 @@ def test_what_is_wrong(more: tuple[Operation, ...], why: str) -> None:
     assert why in str(check(*more))
 
 
+def test_what_was_refused_may_have_been_done_before_a_snapshot_took_it_back() -> None:
+    refused = replace(write(39, "e", 0, 0, returned=65), done=False)
+    assert check(refused, read(40, "e", 4)) is None
+    assert "nothing that was ever there" in str(check(replace(refused, returned=45), read(40, "e", 4)))
+
+
 def test_a_snapshot_has_all_of_its_index_and_nothing_later() -> None:
     assert "a snapshot of index 20 holds version 1" in str(check(held=(1, "a")))
     assert "version 3 of generation 1 is 'c' and 'd'" in str(check(held=(3, "c")))
