@@ -108,8 +108,8 @@ def test_what_becomes_due_while_a_snapshot_is_put_back_does_not_hold_it_up() -> 
 
 
 def test_a_state_that_was_put_back_does_not_say_who_is_active() -> None:
-    """It names who was so when it was saved, until the active node's own batch follows it: a standby told that one how it stands, or nobody,
-    at once and for ever."""
+    """It names who was so when it was saved, until the active node's own batch follows it: a standby told that one how it stands, or
+    nobody, at once and for ever."""
     with simulation(1) as loop:
         runner = Runner(loop, QUIET, Trace())
         runner.form()
