@@ -33,12 +33,8 @@ class AuditBatch:
 
     def add_both(self, entries: Sequence[AuditEntry]) -> Settle:
         """The lines of a request and of its response, for each device."""
-        batch = self._open
-        of = [entry.device for entry in entries]
-        if batch.is_written or batch.of != of:
-            batch = self._batch_of(of)
-        for number, entry in enumerate(entries):
-            kept = batch.lines[number]
+        batch = self._batch_of([entry.device for entry in entries])
+        for kept, entry in zip(batch.lines, entries, strict=True):
             kept.append(entry.request)
             kept.append(entry.response)
         return batch.settle
