@@ -25,6 +25,7 @@ from holdfast.storage.disk import Disk, OsDisk
 from holdfast.storage.journal import Journal
 from holdfast.storage.log import FOREVER_BOOT_MS, Fence, FenceLost, Snapshot, StateCopy
 from holdfast.storage.reading import Reading, Trimmed
+from holdfast.storage.writer import PooledWriter, WriterThread, write
 
 T = TypeVar("T")
 JOURNAL_FOLDER, LOCK_NAME = "log", "lock"
@@ -60,7 +61,7 @@ class FileLog:
         except BaseException:
             self._process_lock.close()
             raise
-        self._appender = appender or ThreadPoolExecutor(1, "log-append")
+        self._writer = PooledWriter(appender) if appender is not None else WriterThread("log-append")
         self._maker = maker or ThreadPoolExecutor(2, "log-make")         # segments, checkpoints, reading: slow, and in nobody's way
         self._fence: Fence | None = None
         self._term = self._journal.term
@@ -85,7 +86,7 @@ class FileLog:
         """Raises FenceLost; Full: nothing happened, no space; Uncertain; InvariantError: a gap in the numbers."""
         if fence != self._fence:
             raise FenceLost(f"term {fence.term} has ended")
-        await self._in(self._appender, self._journal.append, group, fence.term)
+        await write(self._writer, self._journal.append, group, fence.term)
         for follower in self._appended:
             if not follower.done():
                 follower.set_result(None)
@@ -95,7 +96,7 @@ class FileLog:
 
     async def fate(self, index: Index) -> bool:
         """What is not known to be durable is made sure not to be. Raises Uncertain: the disk takes nothing; nothing may go on then."""
-        await self._in(self._appender, self._journal.settle)
+        await write(self._writer, self._journal.settle)
         return index <= self._journal.durable_index
 
     async def follow(self, after: Index) -> AsyncIterator[WriteBatch | Snapshot]:
@@ -160,7 +161,7 @@ class FileLog:
 
     def close(self) -> None:
         """Waits for what is under way; the folder can be opened again."""
-        self._appender.shutdown()
+        self._writer.close()
         self._maker.shutdown()
         self._journal.close()
         self._process_lock.close()

@@ -20,7 +20,7 @@ from holdfast.storage.raft.disk import RaftDisk, Staged
 from holdfast.storage.raft.form import Base, HardState
 from holdfast.storage.raft.gate import Gate, Hold
 from holdfast.storage.raft.timing import Timing
-from holdfast.storage.raft.writer import Writer, write
+from holdfast.storage.writer import Writer, write
 
 Message: TypeAlias = tuple[int, int, bytes]
 """Of raft, encoded: whom it is for, of what kind it is."""

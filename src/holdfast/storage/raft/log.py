@@ -48,8 +48,8 @@ from holdfast.storage.raft.terms import Terms
 from holdfast.storage.raft.timing import TIMING, Timing
 from holdfast.storage.raft.transport import FromMember, NotAMember, Transport
 from holdfast.storage.raft.waiting import Waiters
-from holdfast.storage.raft.writer import PooledWriter, WriterThread, write
 from holdfast.storage.reading import Trimmed
+from holdfast.storage.writer import PooledWriter, WriterThread, write
 
 T = TypeVar("T")
 INTRODUCING = frozenset({Kind.HEARTBEAT, Kind.VOTE, Kind.PRE_VOTE})

@@ -1,6 +1,6 @@
 """Who does, in another thread, what waits for the disk and must keep its order.
 
-Each group costs each member one hand-over. By an executor of the standard library that is a future of its kind, one of the event loop's,
+Each group costs one hand-over. By an executor of the standard library that is a future of its kind, one of the event loop's,
 their locks and callbacks, and a turn of the loop more: twice what a queue and a call cost.
 
 Invariants: (1) one call is under way at a time, in the order in which they were handed over; (2) `done` is called once for each, on the

@@ -6,7 +6,7 @@ from threading import Event, get_ident
 
 import pytest
 
-from holdfast.storage.raft.writer import PooledWriter, Writer, WriterThread, write
+from holdfast.storage.writer import PooledWriter, Writer, WriterThread, write
 from holdfast.testing.pool import InlinePool
 
 WRITERS = [lambda: WriterThread("writer"), lambda: PooledWriter(ThreadPoolExecutor(1)), lambda: PooledWriter(InlinePool())]
