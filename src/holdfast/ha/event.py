@@ -79,7 +79,10 @@ class AppliedHere(_Event, frozen=True, kw_only=True):
 
 
 class ActiveSeen(_Event, frozen=True, kw_only=True):
-    """The newest advertisement in the replica; also when it is this node's own. None, there is none, changes nothing."""
+    """The newest advertisement in the replica; also when it is this node's own. None, there is none, changes nothing.
+
+    What a state that was put back says of an earlier term than is known is not told. What a batch says is, whatever its term: the state
+    before it may have been another cluster's."""
 
     advertisement: Advertisement | None
 

@@ -71,12 +71,9 @@ class Standby:
         return self._active
 
     def seen(self, found: Advertisement | None, now: Millis) -> None:
-        """The newest advertisement of the replica. An older one than is known comes with a state that was put back: who is connected knows
-        better, until the active node writes its own again."""
+        """The newest advertisement of the replica."""
         known = self._active
-        if found is None or (known is not None and (found.term < known.term and self._is_connected)):
-            return
-        if known is not None and (found.term, found.node) == (known.term, known.node):
+        if found is None or (known is not None and (found.term, found.node) == (known.term, known.node)):
             return
         self.leave(now)
         if found.node != self._settings.node:

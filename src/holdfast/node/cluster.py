@@ -31,7 +31,7 @@ from holdfast.ha.watermark import NEVER
 from holdfast.http.reply import RAFT_NODE_ID
 from holdfast.ids import Index, Millis, NodeId
 from holdfast.node.cluster_gauges import LifeMetrics
-from holdfast.node.follow import Follower, Keys, Replica
+from holdfast.node.follow import Follower, Keys, KeysLost, Replica
 from holdfast.node.ha_link import HaLink, Taken, close_stream, send_stream
 from holdfast.node.ha_links import HaLinks
 from holdfast.node.main import Main, in_thread
@@ -52,6 +52,8 @@ LOOK_AGAIN_MS = 1_000                                # at least so often the mac
 VOTES_ON_MS = 10_000                                 # a node that was removed, after the last question: silent links are lost in 6 s
 VOTES_ON_MAX_MS = 60_000                             # … whatever happens: a majority that is not there by then does not come by itself
 LEAVE_WITHIN_S = 6.0                                 # for draining (DRAIN_MAX_MS), and what was under way to be settled
+TAKEN_WITHIN_MS = 5_000                              # a state of another cluster, once a majority has it; who is later must join again
+GONE_AFTER_MS = 1_000                                # a member that the leader hears nothing of; heartbeats are ten times as frequent
 ARRIVED_POLL_S = 0.02                                # … and so often a node that joins looks whether it has everything
 NEEDS_EMPTY_FOLDER = "to join again, it needs an empty folder"
 
@@ -250,8 +252,9 @@ class Clustering:
 
     async def put_back(self, numbered: Callable[[], Awaitable[StateCopy]]) -> Index:
         """Another state in the place of everything, at every member; the lane rests meanwhile. Gives its index. `numbered` is
-        asked for the state once no batch comes any more, so that none has a later index. Returns when nobody reads anything older. Raises
-        UnavailableError: it was not done, or nobody can tell, or this node cannot tell when that is; and what `numbered` raises."""
+        asked for the state once no batch comes any more, so that none has a later index. Returns when nobody reads anything older;
+        or, where the state is under other keys, when this node is about to seal itself, as the others do. Raises UnavailableError: it was
+        not done, or nobody can tell, or this node cannot tell when that is; and what `numbered` raises."""
         await self._main.rest()
         try:
             copy = await numbered()
@@ -263,6 +266,9 @@ class Clustering:
                 if self._machine is None or self._follower is not None:      # it comes as to all others
                     raise UnavailableError("the state was put back, but this node lost its place before all others had it")
                 await self._install_own()
+        except KeysLost as lost:
+            self._spawn(self._seal_without_keys(lost))   # the lane, which knows the keys of before, rests until then
+            return copy.index
         except BaseException:
             self._main.wake()
             raise
@@ -282,7 +288,7 @@ class Clustering:
         raise UnavailableError(f"the state was not put back: {error}") from error
 
     async def _install_own(self) -> None:
-        """What all others get by following. A state under another root key seals the node, as it does theirs."""
+        """What all others get by following. Raises KeysLost, as it does there."""
         async for found in self._log.follow_groups(self._replica.index):
             if isinstance(found, Snapshot):
                 await self._replica.install(found)
@@ -291,13 +297,24 @@ class Clustering:
         reader = self._replica.open()
         try:
             self._keys.follow(reader)
-        except IntegrityError:
-            self._spawn(self._main.seal())
-            raise
         finally:
             reader.close()
         if self._fence is not None:
             await self._main.take_new_state(self._fence)
+
+    async def _seal_without_keys(self, why: KeysLost) -> None:
+        """Vault does the same: the shares, or the seal, of the cluster that the state comes from open it."""
+        self._logger.error("core.keys_lost", why=str(why), hint="unseal with the keys of the cluster that the state comes from")
+        await self._main.seal_and_reopen(self._until_others_have_gone)
+
+    async def _until_others_have_gone(self) -> None:
+        """Who has the state knows its members by another identity than before. So who leads stays last: whoever still lacks the state, or
+        does not know yet that it counts, would have nobody left to learn it from."""
+        until = self._clock.boot_ms() + TAKEN_WITHIN_MS
+        while (now := self._clock.boot_ms()) < until and (status := self._log.status).is_leader:
+            if all(peer.last_contact_boot_ms + GONE_AFTER_MS < now for peer in status.peers):
+                return
+            await self._log.change(LOOK_AGAIN_MS / 1000)
 
     # Raft
 
@@ -343,8 +360,14 @@ class Clustering:
 
     def _follow(self) -> None:
         self._follower = Follower(self._log, self._replica, self._keys, in_thread, self.applied, self._look_for_the_active)
-        self._following = asyncio.get_running_loop().create_task(self._follower.run())
+        self._following = asyncio.get_running_loop().create_task(self._follow_to_the_end(self._follower))
         self._following.add_done_callback(self._ended)
+
+    async def _follow_to_the_end(self, follower: Follower) -> None:
+        try:
+            await follower.run()
+        except KeysLost as lost:
+            self._spawn(self._seal_without_keys(lost))
 
     async def _stop_following(self) -> None:
         follower, following = self._follower, self._following
@@ -353,12 +376,12 @@ class Clustering:
             follower.stop()
             await asyncio.wait({following})
 
-    def _look_for_the_active(self) -> None:
+    def _look_for_the_active(self, said_by_batch: bool = False) -> None:
         try:
             found = self._main.attempts.read(lambda txn: txn.derive(newest))
         except Abandoned:
             return                                       # under a key that comes with a later batch, which is looked at again
-        if self._seen is not None and (found is None or found.term < self._seen.term):
+        if not said_by_batch and self._seen is not None and (found is None or found.term < self._seen.term):
             return                                       # of a state that was put back; the batch that follows it says who is active now
         if found != self._seen:
             self._seen = found

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Protocol
 
 from holdfast.crypto import KEYRING, ROOT_KEY, AesGcmBarrier, Opened, UnknownKeyTerm, follow
+from holdfast.errors import IntegrityError
 from holdfast.ha.advertisement import is_told_by
 from holdfast.ids import Index
 from holdfast.node.applying import apply
@@ -28,6 +29,10 @@ class Log(Protocol):
         """As `follow`, but all that is there at once."""
 
 
+class KeysLost(IntegrityError):
+    """What is stored is under a root key that this node never had: a state of another cluster was put back, or it was away for too long."""
+
+
 class Keys:
     """What an unsealed node holds, kept up with the store. `changed` is told of new keys."""
 
@@ -35,32 +40,35 @@ class Keys:
         self.opened, self._changed = opened, changed
 
     def follow(self, reader: Reader) -> None:
-        """After a batch or a snapshot that may have brought others. Raises IntegrityError: this node was away for too long."""
+        """After a batch or a snapshot that may have brought others. Raises KeysLost."""
         sealed = reader.get(KEYRING)
         if sealed is None:
             return
         stored = reader.get(ROOT_KEY)
         try:
-            root_key = None if stored is None else AesGcmBarrier(self.opened.keyring).decrypt(ROOT_KEY, stored)
-        except UnknownKeyTerm:
-            root_key = None                              # under the new term: the root key is the one that is known
-        self.opened = follow(self.opened, sealed_keyring=sealed, root_key=root_key)
+            try:
+                root_key = None if stored is None else AesGcmBarrier(self.opened.keyring).decrypt(ROOT_KEY, stored)
+            except UnknownKeyTerm:
+                root_key = None                          # under the new term: the root key is the one that is known
+            self.opened = follow(self.opened, sealed_keyring=sealed, root_key=root_key)
+        except IntegrityError as error:
+            raise KeysLost("what is stored is under a root key that this node never had") from error
         self._changed(self.opened)
 
 
 class Follower:
     """`applied` is told after each group, with the index that the replica has now; then `advertised`, where it may be another node that is
-    active: to ask that of each group's state cost a tenth of what this thread does for a group."""
+    active, and whether a batch says who is: to ask that of each group's state cost a tenth of what this thread does for a group."""
 
     def __init__(self, log: Log, replica: Replica, keys: Keys | None, pool: Callable[[Callable[[], object]], Awaitable[object]],
-                 applied: Callable[[Index], None], advertised: Callable[[], None] | None = None) -> None:
+                 applied: Callable[[Index], None], advertised: Callable[[bool], None] | None = None) -> None:
         self._log, self._replica, self._keys, self._pool = log, replica, keys, pool
         self._applied, self._advertised = applied, advertised
         self._stopping = self._is_waiting = False
         self._task: asyncio.Task[object] | None = None
 
     async def run(self) -> None:
-        """Until `stop`. Raises what following and installing raise."""
+        """Until `stop`. Raises KeysLost, and what following and installing raise."""
         groups, self._task = self._log.follow_groups(self._replica.index), asyncio.current_task()
         while not self._stopping:
             self._is_waiting = True
@@ -74,16 +82,16 @@ class Follower:
                 self._is_waiting = False
             if isinstance(found, Snapshot):
                 await self._replica.install(found)
-                has_keys = is_advertised = True
+                has_keys, is_advertised = True, False
             else:
                 await apply(found, self._replica, self._pool)
                 has_keys = any(KEYRING in batch.changes for batch in found)
-                is_advertised = has_keys or any(is_told_by(batch.changes) for batch in found)
+                is_advertised = any(is_told_by(batch.changes) for batch in found)
             if has_keys:
                 self._follow_keys()
             self._applied(self._replica.index)
-            if is_advertised and self._advertised is not None:
-                self._advertised()
+            if (has_keys or is_advertised) and self._advertised is not None:
+                self._advertised(is_advertised)
 
     def stop(self) -> None:
         """What has been taken is still applied; `run` ends after it."""

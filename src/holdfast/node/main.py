@@ -519,12 +519,25 @@ class Main:
         self.attempts.use_keys(opened.keyring)
         self.workers.give_keys(opened.keyring)
 
-    async def seal(self) -> None:
+    async def seal_and_reopen(self, before: Callable[[], Awaitable[None]]) -> None:
+        """The keys do not fit what is stored any more. From now on this node is sealed for whoever asks, and once `before` has returned it
+        is; a seal that opens by itself is asked whether it opens what is there now."""
+        await self.seal(before)
+        if self.unsealing.opens_itself:
+            try:
+                await self.unseal_itself()
+            except HoldfastError as error:
+                self._logger.error("core.stays_sealed", why=str(error))
+
+    async def seal(self, before: Callable[[], Awaitable[None]] | None = None) -> None:
         """Forgets the keys. What had begun ends first; what comes now is refused."""
         async with self._changing:
             if self._facts.sealed:
                 return
             self.words.store(LEASE_UNTIL_BOOT_MS, 0)
+            if before is not None:
+                self.publish(sealed=True)
+                await before()
             if self.cluster is not None:
                 await self.cluster.stop()
             committer, self._committer = self._committer, None

@@ -45,6 +45,11 @@ class Unsealing:
         """Shares given so far."""
         return len(self._shares)
 
+    @property
+    def opens_itself(self) -> bool:
+        """No share is wanted, by the configuration."""
+        return self._auto is not None
+
     def reset(self) -> None:
         self._shares.clear()
         self.nonce = ""

@@ -54,9 +54,10 @@ def test_who_is_active_is_asked_only_where_it_may_be_another_one() -> None:
         [batch(6, KEYRING)], Snapshot(index=Index(9), generation=1, chunks=no_chunks()), [batch(10)])
 
     async def follow() -> None:
-        follower = Follower(log, FakeReplica(), None, pool, lambda index: told.append(str(index)), lambda: told.append("look"))
+        follower = Follower(log, FakeReplica(), None, pool, lambda index: told.append(str(index)),
+                            lambda said_by_batch: told.append("said" if said_by_batch else "look"))
         with contextlib.suppress(StopAsyncIteration):
             await follower.run()
 
     asyncio.run(follow())
-    assert told == ["2", "4", "look", "5", "6", "look", "9", "look", "10"]
+    assert told == ["2", "4", "said", "5", "6", "look", "9", "look", "10"]
