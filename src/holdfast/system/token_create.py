@@ -5,7 +5,7 @@ makes a root token, and one that expires makes none that does not; (3) a token t
 """
 import re
 from fnmatch import fnmatchcase
-from typing import Annotated, TypeAlias
+from typing import Annotated
 
 import msgspec
 from msgspec.structs import replace
@@ -21,14 +21,13 @@ from holdfast.engine import Auth, Context, Duration, Input, Integer, Response, S
 from holdfast.errors import BadRequest, PermissionDenied
 from holdfast.ids import Index, Millis
 
-Meta: TypeAlias = dict[str, str | int | float | bool] | None
 _ODD = re.compile(r"[^a-zA-Z0-9-]")
 
 
 class CreateInput(Input, frozen=True):
     id: Annotated[str, doc("The token itself; for who has sudo here. Left out: a random one.")] = ""
     policies: Annotated[Strings, doc("Policies of the token; none: its parent's.")] = None
-    meta: Annotated[Meta, doc("Shown in audit entries and lookups.")] = None
+    meta: Annotated[dict[str, str] | None, doc("Shown in audit entries and lookups.")] = None
     no_parent: Annotated[bool, doc("Without a parent; for who has sudo here.")] = False
     no_default_policy: Annotated[bool, doc("Without the policy `default`.")] = False
     renewable: Annotated[bool, doc("Whether it can be renewed.")] = True
@@ -79,7 +78,7 @@ def _create(txn: Txn, args: CreateInput, ctx: Context, *, role: TokenRole | None
     if not ttl_s and parent.expires_ms is not None:
         raise BadRequest("expiring root tokens cannot create non-expiring root tokens")
     entry = TokenEntry(
-        accessor="", policies=policies, path=_path(ctx, role), created_ms=ctx.now_ms, index=token_create.UNSET, meta=_meta(args.meta),
+        accessor="", policies=policies, path=_path(ctx, role), created_ms=ctx.now_ms, index=token_create.UNSET, meta=args.meta,
         display_name=_display_name(args.display_name), num_uses=_least(args.num_uses, role.num_uses if role is not None else 0),
         ttl_s=ttl_s, expires_ms=Millis(ctx.now_ms + ttl_s * 1000) if ttl_s else None,
         renewable=args.renewable and (role is None or role.renewable) and ttl_s > 0 and not is_batch,
@@ -243,12 +242,6 @@ def _cidrs(role: TokenRole | None, parent: TokenEntry, is_orphan: bool) -> tuple
 
 def _path(ctx: Context, role: TokenRole | None) -> str:
     return f"{ctx.request.path.rstrip('/')}/{role.path_suffix}" if role is not None and role.path_suffix else ctx.request.path.rstrip("/")
-
-
-def _meta(meta: Meta) -> dict[str, str] | None:
-    if meta is None:
-        return None
-    return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in meta.items()}
 
 
 def _display_name(name: str) -> str:

@@ -1,7 +1,9 @@
 """What is sent to a route, and the typed input that it becomes."""
+from typing import Annotated
+
 import pytest
 
-from holdfast.engine import Context, Given, Input, Natural, Response, Strings, Txn, on
+from holdfast.engine import Context, Duration, Given, Input, Natural, Response, Strings, Txn, doc, on
 from holdfast.errors import BadRequest
 
 
@@ -41,7 +43,7 @@ def test_numbers_may_be_texts(body: bytes) -> None:
     (b"", "abc", 'for field "version": Expected `int`, got `str`'), (b"", "-1", 'for field "version": Expected `int` >= 0'),
     (b'{"version": 9223372036854775808}', "", 'for field "version": Expected `int` <= 9223372036854775807'),
     (b'{"options": {"cas": []}}', "", 'for field "options.cas": Expected `int`, got `array`'),
-    (b'{"names": [1]}', "", 'for field "names[0]": Expected `str`, got `int`')])
+    (b'{"names": [[]]}', "", 'for field "names[0]": Expected `str`, got `array`')])
 def test_what_does_not_fit_is_named(body: bytes, version: str, error: str) -> None:
     with pytest.raises(BadRequest) as raised:
         bound(body, **({"version": version} if version else {}))
@@ -61,3 +63,58 @@ def test_what_is_no_object_is_refused(body: bytes) -> None:
 
 def test_fields_that_nobody_knows_are_told() -> None:
     assert OP.bind(Given({"path": "a"}, {}, b'{"z": 1, "b": 2, "version": 1}')).ignored == ("b", "z")
+
+
+class Weak(Input, frozen=True):
+    """A field of every type that Vault reads weakly."""
+
+    text: str = ""
+    maybe: Annotated[str | None, doc("A text that may be left out.")] = None
+    number: Natural = 0
+    length: Duration = None
+    truth: bool = False
+    maybe_truth: Annotated[bool | None, doc("A boolean that may be left out.")] = None
+    names: Strings = None
+    many: list[str] | None = None
+    pairs: Annotated[dict[str, str] | None, doc("Texts by name.")] = None
+
+
+WEAK = on(Weak, lambda txn, args, ctx: Response())
+
+
+@pytest.mark.parametrize(("body", "seen"), [
+    (b'{"text": 1.10, "maybe": 123456789012345678901234567890}', Weak(text="1.10", maybe="123456789012345678901234567890")),
+    (b'{"text": true, "maybe": false}', Weak(text="1", maybe="0")),
+    (b'{"names": [1, true, "a", 2.50], "many": [-1e5]}', Weak(names=["1", "1", "a", "2.50"], many=["-1e5"])),
+    (b'{"names": 5, "many": "a,b"}', Weak(names="5", many=["a,b"])),
+    (b'{"many": 7}', Weak(many=["7"])),
+    (b'{"truth": "t", "maybe_truth": ""}', Weak(truth=True, maybe_truth=False)),
+    (b'{"truth": 1, "maybe_truth": "false"}', Weak(truth=True, maybe_truth=False)),
+    (b'{"number": true}', Weak(number=1)),
+    (b'{"number": ""}', Weak()),
+    (b'{"pairs": {"a": 1.10, "b": true, "c": null, "d": "e"}}', Weak(pairs={"a": "1.10", "b": "1", "c": "", "d": "e"})),
+    (b'{"pairs": ["a=b", "c=d=e"]}', Weak(pairs={"a": "b", "c": "d=e"})),
+    (b'{"pairs": "a=b"}', Weak(pairs={"a": "b"})),
+    (b'{"text": 1, "length": 60}', Weak(text="1", length=60))])
+def test_what_does_not_fit_is_read_weakly(body: bytes, seen: Weak) -> None:
+    assert WEAK.bind(Given({}, {}, body)).args == seen
+
+
+def test_only_the_field_that_does_not_fit_is_read_again() -> None:
+    bound = WEAK.bind(Given({}, {"number": ""}, b'{"text": 1, "strange": 1, "maybe": null}'))
+    assert (bound.args, bound.ignored) == (Weak(text="1"), ("strange",))
+
+
+@pytest.mark.parametrize(("body", "error"), [
+    (b'{"text": []}', 'for field "text": Expected `str`, got `array`'),
+    (b'{"text": 1, "maybe": {}}', 'for field "maybe": Expected `str | null`, got `object`'),
+    (b'{"truth": 2}', 'for field "truth": Expected `bool`, got `int`'),
+    (b'{"truth": "yes"}', 'for field "truth": Expected `bool`, got `str`'),
+    (b'{"length": true}', 'for field "length": Expected `int | float | str | null`, got `bool`'),
+    (b'{"pairs": "ab"}', 'for field "pairs": Expected `object | null`, got `str`'),
+    (b'{"pairs": ["a=b", 1]}', 'for field "pairs": Expected `object | null`, got `array`'),
+    (b'{"pairs": {"a": []}}', 'for field "pairs[...]": Expected `str`, got `array`')])
+def test_what_fits_in_no_way_is_named(body: bytes, error: str) -> None:
+    with pytest.raises(BadRequest) as raised:
+        WEAK.bind(Given({}, {}, body))
+    assert raised.value.messages == (f"Field validation failed: error converting input {error}",)
