@@ -51,8 +51,12 @@ def issue(txn: Txn, hit: Hit, ctx: Context, response: Response) -> Response:
         identity_policies=entity.policies, metadata=login.metadata or None, lease_duration=life.ttl_s,
         renewable=login.renewable and kind == SERVICE_TYPE, entity_id=entity.id, token_type=kind, orphan=True,
         num_uses=params.num_uses if kind == SERVICE_TYPE else 0)
-    auth = _service(txn, ctx, mount, login, auth) if kind == SERVICE_TYPE else _batch(txn, ctx, mount, login, auth)
-    return replace(response, login=None, auth=auth, warnings=(*response.warnings, *life.warnings))
+    warnings = (*response.warnings, *life.warnings)
+    if kind == SERVICE_TYPE:
+        auth = _service(txn, ctx, mount, login, auth)
+    else:
+        auth, warnings = _batch(txn, ctx, mount, login, auth), (*warnings, *_without_effect(params))
+    return replace(response, login=None, auth=auth, warnings=warnings)
 
 
 def login_policies(params: TokenParams) -> tuple[str, ...]:
@@ -107,12 +111,17 @@ def _service(txn: Txn, ctx: Context, mount: Mount, login: Login, auth: Auth) -> 
 
 
 def _batch(txn: Txn, ctx: Context, mount: Mount, login: Login, auth: Auth) -> Auth:
-    refuse_for_batch(num_uses=login.token.num_uses, period_s=login.token.period_s, explicit_max_s=login.token.explicit_max_ttl_s)
     text = token_create.create_batch(txn, ctx.rng, BatchClaims(
         created_ms=ctx.now_ms, ttl_s=auth.lease_duration, policies=auth.token_policies, path=ctx.request.path, index=Index(0),
         meta=tuple(sorted(login.metadata.items())), display_name=display_name(mount, login.display_name), entity_id=auth.entity_id,
         mount=mount.uuid, bound_cidrs=login.token.bound_cidrs))
     return replace(auth, client_token=text)
+
+
+def _without_effect(params: TokenParams) -> tuple[str, ...]:
+    """What a role says that nothing can be counted for or renewed by: as in Vault it ends no login, but who logs in is told."""
+    return tuple(f'"{name}" has no effect on a batch token' for name, value in (("num_uses", params.num_uses), ("period", params.period_s))
+                 if value)
 
 
 def refuse_for_batch(*, num_uses: int, period_s: int, explicit_max_s: int) -> None:

@@ -69,7 +69,16 @@ def test_a_batch_token_of_a_login(node: TokenNode) -> None:
     assert (auth["token_type"], auth["accessor"], auth["renewable"]) == ("batch", "", False)
     data = node.lookup(auth["client_token"]).json["data"]
     assert (data["entity_id"], data["policies"], data["type"]) == (auth["entity_id"], ["default", "dev"], "batch")
-    assert node.post("auth/contract/login/bob", {"num_uses": 3}, token=None).json["errors"] == ['batch tokens cannot have "num_uses" set']
+
+
+def test_a_batch_token_of_a_login_has_no_uses_and_no_period(node: TokenNode) -> None:
+    """As in Vault, a mount tuned to batch tokens does not end the logins of roles that were made for service tokens."""
+    node.post("sys/auth/userpass/tune", {"token_type": "batch"})
+    node.post("auth/userpass/users/alice", {"token_num_uses": 3, "token_period": "20m", "token_explicit_max_ttl": "10m"})
+    seen = node.post("auth/userpass/login/alice", {"password": "x"}, token=None).json
+    assert (seen["auth"]["token_type"], seen["auth"]["num_uses"], seen["auth"]["lease_duration"]) == ("batch", 0, 600)
+    assert seen["warnings"][-2:] == ['"num_uses" has no effect on a batch token', '"period" has no effect on a batch token']
+    assert all(node.lookup(seen["auth"]["client_token"]).json["data"]["num_uses"] == 0 for _ in range(4))
 
 
 def test_policies_of_the_entity_count_at_once(node: TokenNode) -> None:
