@@ -22,6 +22,8 @@ class Hit(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
 
 SYSTEM = Mount(uuid="system", path="sys/", type="system", accessor="system", default_ttl_s=0, max_ttl_s=0)
+_SYSTEM_ROOT = SYSTEM.path.removesuffix("/")
+_WITHOUT_SLASH = (Method.HELP, Method.LIST)              # of a mount, these may leave out its final slash
 NOWHERE = Mount(uuid="", path="", type="", accessor="", default_ttl_s=0, max_ttl_s=0)
 Compiled: TypeAlias = tuple[tuple[re.Pattern[str], Route], ...]
 """Routes with their patterns ready to be matched, in the order in which they are asked."""
@@ -90,12 +92,14 @@ class Router:
 
     def find(self, txn: Txn, method: Method, path: str) -> Hit:
         """Mount by the longest path, then the route by the longest literal."""
+        if path == _SYSTEM_ROOT and method in _WITHOUT_SLASH:
+            path = SYSTEM.path                       # the table of mounts has an entry for it, too, but no engine
         if path.startswith(SYSTEM.path):
             return self._in_routes(SYSTEM, None, self.system, self._system_routes, method, path)
         mounts = txn.derive(load_mounts)
         entry = mounts.at(path)
-        if entry is None and method in (Method.HELP, Method.LIST):
-            path += "/"                              # a list or help of a mount may leave out its final slash
+        if entry is None and method in _WITHOUT_SLASH:
+            path += "/"
             entry = mounts.at(path)
         if entry is None:
             refusal = refusing(lambda: NotFound(f'no handler for route "{path}". route entry not found.'))
@@ -105,13 +109,14 @@ class Router:
 
     def _in_routes(self, mount: Mount, entry: MountEntry | None, engine: Engine, routes: Compiled,
                    method: Method, path: str) -> Hit:
+        if method is Method.HELP and path == mount.path:
+            return Hit(mount=mount, entry=entry, engine=engine, op=help.of_mount(mount, engine.routes), path={})
         for pattern, route in routes:
             given = pattern.fullmatch(path, len(mount.path))
             if given is not None:
                 op = help.of_route(mount, route) if method is Method.HELP else route.ops.get(method) or self._refusing_method(route)
                 return Hit(mount=mount, entry=entry, engine=engine, op=op, path=given.groupdict())
-        op = help.of_mount(mount, engine.routes) if method is Method.HELP and path == mount.path else self._refuse_path
-        return Hit(mount=mount, entry=entry, engine=engine, op=op, path={})
+        return Hit(mount=mount, entry=entry, engine=engine, op=self._refuse_path, path={})
 
     def _refusing_method(self, route: Route) -> Op:
         """What a sealed node answers, it answers anybody: there a wrong method is known to be wrong before any token is."""

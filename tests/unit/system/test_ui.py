@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from tests.contract.one_node import OneNode
 
+from holdfast.core.mounts import MOUNTS, MountEntry
 from holdfast.core.token_create import create
 from holdfast.core.token_store import TokenEntry
 from holdfast.engine import Method, Rng, Txn
@@ -102,9 +103,17 @@ class TestHelp:
         assert "    max_lease_ttl (string)" in seen.json["help"]
         assert list(seen.json["openapi"]["paths"]) == ["/sys/mounts/{path}/tune"]
 
-    @pytest.mark.parametrize("path", ["auth/userpass/", "auth/userpass", "sys/"])
+    @pytest.mark.parametrize("path", ["auth/userpass/", "auth/userpass", "secret", "cubbyhole/", "sys/", "sys"])
     def test_of_a_mount(self, node: OneNode, path: str) -> None:
         assert "## PATHS" in node.call(HELP, path).json["help"]
+
+    def test_the_system_backend_without_its_slash_asked_by_nobody(self, node: OneNode) -> None:
+        """Its entry among the mounts has no engine: the request ended the process, before any token was looked at."""
+        entry = MountEntry(uuid="of sys", path="sys/", type="system", accessor="system_1")
+        node._write(lambda txn, rng: MOUNTS.put(txn, entry.uuid, entry))
+        assert node.call(HELP, "sys", token=None).status == 403
+        assert node.call(LIST, "sys", token=None).status == 403
+        assert node.call(LIST, "sys").status == 404
 
     def test_any_token_may_ask_and_nobody_else(self, node: OneNode) -> None:
         who = token(node)
