@@ -5,7 +5,6 @@ what an effect ended in, never what it only began; (3) the lane and the follower
 """
 import asyncio
 import uuid
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from functools import partial
 from typing import assert_never
@@ -89,7 +88,6 @@ class Clustering:
         self._installing = asyncio.Lock()                # a state that is put back is installed by the lane's node itself
         self._fence: Fence | None = None
         self._held_until = Millis(0)
-        self._confirming: deque[tuple[int, Millis]] = deque()    # asked for, and when
         self._contending: asyncio.Task[None] | None = None
         self._links = HaLinks(self, lambda: self._port, logger)
         self._seen: Advertisement | None = None
@@ -490,7 +488,7 @@ class Clustering:
                 self._life.changed(state)
                 self._show()
             case do.Confirm(number=number):
-                self._confirming.append((number, self._clock.boot_ms()))
+                self._spawn(self._confirm(number))
             case do.LetRead(ticket=ticket):
                 self._answer(ticket, Reply(status=204))
             case do.Left():
@@ -518,18 +516,15 @@ class Clustering:
         while (until := await self._log.held(fence, self._held_until)) is not None:
             self._held_until = until
             self._step(saw.Held(term=fence.term, until_boot_ms=until, cluster_ms=self._main.cluster_now()))
-            self._confirm(until)
             self._life.hold_renewed(Millis(until - TIMING.hold))
-        self._confirming.clear()
         self._fence = None
         self._contending = None                          # the machine may ask for the next one in the same step
         self._step(saw.FenceGone(term=fence.term))
 
-    def _confirm(self, hold_until: Millis) -> None:
-        """The round that began so long before the end of the hold has confirmed what was asked for before it."""
-        began = hold_until - TIMING.hold
-        while self._confirming and self._confirming[0][1] <= began:
-            self._step(saw.Confirmed(number=self._confirming.popleft()[0]))
+    async def _confirm(self, number: int) -> None:
+        fence = self._fence
+        if fence is not None and await self._log.confirm(fence):
+            self._step(saw.Confirmed(number=number))
 
     def _start_lane(self, fence: Fence) -> None:
         follower, self._follower, self._following = self._follower, None, None

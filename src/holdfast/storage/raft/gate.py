@@ -31,7 +31,7 @@ class Hold:
         self._term = self._given_up_in = 0
         self._until = Millis(0)
         self._rounds: dict[bytes, Millis] = {}
-        self._serial = 0
+        self.begun = self.answered = 0                   # numbers of the last round that began, and of the last that a majority answered
 
     def until(self, term: int) -> Millis:
         return self._until if term == self._term else Millis(0)
@@ -47,8 +47,8 @@ class Hold:
         if term != self._term:
             self.void()
             self._term = term
-        self._serial += 1
-        context = self._serial.to_bytes(8)
+        self.begun += 1
+        context = self.begun.to_bytes(8)
         self._rounds[context] = now
         self._gate.heard_leader(now)
         return context
@@ -58,8 +58,9 @@ class Hold:
         since = self._rounds.pop(context, None)
         if since is None:
             return
+        self.answered = int.from_bytes(context)
         self._until = max(self._until, Millis(since + self._timing.hold))
-        self._rounds = {other: at for other, at in self._rounds.items() if at > since}
+        self._rounds = {other: at for other, at in self._rounds.items() if other > context}
 
     def void(self) -> None:
         """Leadership is lost, or the members have changed: what was confirmed, and the rounds under way, count for nothing."""

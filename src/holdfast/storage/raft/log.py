@@ -316,6 +316,19 @@ class RaftLog:
             await self.change()
         return None
 
+    async def confirm(self, fence: Fence) -> bool:
+        """Has a majority answered a round that began after this call? False: the fence is held no more."""
+        driver = self.driver
+        if driver is None:
+            return False
+        before = driver.hold.begun                       # counted, not timed: of two moments in one millisecond nobody knows the later one
+        driver.renew()
+        while self._fence == fence:
+            if driver.hold.answered > before:
+                return True
+            await self.change()
+        return False
+
     async def unlock(self, fence: Fence, to: NodeId | None) -> None:
         """Gives leadership to `to`, or to the voter that lacks least. Whoever relied on the hold has let go of it before."""
         driver = self.driver

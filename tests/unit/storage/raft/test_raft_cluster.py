@@ -47,6 +47,45 @@ def test_one_node_elects_itself_at_once_and_appends() -> None:
     play(run())
 
 
+def test_a_round_that_is_asked_for_begins_at_once() -> None:
+    async def run() -> None:
+        network = Network()
+        nodes = await grow(network, 3)
+        fence = await nodes[0].log.lock()
+        network.delay_s = 0.002
+        began = asyncio.get_running_loop().time()
+        for _ in range(20):
+            assert await nodes[0].log.confirm(fence)
+        assert asyncio.get_running_loop().time() - began < 0.1, "each took until the next heartbeat"
+        await end(nodes)
+
+    play(run())
+
+
+def test_only_a_round_that_began_after_the_question_answers_it() -> None:
+    async def run() -> None:
+        network = Network()
+        nodes = await grow(network, 3)
+        leader = nodes[0].log
+        fence = await leader.lock()
+        assert leader.driver is not None
+        before = leader.driver.hold.begun
+        leader.driver.renew()                        # asked of the others, who answer
+        network.cut = {(leader.raft_id, node.log.raft_id) for node in nodes[1:]}
+        asked = asyncio.create_task(leader.confirm(fence))
+        await until(lambda: leader.driver is not None and leader.driver.hold.answered == before + 1)
+        await asyncio.sleep(0)
+        assert not asked.done()
+        network.heal()
+        assert await asked
+        network.isolate(nodes[0])
+        assert not await leader.confirm(fence), "it leads no more, and knows that in the end"
+        network.heal()
+        await end(nodes)
+
+    play(run())
+
+
 def test_three_nodes_append_and_all_of_them_follow() -> None:
     async def run() -> None:
         nodes = await grow(Network(), 3)

@@ -45,6 +45,20 @@ def test_rule_7_a_hold_counts_from_before_the_round_that_confirmed_it() -> None:
     assert gate.opens_at == 1_050 + TIMING.vote_gate, "rule 8: a leader gates itself too"
 
 
+def test_two_rounds_of_one_millisecond_are_told_apart() -> None:
+    hold = Hold(TIMING, Gate(TIMING, Millis(0)))
+    first, second = hold.begin_round(3, Millis(1_000)), hold.begin_round(3, Millis(1_000))
+    assert first
+    assert second
+    assert hold.begun == 2
+    hold.confirmed(first)
+    assert hold.answered == 1
+    hold.confirmed(second)
+    assert hold.answered == 2
+    hold.confirmed(first)
+    assert hold.answered == 2
+
+
 def test_rule_7_what_changes_the_members_or_the_leader_voids_rounds_under_way() -> None:
     hold = Hold(TIMING, Gate(TIMING, Millis(0)))
     context = hold.begin_round(3, Millis(1_000))
