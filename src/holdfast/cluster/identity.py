@@ -18,7 +18,7 @@ _KEY_DRAW_BYTES = 74
 _ORDER = (1 << 521) - 0x5AE79787C40D069948033FEB708F65A2FC44A36477663B851449048E16EC79BF7   # of P-521: SP 800-186, 3.2.1.5
 _SERIAL_BYTES = 16
 _BACKDATED = datetime.timedelta(seconds=30)
-_LIFETIME = datetime.timedelta(hours=262_980)        # Vault's: 30 years; an identity is replaced long before
+_LIFETIME = datetime.timedelta(hours=262_980)        # Vault's: 30 years; those of an active node end with its term
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
