@@ -22,8 +22,6 @@ class Hit(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
 
 SYSTEM = Mount(uuid="system", path="sys/", type="system", accessor="system", default_ttl_s=0, max_ttl_s=0)
-_SYSTEM_ROOT = SYSTEM.path.removesuffix("/")
-_WITHOUT_SLASH = (Method.HELP, Method.LIST)              # of a mount, these may leave out its final slash
 NOWHERE = Mount(uuid="", path="", type="", accessor="", default_ttl_s=0, max_ttl_s=0)
 Compiled: TypeAlias = tuple[tuple[re.Pattern[str], Route], ...]
 """Routes with their patterns ready to be matched, in the order in which they are asked."""
@@ -92,15 +90,12 @@ class Router:
 
     def find(self, txn: Txn, method: Method, path: str) -> Hit:
         """Mount by the longest path, then the route by the longest literal."""
-        if path == _SYSTEM_ROOT and method in _WITHOUT_SLASH:
-            path = SYSTEM.path                       # the table of mounts has an entry for it, too, but no engine
         if path.startswith(SYSTEM.path):
             return self._in_routes(SYSTEM, None, self.system, self._system_routes, method, path)
         mounts = txn.derive(load_mounts)
         entry = mounts.at(path)
-        if entry is None and method in _WITHOUT_SLASH:
-            path += "/"
-            entry = mounts.at(path)
+        if entry is None and (mounts.at(path + "/") is not None or path + "/" == SYSTEM.path):
+            return self.find(txn, method, path + "/")    # a mount may be named without its final slash
         if entry is None:
             refusal = refusing(lambda: NotFound(f'no handler for route "{path}". route entry not found.'))
             return Hit(mount=NOWHERE, entry=None, engine=None, op=refusal, path={})
