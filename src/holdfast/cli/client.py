@@ -148,6 +148,8 @@ class Client:
             base = urlsplit("http://localhost" if address.startswith("unix://") else address)
         except ValueError as error:
             raise ExchangeError(f'parse "{address}": {error}') from error
+        if "://" not in address:
+            raise ExchangeError(f'parse "{address}": the address begins with neither http:// nor https:// nor unix://')
         joined = posixpath.normpath(posixpath.join("/", base.path, "v1", path.lstrip("/")))
         url = f"{base.scheme}://{base.netloc}{quote(joined, safe=_PATH_SAFE)}"
         return f"{url}?{urlencode(sorted(query, key=lambda item: item[0]))}" if query else url

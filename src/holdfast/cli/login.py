@@ -92,13 +92,9 @@ def _finish(session: Session, secret: Secret, *, keeps: bool, token_only: bool) 
     if field:
         return print_field(ui, secret, field)
     if ui.is_table:
-        ui.output(
-            wrap(
-                "Success! You are logged in. Later commands of this user find the token below by themselves, until it expires or is "
-                "revoked."
-            )
-            + "\n"
-        )
+        # Scripts wait for the first sentence.
+        stored = " Later commands of this user find the token below by themselves, until it expires or is revoked." if keeps else ""
+        ui.output(wrap(f"Success! You are now authenticated.{stored}") + "\n")
     return output_secret(ui, secret)
 
 

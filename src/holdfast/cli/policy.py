@@ -14,6 +14,10 @@ def _name(argument: str) -> str:
     return argument.strip().lower()
 
 
+def _of_file(path: str, error: OSError) -> str:
+    return f"open {path}: {(error.strerror or str(error)).lower()}"
+
+
 def _read(session: Session) -> int:
     name = _name(session.arguments(1, 1)[0])
     client = session.client()
@@ -46,7 +50,7 @@ def _write(session: Session) -> int:
             with open(path, "rb") as file:
                 content = file.read()
     except OSError as error:
-        raise Failure(f"Error opening policy file: open {path}: {(error.strerror or str(error)).lower()}", API) from error
+        raise Failure(f"Error opening policy file: {_of_file(path, error)}", API) from error
     with Explained("Error uploading policy"):
         client.call("PUT", f"sys/policies/acl/{name}", {"policy": content.decode("utf-8", "replace")})
     if name != args[0]:
@@ -87,7 +91,9 @@ def _fmt(session: Session) -> int:
     try:
         with open(path, encoding="utf-8") as file:
             source = file.read()
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise Failure(f"Error reading source file: {_of_file(path, error)}", USAGE) from error
+    except UnicodeDecodeError as error:
         raise Failure(f"Error reading source file: {error}", USAGE) from error
     try:
         parse(source)
@@ -98,7 +104,7 @@ def _fmt(session: Session) -> int:
         with open(path, "w", encoding="utf-8") as file:
             file.write(result)
     except OSError as error:
-        raise Failure(f"Error writing result: {error}", USAGE) from error
+        raise Failure(f"Error writing result: {_of_file(path, error)}", USAGE) from error
     session.ui.output(f"Success! Formatted policy: {path}")
     return 0
 

@@ -44,7 +44,8 @@ count wherever they stand. `holdfast COMMAND -help` prints what is here.
 _VARIABLES = (
     ("VAULT_TOKEN", "the token; wins over the stored one"),
     ("VAULT_CACERT_BYTES", "the authority as PEM text, where VAULT_CACERT is not set"),
-    ("VAULT_CLIENT_TIMEOUT", "how long one request may take; 60s if not set"),
+    ("VAULT_CLIENT_TIMEOUT", "how long one request may take, 0 for ever; 60s if not set"),
+    ("VAULT_HEADERS", "HTTP headers to add to each request, as a JSON object; `-header` wins over one of the same name"),
     ("VAULT_MAX_RETRIES", "how often 412, 429, 5xx (not 501) and failed connections are tried again; never if not set"),
     ("VAULT_PROXY_ADDR, VAULT_HTTP_PROXY", "proxy for all requests; else HTTPS_PROXY, HTTP_PROXY and NO_PROXY count"),
     ("VAULT_CLI_NO_COLOR, NO_COLOR", "no colours"),

@@ -23,6 +23,8 @@ def read_options(session: Session) -> ServerOptions:
     token = flags.string("dev-root-token-id")
     if not dev and not flags.strings("config"):
         raise Failure("Must specify at least one config path using -config", USAGE)
+    if "" in flags.strings("config"):
+        raise Failure("-config is empty: it takes the path of a file or of a folder", USAGE)    # "" would be the folder that we are in
     if not dev and token:
         session.ui.warn(wrap('You cannot specify a custom root token ID outside of "dev" mode. Your request has been ignored.'))
         token = ""

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from holdfast.cli import json_text
 from holdfast.cli.durations import SECOND, format_duration, parse_duration
-from holdfast.cli.errors import API, Failure
+from holdfast.cli.errors import API, ExchangeError, Failure
 from holdfast.cli.flags import Flags, parse_bool
+from holdfast.cli.secret import mapping
 
 DEFAULT_ADDRESS = "https://127.0.0.1:8200"
 NOT_SET = "(not set)"
@@ -35,7 +37,7 @@ class TlsSettings:
 class Settings:
     address: str = DEFAULT_ADDRESS
     tls: TlsSettings = TlsSettings()
-    timeout_s: float = TIMEOUT_S
+    timeout_s: float | None = TIMEOUT_S                 # None: for ever
     retries_max: int = 0
     proxy: str = ""
     redirects: bool = True
@@ -63,7 +65,7 @@ def read_settings(flags: Flags, env: Mapping[str, str], *, stored_token: str) ->
         wrap_ttl=_wrap_ttl(flags),
         mfa=flags.strings("mfa"),
         policy_override=flags.switch("policy-override"),
-        headers=_headers(flags),
+        headers=_headers(flags, env),
         show_curl=flags.switch("output-curl-string"),
         show_policy=flags.switch("output-policy"),
     )
@@ -94,12 +96,17 @@ def _switch(flags: Flags, env: Mapping[str, str], name: str, variable: str) -> b
     return flags.switch(name)
 
 
-def _timeout(env: Mapping[str, str]) -> float:
+def _timeout(env: Mapping[str, str]) -> float | None:
     text = env.get("VAULT_CLIENT_TIMEOUT", "")
+    if not text:
+        return TIMEOUT_S
     try:
-        return parse_duration(text) / SECOND if text else TIMEOUT_S
+        nanoseconds = parse_duration(text)
+        if nanoseconds < 0:
+            raise ValueError("below zero")
     except ValueError:
         raise Failure('failed to read environment: could not parse "VAULT_CLIENT_TIMEOUT"', API) from None
+    return nanoseconds / SECOND if nanoseconds else None
 
 
 def _retries(env: Mapping[str, str]) -> int:
@@ -121,8 +128,20 @@ def _wrap_ttl(flags: Flags) -> str:
     return format_duration(nanoseconds) if nanoseconds else ""
 
 
-def _headers(flags: Flags) -> tuple[tuple[str, str], ...]:
-    headers = tuple(flags.pairs("header").items())
+def _own_headers(env: Mapping[str, str]) -> dict[str, str]:
+    """Those of VAULT_HEADERS, a JSON object. Its values may be secret: no message repeats them."""
+    try:
+        found = mapping(json_text.parse(env.get("VAULT_HEADERS") or "{}"))
+    except ExchangeError:
+        found = None
+    headers = {name: value for name, value in (found or {}).items() if isinstance(value, str)}
+    if found is None or len(headers) < len(found):
+        raise Failure("failed to read environment: VAULT_HEADERS is no JSON object of strings", API)
+    return headers
+
+
+def _headers(flags: Flags, env: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    headers = tuple({**_own_headers(env), **flags.pairs("header")}.items())
     refused = [name for name, _ in headers if name.lower().startswith("x-vault-")]
     if refused:
         names = ", ".join(refused)

@@ -118,13 +118,19 @@ def _revoke(session: Session) -> int:
 
 
 def _capabilities(session: Session) -> int:
+    accessor, count = session.flags.switch("accessor"), len(session.args)
+    if accessor and count != 2:
+        raise Failure(f"{'Not enough' if count < 2 else 'Too many'} arguments with -accessor (expected 2, got {count})", USAGE)
     args = session.arguments(1, 2, expected="1-2")
     path = args[-1]
     client = session.client()
-    token = args[0] if len(args) == 2 else client.token
-    is_self = token == client.token
+    token = args[0] if count == 2 else client.token
+    if accessor:
+        target, who = "sys/capabilities-accessor", "accessor"
+    else:
+        target, who = "sys/capabilities-self" if token == client.token else "sys/capabilities", "token"
     with Explained("Error listing capabilities"):
-        secret = client.fetch("POST", "sys/capabilities-self" if is_self else "sys/capabilities", {"token": token, "path": path})
+        secret = client.fetch("POST", target, {who: token, "path": path})
         if secret is None or secret.data is None:
             raise ExchangeError("data from server response is empty")
     found = strings(secret[path]) or strings(secret["capabilities"])
@@ -212,10 +218,10 @@ COMMANDS = (
     Command(
         name="token capabilities",
         synopsis="Print capabilities of a token on a path",
-        usage="[options] [TOKEN] PATH",
+        usage="[options] [TOKEN | ACCESSOR] PATH",
         text="Prints what a token may do at PATH; without TOKEN, the token in use.",
         examples=(("Ask for the token in use:", "holdfast token capabilities secret/data/app"),),
-        options=options(),
+        options=options(Flag(name="accessor", kind=Kind.SWITCH, text="The first argument is an accessor.")),
         run=_capabilities,
     ),
 )

@@ -153,7 +153,7 @@ def _write(connection: http.client.HTTPConnection, request: HttpRequest, target:
 
 
 class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str, *, timeout: float) -> None:
+    def __init__(self, path: str, *, timeout: float | None) -> None:
         super().__init__("localhost", timeout=timeout)
         self._path = path
 
@@ -168,7 +168,7 @@ class _TlsConnection(http.client.HTTPConnection):
 
     default_port = 443
 
-    def __init__(self, host: str, port: int, *, timeout: float, context: ssl.SSLContext, name: str) -> None:
+    def __init__(self, host: str, port: int, *, timeout: float | None, context: ssl.SSLContext, name: str) -> None:
         super().__init__(host, port, timeout=timeout)
         self._context = context
         self._name = name
@@ -273,7 +273,8 @@ def _explain(request: HttpRequest, parts: SplitResult, error: Exception, setting
         text = "EOF" if isinstance(error, http.client.RemoteDisconnected) else f"malformed HTTP response: {error}"
         return CannotConnect(head + text)
     if isinstance(error, socket.gaierror):
-        return CannotConnect(f"{head}dial tcp: lookup {parts.hostname}: {error.strerror}")
+        what = "no such host" if error.errno in (socket.EAI_NONAME, socket.EAI_NODATA) else error.strerror
+        return CannotConnect(f"{head}dial tcp: lookup {parts.hostname}: {what}")
     return CannotConnect(f"{head}{_dial(error, parts, settings)}")
 
 

@@ -207,3 +207,11 @@ def test_unwrapping_with_its_own_token_or_beside_another(cli: CommandLine) -> No
     assert (cli.server.header("X-Vault-Token"), cli.server.sent()[2]) == ("hvs.t", {"token": "hvs.w"})
     cli.client(settings()).unwrap("")
     assert (cli.server.header("X-Vault-Token"), cli.server.sent()[2]) == ("hvs.t", None)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:8200", "vault.example"])
+def test_an_address_without_its_scheme(cli: CommandLine, address: str) -> None:
+    result = cli(f"read -address={address} secret/a")
+    why = "the address begins with neither http:// nor https:// nor unix://"
+    assert (result.code, result.err) == (2, f'Error reading secret/a: parse "{address}": {why}\n')
+    assert not cli.server.requests

@@ -34,8 +34,8 @@ AUTH = {
     "mfa_requirement": None,
 }
 SUCCESS = "\n".join((
-    *wrap("Success! You are logged in. Later commands of this user find the token below by themselves, until it expires or is revoked.")
-    .splitlines(), "", ""))
+    *wrap("Success! You are now authenticated. Later commands of this user find the token below by themselves, until it expires or is "
+          "revoked.").splitlines(), "", ""))
 
 
 @pytest.fixture(autouse=True)
@@ -126,6 +126,7 @@ def test_printing_without_storing(cli: CommandLine) -> None:
     assert (only.out, only.err) == ("hvs.ann", "")
     kept = cli("login -method=userpass -no-store username=ann password=x")
     assert kept.err.startswith("The token below was not kept, as -no-store asks.")
+    assert kept.out.startswith("Success! You are now authenticated.\n\nKey "), "it is not told that later commands find the token"
     assert "hvs.ann" in kept.out
     assert not cli.token_file.exists()
 

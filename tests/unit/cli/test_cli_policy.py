@@ -95,6 +95,12 @@ def test_fmt_of_what_is_none(cli: CommandLine, tmp_path: Path, text: str) -> Non
     assert file.read_text() == text
 
 
+def test_fmt_of_no_file(cli: CommandLine, tmp_path: Path) -> None:
+    file = tmp_path / "none.hcl"
+    result = cli(f"policy fmt {file}")
+    assert (result.code, result.err) == (1, f"Error reading source file: open {file}: no such file or directory\n")
+
+
 _PIECES = st.lists(
     st.sampled_from(
         ['path "a" {\n', "}\n", 'x = "y"\n', "long_name=[1,\n 2]\n", "# c\n", "\n", "   ", "/* b */", "<<E\n t\nE\n", "a", "{}"]

@@ -75,6 +75,8 @@ def test_a_root_token_outside_of_dev_mode(cli: CommandLine, started: list[Server
     ("line", "message"),
     [
         ("server", "Must specify at least one config path using -config"),
+        ("server -config=", "-config is empty: it takes the path of a file or of a folder"),
+        ("server -dev -config=/a -config=''", "-config is empty: it takes the path of a file or of a folder"),
         ("server -recovery -config=/a", "-recovery is not supported"),
         ("server -dev-three-node", "-dev-three-node is not supported"),
         ("server -dev -log-rotate-duration=soon", '-log-rotate-duration: time: invalid duration "soon"'),

@@ -52,6 +52,11 @@ def test_variables(cli: CommandLine) -> None:
     assert (tls.server_name, tls.skip_verify, tls.ca_cert_pem) == ("name", True, "PEM")
 
 
+def test_no_time_limit(cli: CommandLine) -> None:
+    """0 of a socket would be: do not wait at all."""
+    assert read(cli, VAULT_CLIENT_TIMEOUT="0").timeout_s is None
+
+
 def test_flags_win_over_variables(cli: CommandLine) -> None:
     env = {"VAULT_ADDR": "http://env", "VAULT_NAMESPACE": "env", "VAULT_SKIP_VERIFY": "true", "VAULT_WRAP_TTL": "1m"}
     settings = read(cli, "-address=http://flag -namespace=flag -tls-skip-verify=false -wrap-ttl=2m", **env)
@@ -74,7 +79,12 @@ def test_the_variable_wins_over_the_stored_token(cli: CommandLine) -> None:
     [
         ({"VAULT_SKIP_VERIFY": "maybe"}, "failed to read environment: could not parse VAULT_SKIP_VERIFY"),
         ({"VAULT_CLIENT_TIMEOUT": "soon"}, 'failed to read environment: could not parse "VAULT_CLIENT_TIMEOUT"'),
+        ({"VAULT_CLIENT_TIMEOUT": "-1s"}, 'failed to read environment: could not parse "VAULT_CLIENT_TIMEOUT"'),
         ({"VAULT_MAX_RETRIES": "-1"}, 'failed to read environment: strconv.ParseUint: parsing "-1": invalid syntax'),
+        ({"VAULT_HEADERS": '{"A": 1}'}, "failed to read environment: VAULT_HEADERS is no JSON object of strings"),
+        ({"VAULT_HEADERS": "A=1"}, "failed to read environment: VAULT_HEADERS is no JSON object of strings"),
+        ({"VAULT_HEADERS": '{"X-Vault-Token": "t"}'},
+         "failed to setup Headers[X-Vault-Token]: Header starting by 'X-Vault-' are for internal usage only"),
         ({"VAULT_CLIENT_CERT": "/c"}, "failed to setup TLS config: both client cert and client key must be provided"),
     ],
 )
@@ -92,3 +102,7 @@ def test_own_headers_but_none_of_vaults(cli: CommandLine) -> None:
         2,
         "failed to setup Headers[X-Vault-Token]: Header starting by 'X-Vault-' are for internal usage only\n",
     )
+
+
+def test_headers_of_the_environment(cli: CommandLine) -> None:
+    assert read(cli, "-header=B=flag", VAULT_HEADERS='{"A": "1", "B": "env"}').headers == (("A", "1"), ("B", "flag"))

@@ -158,6 +158,9 @@ def test_capabilities(cli: CommandLine) -> None:
     assert cli.server.sent() == ("POST", "sys/capabilities-self", {"token": "hvs.root", "path": "secret/a"})
     assert cli("token capabilities -format=json hvs.x secret/a").out == '[\n  "deny"\n]\n'
     assert cli.server.sent() == ("POST", "sys/capabilities", {"token": "hvs.x", "path": "secret/a"})
+    cli.server.on("POST sys/capabilities-accessor", {"data": {"secret/a": ["list"]}})
+    assert cli("token capabilities -accessor acc secret/a").out == "list\n"
+    assert cli.server.sent() == ("POST", "sys/capabilities-accessor", {"accessor": "acc", "path": "secret/a"})
 
 
 @pytest.mark.parametrize(
@@ -176,6 +179,8 @@ def test_capabilities(cli: CommandLine) -> None:
         ("token revoke -accessor -mode=orphan a", "Cannot use -accessor with -mode=orphan!"),
         ("token revoke -mode=all a", "Invalid mode: all"),
         ("token capabilities", "Not enough arguments (expected 1-2, got 0)"),
+        ("token capabilities -accessor a", "Not enough arguments with -accessor (expected 2, got 1)"),
+        ("token capabilities -accessor a b c", "Too many arguments with -accessor (expected 2, got 3)"),
         ("lease lookup", "Missing ID!"),
         ("lease renew", "Missing ID!"),
         ("lease revoke", "Not enough arguments (expected 1, got 0)"),

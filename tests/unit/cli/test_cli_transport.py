@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import http.server
 import ipaddress
+import socket
 import socketserver
 import ssl
 import threading
@@ -190,6 +191,15 @@ def test_nobody_there_and_addresses_that_are_none() -> None:
         ask(Settings(address="http://"))
     with pytest.raises(ExchangeError, match="Port"):
         ask(Settings(address="http://127.0.0.1:99999"))
+
+
+def test_a_name_that_nobody_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody(*_: object, **__: object) -> list[object]:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", nobody)
+    with pytest.raises(CannotConnect, match=r"dial tcp: lookup name\.invalid: no such host$"):
+        ask(Settings(address="http://name.invalid"))
 
 
 def test_what_cannot_be_a_header(plain: Place) -> None:
