@@ -240,7 +240,7 @@ SCRIPTS: dict[str, tuple[Step, ...]] = {
         Step("auth help $n-a", out="password"),
         Step("auth move auth/$n-a auth/$n-b", out="Success! Finished moving auth method auth/$n-a/ to auth/$n-b/"),
         Step("write auth/$n-b/users/ann password=pw policies=default"),
-        Step("login -method=userpass -path=$n-b username=ann password=pw", env={"VAULT_TOKEN": ""}, out="Success! You are now authenticated."),
+        Step("login -method=userpass -path=$n-b username=ann password=pw", env={"VAULT_TOKEN": ""}, out="You are now authenticated."),
         Step("print token", env={"VAULT_TOKEN": ""}, keep="stored"),
         Step("token lookup -format=json", env={"VAULT_TOKEN": ""}, shows={"data.id": "$stored", "data.display_name": "$n-b-ann"}),
         Step("token lookup -field=id", env={"VAULT_TOKEN": ""}, out="$stored", real=True),
