@@ -19,13 +19,12 @@ import msgspec
 from holdfast.core.audit_device import Device, FileOptions, Parts, Standing, line_head
 from holdfast.core.audit_headers import HeaderSettings
 from holdfast.core.audit_hmac import TOO_DEEP, Json, elided, hash_object, read_object
-from holdfast.core.mounts import MountConfig
+from holdfast.core.mounts import RUNNING_VERSION, MountConfig
 from holdfast.core.outcome import AuditEntry, Exchange
 from holdfast.engine import Auth, Method, Mount, Raw, Request, Response, Token, TokenType, WrapInfo
 from holdfast.engine.time import rfc3339
 from holdfast.errors import InvalidToken, PermissionDenied, PolicyDenied, UnsupportedOperation, UnsupportedPath, listed
 from holdfast.ids import Millis, RequestId
-from holdfast.version import VERSION
 
 OPERATIONS = {Method.GET: "read", Method.HEAD: "header", Method.LIST: "list", Method.POST: "update", Method.PATCH: "patch",
               Method.DELETE: "delete", Method.HELP: "help"}
@@ -262,7 +261,7 @@ def _mount_out(mount: Mount | None) -> MountOut:
     if mount is None or not mount.type:
         return MountOut()
     return MountOut(mount_point=mount.path, mount_type=mount.type, mount_accessor=mount.accessor,
-                    mount_running_plugin_version=f"v{VERSION}.builtin", mount_class="auth" if mount.is_auth else "secret")
+                    mount_running_plugin_version=RUNNING_VERSION, mount_class="auth" if mount.is_auth else "secret")
 
 
 def _auth_block(token: Token | None, client_token: str, accessor: str, results: PolicyResults) -> AuthOut:

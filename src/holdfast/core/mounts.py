@@ -11,10 +11,13 @@ from holdfast.engine import Mount, Table, TokenType, Txn
 from holdfast.engine.context import mount_prefix
 from holdfast.errors import BadRequest
 from holdfast.limits import NAME_MAX
+from holdfast.version import VERSION
 
 CUBBYHOLE_PATH = "cubbyhole/"
 RESERVED = ("sys/", "auth/", CUBBYHOLE_PATH, "identity/", "audit/", "core/")
 """Paths below which no secrets engine can be mounted."""
+RUNNING_VERSION = f"v{VERSION.partition('+')[0]}+builtin.vault"
+"""Of every engine, as Vault names what is built in."""
 
 
 class UserLockout(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -109,6 +112,12 @@ def as_mount(entry: MountEntry, defaults: Defaults) -> Mount:
     return Mount(uuid=entry.uuid, path=entry.path, type=entry.type, accessor=entry.accessor, is_auth=entry.is_auth, options=entry.options,
                  default_ttl_s=min(entry.config.default_lease_ttl_s or defaults.default_s, max_s), max_ttl_s=max_s,
                  token_type=entry.config.token_type)
+
+
+def mount_at(txn: Txn, path: str) -> tuple[Mount | None, MountEntry | None]:
+    """What would answer `path`, to be named and not to be used: its times are those of no configuration."""
+    entry = txn.derive(load_mounts).at(path)
+    return (None, None) if entry is None else (as_mount(entry, Defaults()), entry)
 
 
 def clean_path(path: str, *, is_auth: bool) -> str:

@@ -28,7 +28,7 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     request: Request
     now_ms: Millis
-    mount: Mount | None                              # None: refused before a mount was found
+    mount: Mount | None                              # None: there is none
     entry: MountEntry | None                         # None: below sys/, or no mount
     token: Token | None                              # None: asked for none, or refused
     creates: bool = False                            # a write of what was not there

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from holdfast.core import access, acl, audit, conditions, envelope, jobs, leases, login, tokens, wrapping
 from holdfast.core.access import Access, Grant
 from holdfast.core.audit_device import standing
+from holdfast.core.mounts import mount_at
 from holdfast.core.outcome import Answer, AuditEntry, Commit, Do, Exchange, Forward, Heavy, Outcome
 from holdfast.crypto import Secret
 from holdfast.engine import Attempt, Context, Method, Perform, Raw, Request, Response, Result, Token, Txn
@@ -173,9 +174,10 @@ def _audited(request: Request, attempt: Attempt, grant: Grant | None, token: Tok
              errors: tuple[str, ...] = (), permitted: bool = True, creates: bool = False) -> tuple[AuditEntry, ...]:
     if attempt.facts.sealed or (grant is not None and not grant.standing.devices):
         return ()
-    hit = grant.hit if grant else None
+    # What is refused at the door was asked of a mount, too.
+    mount, entry = (grant.hit.mount, grant.hit.entry) if grant is not None else mount_at(attempt.txn, request.path)
     return audit.entries(grant.standing if grant else standing(attempt.txn), Exchange(
-        request=request, now_ms=attempt.now_ms, mount=hit.mount if hit else None, entry=hit.entry if hit else None, token=token,
+        request=request, now_ms=attempt.now_ms, mount=mount, entry=entry, token=token,
         creates=creates, permitted=permitted, granting=grant.rules.granting if grant and grant.rules else (), result=result, errors=errors))
 
 

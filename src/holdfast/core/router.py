@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TypeAlias
 
 import msgspec
+from msgspec.structs import replace
 
 from holdfast.core import help
 from holdfast.core.mounts import Defaults, MountEntry, as_mount, load_mounts
@@ -21,10 +22,16 @@ class Hit(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     path: Mapping[str, str]                          # path parameters
 
 
-SYSTEM = Mount(uuid="system", path="sys/", type="system", accessor="system", default_ttl_s=0, max_ttl_s=0)
+SYSTEM = Mount(uuid="system", path="sys/", type="system", accessor="", default_ttl_s=0, max_ttl_s=0)
 NOWHERE = Mount(uuid="", path="", type="", accessor="", default_ttl_s=0, max_ttl_s=0)
 Compiled: TypeAlias = tuple[tuple[re.Pattern[str], Route], ...]
 """Routes with their patterns ready to be matched, in the order in which they are asked."""
+
+
+def load_system(txn: Txn) -> Mount:
+    """For `txn.derive`: with the accessor that the table gives it. While it is sealed, a node knows of none."""
+    entry = txn.derive(load_mounts).by_path.get(SYSTEM.path)
+    return SYSTEM if entry is None else replace(SYSTEM, accessor=entry.accessor)
 
 
 class Registry:
@@ -90,8 +97,10 @@ class Router:
 
     def find(self, txn: Txn, method: Method, path: str) -> Hit:
         """Mount by the longest path, then the route by the longest literal."""
+        if path + "/" == SYSTEM.path and method in (Method.HELP, Method.LIST):
+            path = SYSTEM.path                       # its entry in the table has no engine: it must not be found as below
         if path.startswith(SYSTEM.path):
-            return self._in_routes(SYSTEM, None, self.system, self._system_routes, method, path)
+            return self._in_routes(txn.derive(load_system), None, self.system, self._system_routes, method, path)
         mounts = txn.derive(load_mounts)
         entry = mounts.at(path)
         if entry is None and (mounts.at(path + "/") is not None or path + "/" == SYSTEM.path):

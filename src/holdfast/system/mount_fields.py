@@ -5,16 +5,14 @@ from typing import Annotated, TypeAlias
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
-from holdfast.core.mounts import MountConfig, MountEntry, UserLockout
+from holdfast.core.mounts import RUNNING_VERSION, MountConfig, MountEntry, UserLockout
 from holdfast.engine import Duration, Input, Output, Strings, TokenType, doc, seconds, strings
 from holdfast.errors import BadRequest
 from holdfast.limits import INTEGER_MAX, MOUNT_TEXT_MAX
-from holdfast.version import VERSION
 
 Options: TypeAlias = dict[str, str | int | float | bool | None] | None
 """Settings by name; numbers and booleans are read as their text."""
 
-RUNNING_VERSION = f"v{VERSION.partition('+')[0]}+builtin.vault"
 LISTING_VISIBILITIES = frozenset({"", "hidden", "unauth"})
 TOKEN_TYPES: Mapping[str, TokenType] = {
     "": TokenType.DEFAULT_SERVICE, "default-service": TokenType.DEFAULT_SERVICE, "default-batch": TokenType.DEFAULT_BATCH,
