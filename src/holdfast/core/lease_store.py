@@ -34,6 +34,7 @@ class LeaseEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     due_ms: Millis                                   # when it stands in the due queue: at its end, or when revoking is tried again
     index: Index                                     # of the batch that made it
     max_ttl_s: int = 0                               # as the engine said; 0: the mount's
+    ends_ms: Millis | None = None                    # with the batch token that it was lent to: nothing else tells of that end
     renewed_ms: Millis | None = None
     renewable: bool = True
     revoking: bool = False

@@ -35,16 +35,19 @@ def record(txn: Txn, hit: Hit, ctx: Context, response: Response) -> Response:
     if ctx.token is not None and ctx.token.num_uses < 0:
         raise BadRequest(LAST_USE)
     life = ttl.life(_limits(ctx), own_s=leased.ttl_s, own_max_s=leased.max_ttl_s)
-    ttl_s = life.ttl_s
-    if ctx.token is not None and ctx.token.type == BATCH_TYPE and ctx.token.expires_ms is not None:
-        ttl_s = min(ttl_s, max((ctx.token.expires_ms - ctx.now_ms) // 1000, 1))   # nothing tells of the end of a batch token
+    ends_ms = ctx.token.expires_ms if ctx.token is not None and ctx.token.type == BATCH_TYPE else None
+    ttl_s = _until(ends_ms, life.ttl_s, ctx.now_ms)
     id, expires_ms = f"{ctx.request.path}/{random_name(ctx.rng)}", Millis(ctx.now_ms + ttl_s * 1000)
     lease_store.put_new(txn, id, LeaseEntry(
         mount=mount.uuid, mount_path=mount.path, path=ctx.request.path, kind=leased.kind, record=leased.record, token=_owner(txn, ctx),
         issued_ms=ctx.now_ms, expires_ms=expires_ms, due_ms=expires_ms, index=txn.own_index, max_ttl_s=leased.max_ttl_s,
-        renewable=leased.renewable))
+        ends_ms=ends_ms, renewable=leased.renewable))
     return replace(response, leased=None, lease=Lease(id=id, duration_s=ttl_s, renewable=leased.renewable),
                    warnings=(*response.warnings, *life.warnings))
+
+
+def _until(ends_ms: Millis | None, ttl_s: int, now_ms: Millis) -> int:
+    return ttl_s if ends_ms is None else min(ttl_s, max((ends_ms - now_ms) // 1000, 1))
 
 
 def _owner(txn: Txn, ctx: Context) -> str:
@@ -89,10 +92,11 @@ def renew(txn: Txn, ctx: Context, access: Access, id: str, *, increment_s: int) 
         again = handler.renew(inner, lease.record, own)
         own_s, own_max_s, kept = again.ttl_s, again.max_ttl_s, again.record
     life = ttl.life(_limits(own), asked_s=increment_s, own_s=own_s, own_max_s=own_max_s, age_s=(ctx.now_ms - lease.issued_ms) // 1000)
-    expires_ms = Millis(ctx.now_ms + life.ttl_s * 1000)
+    ttl_s = _until(lease.ends_ms, life.ttl_s, ctx.now_ms)
+    expires_ms = Millis(ctx.now_ms + ttl_s * 1000)
     lease_store.reschedule(txn, id, lease, replace(lease, record=kept, max_ttl_s=own_max_s, expires_ms=expires_ms, due_ms=expires_ms,
                                                    renewed_ms=ctx.now_ms))
-    return Response(lease=Lease(id=id, duration_s=life.ttl_s, renewable=True), warnings=life.warnings)
+    return Response(lease=Lease(id=id, duration_s=ttl_s, renewable=True), warnings=life.warnings)
 
 
 def revoke(txn: Txn, ctx: Context, access: Access, id: str, *, sync: bool) -> None:

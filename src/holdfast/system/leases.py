@@ -3,6 +3,7 @@
 A token that expires has a lease id as well: the path of the request that made it, and its hash. It is shown and revoked by it, and by the
 prefixes of it.
 """
+from collections import Counter
 from typing import Annotated
 
 from msgspec import UNSET, UnsetType
@@ -10,6 +11,7 @@ from msgspec import UNSET, UnsetType
 from holdfast.core import leases, token_revoke, token_store, tokens
 from holdfast.core.access import Access
 from holdfast.core.lease_store import IRREVOCABLE, LEASES, LeaseEntry
+from holdfast.core.mounts import MOUNTS
 from holdfast.core.token_store import ENTRIES, TokenEntry
 from holdfast.engine import (
     Context,
@@ -29,9 +31,11 @@ from holdfast.engine import (
     seconds,
 )
 from holdfast.engine.time import rfc3339
-from holdfast.errors import BadRequest, OutsideError
+from holdfast.errors import BadRequest, NotFound, OutsideError
 from holdfast.ids import Millis
 from holdfast.limits import LEASES_COUNTED_MAX
+
+MORE = "There are more leases that could not be revoked than this answer lists."
 
 
 class LeaseInput(Input, frozen=True):
@@ -90,20 +94,17 @@ def list_below(txn: Txn, args: PrefixInput, ctx: Context) -> Response:
 
 
 def list_leases(txn: Txn, args: ListInput, ctx: Context) -> Response:
-    """List the leases that could not be revoked."""
-    if args.type != "irrevocable":
-        raise BadRequest("unknown lease type")
-    names = txn.names(IRREVOCABLE, limit=LEASES_COUNTED_MAX)
-    shown = [{"lease_id": id, "error": lease.irrevocable} for id in names if (lease := LEASES.get(txn, id)) is not None]
-    return Response(data={"lease_count": len(shown), "counts": _by_mount(txn, names), "leases": shown})
+    """List the leases that could not be revoked, those that ended first before the others."""
+    limit = _limit(args.limit)
+    kept = sorted(_irrevocable(txn, args, limit + 1), key=lambda found: (found[1].expires_ms, found[0]))[:limit + 1]
+    shown = [{"lease_id": id, "mount_id": _accessor(txn, lease), "error": lease.irrevocable} for id, lease in kept[:limit]]
+    return Response(data={"lease_count": len(shown), "leases": shown}, warnings=(MORE,) if len(kept) > limit else ())
 
 
 def count_leases(txn: Txn, args: ListInput, ctx: Context) -> Response:
     """Count the leases that could not be revoked."""
-    if args.type != "irrevocable":
-        raise BadRequest("unknown lease type")
-    names = txn.names(IRREVOCABLE, limit=LEASES_COUNTED_MAX)
-    return Response(data={"lease_count": len(names), "counts": _by_mount(txn, names)})
+    counts = Counter(_accessor(txn, lease) for _, lease in _irrevocable(txn, args, LEASES_COUNTED_MAX))
+    return Response(data={"lease_count": counts.total(), "counts": dict(counts)})
 
 
 def tidy(txn: Txn, args: Nothing, ctx: Context) -> Response:
@@ -117,7 +118,10 @@ def routes(access: Access) -> tuple[Route, ...]:
 
     def renew(txn: Txn, args: RenewInput, ctx: Context) -> Response:
         """Let a lease live on."""
-        return leases.renew(txn, ctx, access, asked_id(args), increment_s=seconds(args.increment, "increment"))
+        id = asked_id(args)
+        if _token(txn, id, ctx.now_ms) is not None:
+            raise BadRequest("tokens cannot be renewed through this endpoint")
+        return leases.renew(txn, ctx, access, id, increment_s=seconds(args.increment, "increment"))
 
     def revoke(txn: Txn, args: RevokeInput, ctx: Context) -> Response:
         """Revoke a lease."""
@@ -198,10 +202,24 @@ def _token_shown(id: str, entry: TokenEntry, now_ms: Millis) -> LeaseOut:
         ttl=max((entry.expires_ms - now_ms + 500) // 1000, 0))
 
 
-def _by_mount(txn: Txn, ids: tuple[str, ...]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for id in ids:
-        lease = LEASES.get(txn, id)
-        if lease is not None:
-            counts[lease.mount_path] = counts.get(lease.mount_path, 0) + 1
-    return counts
+def _irrevocable(txn: Txn, args: ListInput, limit: int) -> list[tuple[str, LeaseEntry]]:
+    """Raises NotFound: of another kind there are no lists."""
+    if args.type.lower() != "irrevocable":
+        raise NotFound
+    names = txn.names(IRREVOCABLE, limit=limit)
+    return [(id, lease) for id in names if (lease := LEASES.get(txn, id)) is not None]
+
+
+def _accessor(txn: Txn, lease: LeaseEntry) -> str:
+    """Of its mount, which stays until all of its leases have gone."""
+    entry = MOUNTS.get(txn, lease.mount)
+    return entry.accessor if entry is not None else ""
+
+
+def _limit(text: str) -> int:
+    """How many leases one answer lists. Raises BadRequest."""
+    if text.lower() in ("", "none"):
+        return LEASES_COUNTED_MAX
+    if not text.isascii() or not text.isdigit() or not int(text[:18]):
+        raise BadRequest("limit must be 'none' or a positive integer")
+    return min(int(text[:18]), LEASES_COUNTED_MAX)

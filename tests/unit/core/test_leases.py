@@ -114,6 +114,23 @@ class TestRenewing:
         assert node.call(POST, path, {"lease_id": id}).json["lease_id"] == id
         assert isinstance(node.attempt(node.request(POST, path, {"lease_id": id}), Place.WORKER), Forward)
 
+    def test_never_past_the_batch_token_that_it_was_lent_to(self, node: TokenNode) -> None:
+        batch = node.create({"type": "batch", "ttl": "10m", "policies": ["lender"]})
+        id = lend(node, token=batch, ttl="1m")
+        node.advance(30)
+        assert node.post("sys/leases/renew", {"lease_id": id, "increment": "5m"}).json["lease_duration"] == 300
+        assert node.post("sys/leases/renew", {"lease_id": id, "increment": "1h"}).json["lease_duration"] == 570
+        node.advance(570)
+        assert lookup(node, id).json["errors"] == GONE
+        node.run_due()
+        assert live(node) == 0
+
+    def test_a_token_is_not_renewed_as_a_lease(self, node: TokenNode) -> None:
+        node.create({"policies": ["lender"], "ttl": "1h"})
+        name, = node.call(LIST, "sys/leases/lookup/auth/token/create/").json["data"]["keys"]
+        seen = node.post("sys/leases/renew", {"lease_id": f"auth/token/create/{name}"})
+        assert (seen.status, seen.json["errors"]) == (400, ["tokens cannot be renewed through this endpoint"])
+
     def test_never_past_the_maximum_since_it_was_lent(self, node: TokenNode) -> None:
         id = lend(node, max_ttl="90m")
         node.advance(3000)
@@ -182,9 +199,33 @@ class TestRevoking:
         data = lookup(node, id).json["data"]
         assert (data["revoke_error"], data["renewable"]) == ("drop a: refused", False)
         listed = node.call(GET, "sys/leases", query={"type": "irrevocable"}).json["data"]
-        assert listed["leases"] == [{"lease_id": id, "error": "drop a: refused"}]
-        assert (listed["lease_count"], listed["counts"]) == (1, {"contract/": 1})
-        assert node.call(GET, "sys/leases/count", query={"type": "irrevocable"}).json["data"]["lease_count"] == 1
+        accessor = node.call(GET, "sys/mounts/contract").json["data"]["accessor"]
+        assert listed == {"lease_count": 1, "leases": [{"lease_id": id, "mount_id": accessor, "error": "drop a: refused"}]}
+        counted = node.call(GET, "sys/leases/count", query={"type": "Irrevocable"}).json["data"]
+        assert counted == {"lease_count": 1, "counts": {accessor: 1}}
+
+    def test_the_list_of_what_cannot_be_revoked_ends_where_it_is_told_to(self, node: TokenNode) -> None:
+        for name in ("a", "b"):
+            node.post(f"contract/creds/{name}", {"ttl": "1s", "revoke": "fail"})
+        for _ in range(LEASE_ATTEMPTS_MAX):
+            node.advance(1_000)
+            node.run_due()
+
+        def listed(limit: str) -> Seen:
+            return node.call(GET, "sys/leases", query={"type": "irrevocable", "limit": limit})
+
+        one = listed("1").json
+        assert (one["data"]["lease_count"], len(one["data"]["leases"]), len(one["warnings"])) == (1, 1, 1)
+        for limit in ("", "none", "2", "9" * 30):
+            assert (listed(limit).json["data"]["lease_count"], listed(limit).json["warnings"]) == (2, None)
+        for limit in ("0", "-1", "x", "1.5"):
+            assert listed(limit).json["errors"] == ["limit must be 'none' or a positive integer"]
+
+    @pytest.mark.parametrize("path", ["sys/leases", "sys/leases/count"])
+    def test_only_of_those_there_are_lists(self, node: TokenNode, path: str) -> None:
+        for query in ({}, {"type": "revocable"}):
+            seen = node.call(GET, path, query=query)
+            assert (seen.status, seen.json) == (404, {"errors": []})
 
     def test_what_an_engine_cannot_revoke_an_operator_can_ask_for_again(self, node: TokenNode, tmp_path: Path) -> None:
         id = node.post("contract/creds/a", {"ttl": "1s", "revoke": f"fail-{LEASE_ATTEMPTS_MAX}"}).json["lease_id"]
