@@ -31,4 +31,4 @@ def to_active(request: Request, facts: NodeFacts) -> Reply:
 
 def _query(request: Request) -> dict[str, str]:
     """As it came: the one parameter that only says which method is meant was taken out when it was read."""
-    return {**request.query, "list": "true"} if request.method is Method.LIST else dict(request.query)
+    return {**request.query, "list": "true"} if request.method is Method.LIST else {**request.query, **request.unread_query}

@@ -93,8 +93,9 @@ class Requests:
         method = _method(name, given)
         headers = read_headers(others) if others else Headers()
         type_ = content_type.decode("latin-1") if content_type else ""
+        query_read, unread = ({}, given) if method is POST or method is PATCH else (given, {})
         return Request(
-            id=self._new_id(), method=method, path=path, query=given if method is not POST and method is not PATCH else {},
+            id=self._new_id(), method=method, path=path, query=query_read, unread_query=unread,
             body=self._body(method, path, body, type_), content_type=type_, token=Secret(token) if token else None,
             wrap_ttl_s=wrap_ttl_s(headers.wrap_ttl) if headers.wrap_ttl else None, client=client, listener=self.listener,
             wants_active=headers.forward == "active-node", no_forwarding=headers.no_forwarding, states=headers.states,

@@ -50,6 +50,7 @@ def test_path_and_query_arrive_as_they_were_meant() -> None:
     asked = request("kv/a b/ü?%/c", query={"version": "2", "x": "a&b=c"})
     assert location(redirect.to_active(asked, STANDBY)).partition("/v1/")[2] == "kv/a%20b/%C3%BC%3F%25/c?version=2&x=a%26b%3Dc"
     assert location(redirect.to_active(request("kv/", Method.LIST), STANDBY)).endswith("/v1/kv/?list=true")
+    assert location(redirect.to_active(request("kv/a", Method.POST, unread_query={"x": "a b"}), STANDBY)).endswith("/v1/kv/a?x=a+b")
     split = request("kv/a\r\nX-Evil: 1")
     assert "\r" not in location(redirect.to_active(split, STANDBY))
 

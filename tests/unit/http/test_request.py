@@ -45,6 +45,13 @@ def test_methods(method: str, meant: Method, query: str) -> None:
     assert make("/v1/a" + query, method=method).method is meant
 
 
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+def test_the_query_of_a_write_is_kept_for_a_redirect_alone(method: str) -> None:
+    request = make("/v1/a?x=1", method=method)
+    assert (request.query, request.unread_query) == ({}, {"x": "1"})
+    assert make("/v1/a?x=1").unread_query == {}
+
+
 @pytest.mark.parametrize("method", ["OPTIONS", "TRACE", "CONNECT", "get", "SCAN", "BREW"])
 @pytest.mark.parametrize("query", ["", "?a=b"])
 def test_other_methods_are_405(method: str, query: str) -> None:
