@@ -14,6 +14,8 @@ class HeaderSettings(msgspec.Struct, frozen=True):
 
 AUDITED = Table("core/config/audited-headers/", HeaderSettings)
 """By the header's name in lower case."""
+ALWAYS: Mapping[str, HeaderSettings] = {name: HeaderSettings() for name in ("correlation-id", "x-correlation-id")}
+"""Audited without being asked for: they can be hashed, and not taken away. Source: Vault, "Upgrade to 1.17"."""
 KEPT_BY_PARSER = frozenset((
     "accept", "accept-encoding", "authorization", "connection", "content-length", "expect", "host", "transfer-encoding", "user-agent",
     "x-vault-request", "x-vault-token"))
@@ -22,4 +24,4 @@ KEPT_BY_PARSER = frozenset((
 
 def load_audited(txn: Txn) -> Mapping[str, HeaderSettings]:
     """For `txn.derive`: all of them, by name."""
-    return dict(sorted(AUDITED.all(txn).items()))
+    return dict(sorted({**ALWAYS, **AUDITED.all(txn)}.items()))

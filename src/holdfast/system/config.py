@@ -80,7 +80,7 @@ def list_headers(txn: Txn, args: Nothing, ctx: Context) -> Response:
 
 def read_header(txn: Txn, args: HeaderInput, ctx: Context) -> Response:
     """Show how a header stands in audit entries."""
-    settings = AUDITED.get(txn, args.header.lower())
+    settings = txn.derive(load_audited).get(args.header.lower())
     if settings is None:
         raise BadRequest("Could not find header in config")
     return Response(data={args.header: settings})
@@ -90,8 +90,7 @@ def write_header(txn: Txn, args: HeaderSettingsInput, ctx: Context) -> Response:
     """Show a header in audit entries."""
     _check_name(args.header, "header")
     name = args.header.lower()
-    audited = txn.derive(load_audited)
-    if name not in audited and len(audited) >= AUDITED_HEADERS_MAX:
+    if not AUDITED.exists(txn, name) and len(AUDITED.names(txn)) >= AUDITED_HEADERS_MAX:
         raise BadRequest(f"at most {AUDITED_HEADERS_MAX} headers can be audited")
     AUDITED.put(txn, name, HeaderSettings(hmac=args.hmac))
     if name in KEPT_BY_PARSER:

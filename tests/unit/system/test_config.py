@@ -7,6 +7,7 @@ from holdfast.engine import Method
 from holdfast.limits import AUDITED_HEADERS_MAX, CORS_TEXTS_MAX
 
 GET, POST, DELETE = Method.GET, Method.POST, Method.DELETE
+ALWAYS = {"correlation-id": {"hmac": False}, "x-correlation-id": {"hmac": False}}
 CORS, HEADERS = "sys/config/cors", "sys/config/auditing/request-headers"
 
 
@@ -43,13 +44,20 @@ class TestCors:
 
 class TestAuditedHeaders:
     def test_they_are_kept_by_name_whatever_its_case(self, node: OneNode) -> None:
-        assert node.call(GET, HEADERS).json["data"] == {"headers": {}}
         assert node.call(POST, f"{HEADERS}/X-Forwarded-For", {"hmac": True}).status == 204
         assert node.call(POST, f"{HEADERS}/x-ticket").status == 204
         assert node.call(GET, f"{HEADERS}/X-FORWARDED-For").json["data"] == {"X-FORWARDED-For": {"hmac": True}}
-        assert node.call(GET, HEADERS).json["headers"] == {"x-forwarded-for": {"hmac": True}, "x-ticket": {"hmac": False}}
+        assert node.call(GET, HEADERS).json["headers"] == {**ALWAYS, "x-forwarded-for": {"hmac": True}, "x-ticket": {"hmac": False}}
         assert node.call(DELETE, f"{HEADERS}/X-Ticket").status == 204
         assert node.call(GET, f"{HEADERS}/x-ticket").json["errors"] == ["Could not find header in config"]
+
+    def test_two_are_audited_unasked_and_cannot_be_taken_away(self, node: OneNode) -> None:
+        assert node.call(GET, HEADERS).json["data"] == {"headers": ALWAYS}
+        assert node.call(GET, f"{HEADERS}/Correlation-ID").json["data"] == {"Correlation-ID": {"hmac": False}}
+        assert node.call(POST, f"{HEADERS}/correlation-id", {"hmac": True}).status == 204
+        assert node.call(GET, HEADERS).json["headers"] == {**ALWAYS, "correlation-id": {"hmac": True}}
+        assert node.call(DELETE, f"{HEADERS}/correlation-id").status == 204
+        assert node.call(GET, HEADERS).json["headers"] == ALWAYS
 
     def test_what_cannot_be_audited_is_said(self, node: OneNode) -> None:
         assert "user-agent" in node.call(POST, f"{HEADERS}/User-Agent").json["warnings"][0]
