@@ -9,13 +9,14 @@ from holdfast.engine import Rng, TokenType, Txn
 from holdfast.ids import Millis
 
 STATE_KEY_BYTES = 32
-IDENTITY, TOKEN = "identity/", "auth/token/"
+IDENTITY, TOKEN, SYSTEM = "identity/", "auth/token/", "sys/"
+PASSED_HEADERS = {IDENTITY: ("Authorization",), SYSTEM: ("Accept",)}
 FIRST_MOUNTS = (
     (CUBBYHOLE_PATH, "cubbyhole", "per-token private secret storage"),
     (IDENTITY, "identity", "identity store"),
     (TOKEN, "token", "token based credentials"),
     # Never routed by the table; there to be seen, and so that nothing else can be mounted there.
-    ("sys/", "system", "system endpoints used for control, policy and debugging"),
+    (SYSTEM, "system", "system endpoints used for control, policy and debugging"),
 )
 
 
@@ -29,8 +30,7 @@ def write_first_state(txn: Txn, rng: Rng, now_ms: Millis, *, root_token: str = "
     for path, type_, text in FIRST_MOUNTS:
         uuid, is_auth = rng.uuid(), path == TOKEN
         accessor = f"{'auth_' if is_auth else ''}{type_}_{rng.bytes(4).hex()}"
-        config = MountConfig(token_type=TokenType.DEFAULT_SERVICE,
-                             passthrough_request_headers=("Authorization",) if path == IDENTITY else ())
+        config = MountConfig(token_type=TokenType.DEFAULT_SERVICE, passthrough_request_headers=PASSED_HEADERS.get(path, ()))
         MOUNTS.put(txn, uuid, MountEntry(uuid=uuid, path=path, type=type_, accessor=accessor, description=text, is_auth=is_auth,
-                                         local=path == CUBBYHOLE_PATH, config=config))
+                                         local=path == CUBBYHOLE_PATH, seal_wrap=path == SYSTEM, config=config))
     return create_root(txn, rng, now_ms=now_ms, text=root_token).text

@@ -96,7 +96,8 @@ def _query(field: Field) -> Json:
 
 def kind(field: Field) -> str:
     """The type of a field in JSON's words; of lenient fields, which take several, the first that says most."""
-    if field.type[:1].isupper():
+    name = field.type.removesuffix(" | None").rpartition(".")[2]
+    if name[:1].isupper():
         return "object"                              # a record, or JSON as it was sent
     text = field.type.lower()
     return next((shown for word, shown in SHOWN if word in text), "string")

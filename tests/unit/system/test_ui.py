@@ -160,6 +160,12 @@ class TestOpenApi:
         lists = paths["/sys/policies/acl"]["get"]["parameters"][-1]
         assert (lists["name"], lists["required"], lists["schema"]["enum"]) == ("list", True, ["true"])
 
+    def test_a_record_is_an_object(self, node: OneNode) -> None:
+        operation = self.document(node)["paths"]["/sys/mounts/{path}"]["post"]
+        shown = operation["requestBody"]["content"]["application/json"]["schema"]["properties"]
+        assert {name: shown[name]["type"] for name in ("config", "options", "local")} == {
+            "config": "object", "options": "object", "local": "boolean"}
+
     def test_operations_have_names_of_their_own(self, node: OneNode) -> None:
         names = [operation["operationId"] for item in self.document(node)["paths"].values() for operation in item.values()
                  if isinstance(operation, dict)]
