@@ -11,7 +11,8 @@ import msgspec
 
 from holdfast.errors import BadRequest
 
-_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+NULL = b"null"
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw] | tuple[()] | None).decode
 _untyped = msgspec.json.Decoder(float_hook=lambda text: msgspec.Raw(text.encode())).decode
 _encode = msgspec.json.Encoder().encode
 
@@ -20,11 +21,12 @@ Tree = dict[str, object]
 
 
 def fields(text: bytes | msgspec.Raw, name: str) -> Mapping[str, msgspec.Raw]:
-    """The members of the object `text`. Raises BadRequest naming the field: it is none."""
+    """The members of the object `text`; null has none, and an empty list is how clients written in PHP send an object without any. Raises
+    BadRequest naming the field: it is no object."""
     try:
-        return _fields(text)
+        return _fields(text) or {}
     except (msgspec.DecodeError, RecursionError) as error:
-        raise BadRequest(f"{name}: a JSON object is expected: {error}") from error
+        raise BadRequest(f'Field validation failed: error converting input for field "{name}": {error}') from error
 
 
 def kept(members: Mapping[str, msgspec.Raw]) -> bytes:

@@ -24,7 +24,7 @@ def patch(ctx: Context, target: bytes, changes: bytes) -> bytes:
 
 def merge(target: bytes, changes: bytes) -> bytes:
     """Raises BadRequest where either is no JSON object."""
-    merged = json_object.tree(target, "data")
+    merged = {} if target == json_object.NULL else json_object.tree(target, "data")
     pending: list[tuple[Tree, Tree]] = [(merged, json_object.tree(changes, "data"))]
     while pending:                                       # a list, not recursion: depth is the caller's
         into, change = pending.pop()

@@ -9,6 +9,7 @@ from holdfast.limits import KV_DISCARD_INLINE_MAX, KV_VERSIONS_MAX
 from holdfast.secrets import KV_V1, KV_V2
 
 START = "2023-11-14T22:13:20Z"
+NO_VERSIONS: tuple[object, ...] = ("x", 1.5, [], {}, '"', "null")
 
 
 @pytest.fixture
@@ -38,16 +39,17 @@ def test_versions_are_read_by_number(kv: Runner) -> None:
         assert (found["data"], found["metadata"]["version"]) == ({"v": value}, number or 3)
     for missing in ("4", "99999999999"):
         assert (kv.get("data/a", query={"version": missing}).status, kv.get("data/a", query={"version": missing}).errors) == (404, ())
-    assert kv.get("data/a", query={"version": "-1"}).status == 400
+    assert kv.get("data/a", query={"version": "-1"}).data == kv.get("data/a").data
     assert kv.get("data/a", query={"version": ""}).data == kv.get("data/a").data, "as if it had not been sent"
     assert kv.get("data/none").status == 404
 
 
 @pytest.mark.parametrize(("body", "error"), [
-    (None, "no data provided"), ({}, "no data provided"), ({"data": None}, "no data provided"), ({"options": {"cas": 0}},
-                                                                                                 "no data provided"),
+    (None, "no data provided"), ({}, "no data provided"), ({"options": {"cas": 0}}, "no data provided"),
     ({"data": {}, "options": {"cas": 1}}, "check-and-set parameter did not match the current version"),
     ({"data": {}, "options": {"cas": -1}}, "check-and-set parameter did not match the current version"),
+    ({"data": {}, "options": {"cas": True}}, "check-and-set parameter did not match the current version"),
+    *(({"data": {}, "options": {"cas": cas}}, "error parsing check-and-set parameter") for cas in NO_VERSIONS),
 ])
 def test_a_write_that_is_refused_changes_nothing(kv: Runner, body: object, error: str) -> None:
     answered = kv.post("data/a", body)
@@ -66,6 +68,30 @@ def test_paths_that_cannot_be_written(kv: Runner) -> None:
     for path in ("data/a/", "metadata/a/"):
         assert kv.post(path, {"data": {}, "max_versions": 1}).errors == ("cannot write to a path ending in '/'",)
     assert kv.post("data/", {"data": {}}).status == 400
+
+
+@pytest.mark.parametrize("cas", [0, "0", "", None, False, "0x0"])
+def test_check_and_set_is_read_weakly(kv: Runner, cas: object) -> None:
+    assert kv.post("data/a", {"data": {}, "options": {"cas": cas}}).status == 200
+    assert kv.post("data/a", {"data": {}, "options": {"cas": cas}}).errors == (
+        "check-and-set parameter did not match the current version",)
+
+
+def test_an_empty_list_is_an_object_without_members(kv: Runner) -> None:
+    """As clients written in PHP send one."""
+    assert kv.post("data/a", {"data": [], "options": []}).status == 200
+    assert kv.get("data/a").data["data"] == {}
+    assert kv.patch("data/a", {"data": [], "options": None}).status == 200
+    assert kv.post("metadata/a", {"custom_metadata": []}).status == kv.patch("metadata/a", {"custom_metadata": []}).status == 204
+
+
+def test_a_value_may_be_null(kv: Runner) -> None:
+    assert kv.post("data/a", {"data": None}).status == 200
+    assert (kv.get("data/a").status, kv.get("data/a").data["data"]) == (200, None)
+    assert kv.get("subkeys/a").data["subkeys"] is None
+    assert kv.patch("data/a", {"data": None}).errors == ("no data provided",)
+    assert kv.patch("data/a", {"data": {"v": 1, "w": None}}).status == 200
+    assert kv.get("data/a").data["data"] == {"v": 1}
 
 
 def test_check_and_set(kv: Runner) -> None:
@@ -147,7 +173,7 @@ def test_versions_by_number_refuse_and_pass_over(kv: Runner, operation: str) -> 
     put(kv, "a", 1)
     nothing: tuple[object, ...] = (None, {}, {"versions": []}, {"versions": ""})
     for body in nothing:
-        assert kv.post(f"{operation}/a", body).errors == ("No version number provided",)
+        assert kv.post(f"{operation}/a", body).errors == (f"{'n' if operation == 'destroy' else 'N'}o version number provided",)
     for wrong in ("x", [[1]], ["1,x"], {"a": 1}):
         assert kv.post(f"{operation}/a", {"versions": wrong}).status == 400
     for passed in ([7], [0], [-1], "99"):
@@ -211,9 +237,11 @@ def test_the_mounts_settings(kv: Runner) -> None:
     assert kv.get("config").data == {"cas_required": True, "delete_version_after": "3h25m19s", "max_versions": 5}
     assert kv.post("config", {"max_versions": 6}).status == 204
     assert kv.get("config").data == {"cas_required": True, "delete_version_after": "3h25m19s", "max_versions": 6}
-    for nothing in (None, {}, {"max_versions": None}):
+    for nothing in (None, {}, {"delete_version_after": None}):
         answered = kv.post("config", nothing)
         assert (answered.status, answered.changes) == (204, {})
+    assert kv.post("config", {"max_versions": None, "cas_required": None}).status == 204
+    assert kv.get("config").data == {"cas_required": False, "delete_version_after": "3h25m19s", "max_versions": 0}
 
 
 @pytest.mark.parametrize("body", [{"max_versions": -1}, {"max_versions": KV_VERSIONS_MAX + 1}, {"cas_required": "maybe"},
@@ -278,7 +306,8 @@ class TestPatch:
         assert kv.patch("data/a", {"data": {}}, content_type="Application/Merge-Patch+JSON; charset=utf-8").status == 200
 
     def test_needs_a_live_version(self, kv: Runner) -> None:
-        assert (kv.patch("data/a", {"data": {}}).status, kv.patch("data/a", {"data": {}}).errors) == (404, ())
+        missing = kv.patch("data/a", {"data": {}})
+        assert (missing.status, missing.body, missing.errors) == (404, b"", ())
         kv.post("metadata/a", {"max_versions": 3})
         assert kv.patch("data/a", {"data": {}}).status == 404
         put(kv, "a", 1)
@@ -323,7 +352,7 @@ class TestMetadata:
         put(kv, "a", 1)
         assert kv.get("data/a").data["metadata"]["custom_metadata"] == found["custom_metadata"]
 
-    @pytest.mark.parametrize("body", [None, {}, {"max_versions": None, "custom_metadata": None}])
+    @pytest.mark.parametrize("body", [None, {}, {"delete_version_after": None}])
     def test_a_write_of_nothing_makes_nothing(self, kv: Runner, body: object) -> None:
         answered = kv.post("metadata/a", body)
         assert (answered.status, answered.changes) == (204, {})
@@ -347,23 +376,55 @@ class TestMetadata:
         assert found["custom_metadata"] == {"b": "2", "c": "3"}
         kv.patch("metadata/a", {"custom_metadata": None, "cas_required": None, "delete_version_after": None})
         found = kv.get("metadata/a").data
-        assert (found["custom_metadata"], found["cas_required"], found["delete_version_after"]) == (None, False, "0s")
+        assert (found["custom_metadata"], found["cas_required"], found["delete_version_after"]) == (None, False, "1h0m0s")
+        assert kv.patch("metadata/a", {"delete_version_after": 0}).status == 204
+        assert kv.get("metadata/a").data["delete_version_after"] == "0s"
         assert kv.patch("metadata/a", {}).status == 204
-        assert kv.patch("metadata/none", {"max_versions": 1}).status == 404
+        missing = kv.patch("metadata/none", {"max_versions": 1})
+        assert (missing.status, missing.body, missing.errors) == (404, b"", ())
+
+    def test_a_write_clears_what_it_names_as_null(self, kv: Runner) -> None:
+        kv.post("metadata/a", {"max_versions": 4, "cas_required": True, "delete_version_after": "1h", "custom_metadata": {"a": "1"}})
+        kv.post("metadata/a", {"max_versions": None, "cas_required": None, "delete_version_after": None, "custom_metadata": None})
+        found = kv.get("metadata/a").data
+        assert [found[name] for name in ("max_versions", "cas_required", "delete_version_after", "custom_metadata")] == [
+            0, False, "1h0m0s", None]
+
+    @pytest.mark.parametrize("method", [Method.POST, Method.PATCH])
+    def test_only_a_version_moves_the_time_of_the_last_update(self, kv: Runner, method: Method) -> None:
+        put(kv, "a", 1)
+        kv.now_ms += 5000
+        kv.call(method, "metadata/a", {"max_versions": 3}, content_type="application/merge-patch+json")
+        assert kv.get("metadata/a").data["updated_time"] == START
+        put(kv, "a", 2)
+        assert kv.get("metadata/a").data["updated_time"] != START
 
     @pytest.mark.parametrize(("custom", "error"), [
         ({str(n): "x" for n in range(65)}, "payload must contain at most 64 keys, provided 65"),
         ({"": "x"}, 'length of key "" is 0 but must be 0 < len(key) <= 128'),
         ({"k" * 129: "x"}, "is 129 but must be 0 < len(key) <= 128"), ({"é" * 65: "x"}, "is 130 but must be"),
         ({"k": ""}, 'length of value for key "k" is 0 but must be 0 < len(value) <= 512'), ({"k": "v" * 513}, "is 513 but must be"),
-        ({"k": None}, "is 0 but must be"), ({"k": {"a": 1}}, 'value for key "k" is not a string'), ({"k": [1]}, "is not a string"),
-        ({"a\nb": "x"}, "contains unprintable characters"), ({"k": "a\x00b"}, 'value for key \'k\' contains unprintable characters'),
+        ({"k": None}, "is 0 but must be"), ({"a\nb": "x"}, 'key "a\\nb" (a\nb) contains unprintable characters'),
+        ({"k": "a\x00b"}, 'value for key "k" contains unprintable characters'),
+        ({"a\"b'": ""}, 'length of value for key "a\\"b\'" is 0'),
     ])
     def test_custom_metadata_have_vaults_limits(self, kv: Runner, custom: object, error: str) -> None:
         answered = kv.post("metadata/a", {"custom_metadata": custom})
         assert (answered.status, answered.changes, len(answered.errors)) == (400, {}, 1)
         assert error in answered.errors[0]
-        assert answered.errors[0].startswith("custom_metadata validation failed: ")
+        assert answered.errors[0].startswith("1 error occurred:\n\t* custom_metadata validation failed: ")
+
+    def test_all_that_is_wrong_with_custom_metadata_is_said_in_one_error(self, kv: Runner) -> None:
+        said = "custom_metadata validation failed: length of {} is 0 but must be 0 < len({}) <= {}"
+        assert kv.post("metadata/a", {"custom_metadata": {"": ""}}).errors == (
+            f'2 errors occurred:\n\t* {said.format("key " + chr(34) * 2, "key", 128)}\n\t* '
+            f'{said.format("value for key " + chr(34) * 2, "value", 512)}\n\n',)
+
+    @pytest.mark.parametrize(("value", "kind"), [({"a": 1}, "map[string]interface {}"), ([1], "[]interface {}")])
+    def test_a_value_of_custom_metadata_is_a_string(self, kv: Runner, value: object, kind: str) -> None:
+        answered = kv.post("metadata/a", {"custom_metadata": {"k": value}})
+        assert answered.status == 400
+        assert answered.errors[0] == f"custom_metadata validation failed: '' expected type 'string', got unconvertible type '{kind}'"
 
     def test_custom_metadata_at_their_limits_fit(self, kv: Runner) -> None:
         custom = {f"{n:064d}é" * 1: "v" * 512 for n in range(63)} | {"k" * 128: "v"}

@@ -3,31 +3,27 @@ from typing import Annotated
 
 import msgspec
 
-from holdfast.engine import Context, Given, Input, Natural, Response, Txn, doc
+from holdfast.engine import Context, Given, Input, Response, Result, Txn, doc
+from holdfast.engine.route import is_null
 from holdfast.errors import BadRequest, NotFound
 from holdfast.limits import JSON_INLINE_MAX_BYTES
 from holdfast.secrets import json_object, merge_patch
-from holdfast.secrets.json_object import Tree
+from holdfast.secrets.json_object import NULL, Tree
 from holdfast.secrets.kv_v2 import store
-from holdfast.secrets.kv_v2.store import CONFIG, METADATA
+from holdfast.secrets.kv_v2.store import CONFIG, METADATA, NOT_FOUND
 from holdfast.secrets.kv_v2.versions import Config, Metadata, check_cas
 from holdfast.secrets.paths import check_writable
 
 
 class Read(Input, frozen=True):
     path: Annotated[str, doc("Path of the secret.")]
-    version: Annotated[Natural, doc("Version to read; 0 is the latest.")] = 0
-
-
-class Options(msgspec.Struct, frozen=True):
-    cas: Annotated[int | msgspec.UnsetType | None,
-                   doc("Write only if this is the current version; 0: only if there is none.")] = msgspec.UNSET
+    version: Annotated[int, doc("Version to read; 0, or less, is the latest.")] = 0
 
 
 class Write(Input, frozen=True):
     path: Annotated[str, doc("Path of the secret.")]
     data: Annotated[msgspec.Raw, doc("The secret: any JSON object, kept as written.")] = msgspec.Raw()
-    options: Annotated[Options, doc("Conditions: `cas`, the version that must be the current one; 0: none yet.")] = Options()
+    options: Annotated[msgspec.Raw, doc("Conditions: `cas`, the version that must be the current one; 0: none yet.")] = msgspec.Raw()
 
 
 class AtPath(Input, frozen=True):
@@ -35,12 +31,12 @@ class AtPath(Input, frozen=True):
 
 
 class ReadSubkeys(Read, frozen=True):
-    depth: Annotated[Natural, doc("Levels to show; 0: all.")] = 0
+    depth: Annotated[int, doc("Levels to show; 0: all.")] = 0
 
 
 def read(txn: Txn, args: Read, ctx: Context) -> Response:
     """Read a version of a secret."""
-    seen = store.seen(txn, args.path, args.version)
+    seen = store.seen(txn, args.path, max(args.version, 0))
     if seen is None:
         raise NotFound
     if seen.gone_ms <= ctx.now_ms:
@@ -51,23 +47,25 @@ def read(txn: Txn, args: Read, ctx: Context) -> Response:
 def write(txn: Txn, args: Write, ctx: Context) -> Response:
     """Write a new version of a secret."""
     check_writable(args.path, ctx)
-    members = json_object.fields(_sent(args), "data")
+    value = _sent(args)
     config, meta = CONFIG.get(txn) or Config(), store.find(txn, args.path)
-    check_cas(args.options.cas, meta, config)
-    return _add_version(txn, ctx, args.path, meta, config, json_object.kept(members))
+    check_cas(_cas(args), meta, config)
+    return _add_version(txn, ctx, args.path, meta, config, value)
 
 
-def patch(txn: Txn, args: Write, ctx: Context) -> Response:
+def patch(txn: Txn, args: Write, ctx: Context) -> Result:
     """Write a new version made of the current one and a JSON merge patch."""
     merge_patch.check_media_type(ctx.request)
-    changes = json_object.kept(json_object.fields(_sent(args), "data"))
+    changes = _sent(args)
+    if changes == NULL:
+        raise BadRequest("no data provided")
     config, meta = CONFIG.get(txn) or Config(), store.find(txn, args.path)
     if meta is None:
-        raise NotFound
-    check_cas(args.options.cas, meta, config)
+        return NOT_FOUND
+    check_cas(_cas(args), meta, config)
     seen = store.view(txn, args.path, 0)
     if seen is None:
-        raise NotFound
+        return NOT_FOUND
     if seen.gone_ms <= ctx.now_ms:
         return Response(status=404, data=msgspec.Raw(msgspec.json.encode(store.shown(meta, 0))))
     return _add_version(txn, ctx, args.path, meta, config, merge_patch.patch(ctx, store.value(txn, seen), changes))
@@ -86,7 +84,7 @@ def delete_latest(txn: Txn, args: AtPath, ctx: Context) -> Response:
 
 def read_subkeys(txn: Txn, args: ReadSubkeys, ctx: Context) -> Response:
     """Read the names in a version of a secret, without the values."""
-    seen = store.seen(txn, args.path, args.version)
+    seen = store.seen(txn, args.path, max(args.version, 0))
     if seen is None:
         raise NotFound
     if seen.gone_ms <= ctx.now_ms:
@@ -98,6 +96,8 @@ def read_subkeys(txn: Txn, args: ReadSubkeys, ctx: Context) -> Response:
 
 def names_of(value: bytes, depth: int) -> bytes:
     """The object with null for each value that is no object, for empty objects and for what lies deeper than `depth` (0: no limit)."""
+    if value == NULL:
+        return value
     top = json_object.tree(value, "data")
     pending: list[tuple[Tree, int]] = [(top, 1)]
     while pending:
@@ -114,10 +114,15 @@ def exists(txn: Txn, given: Given) -> bool:
     return store.find(txn, given.path["path"]) is not None
 
 
-def _sent(args: Write) -> msgspec.Raw:
+def _sent(args: Write) -> bytes:
+    """The value as it is kept: an object, or null, which Vault keeps, too. Raises BadRequest."""
     if not args.data:
         raise BadRequest("no data provided")
-    return args.data
+    return NULL if is_null(args.data) else json_object.kept(json_object.fields(args.data, "data"))
+
+
+def _cas(args: Write) -> msgspec.Raw | None:
+    return json_object.fields(args.options, "options").get("cas") if args.options else None
 
 
 def _add_version(txn: Txn, ctx: Context, path: str, meta: Metadata | None, config: Config, value: bytes) -> Response:

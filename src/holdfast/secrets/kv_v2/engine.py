@@ -31,13 +31,13 @@ def refuse(txn: Txn, args: Elsewhere, ctx: Context) -> Response:
 KV_V2 = Engine(type="kv", version="2", jobs={store.DISCARD: store.discard_some}, routes=(
     Route("config", "Settings that hold for every secret of the mount.", {
         Method.GET: on(Nothing, config.read),
-        Method.POST: on(config.Write, config.write),
+        Method.POST: on(config.Write, config.write, nulls=True),
     }),
     Route("data/*path", "The versions of a secret. A write adds one, a read shows the latest or the one asked for, deleting hides the "
           "latest and can be undone.", {
               Method.GET: on(data.Read, data.read),
-              Method.POST: on(data.Write, data.write, exists=data.exists, writes=True),
-              Method.PATCH: on(data.Write, data.patch, exists=data.exists, writes=True),
+              Method.POST: on(data.Write, data.write, exists=data.exists, nulls=True, writes=True),
+              Method.PATCH: on(data.Write, data.patch, exists=data.exists, nulls=True, writes=True),
               Method.DELETE: on(data.AtPath, data.delete_latest, writes=True),
           }),
     Route("subkeys/*path", "The names in a secret, at all levels, with null for their values.", {
@@ -54,15 +54,16 @@ KV_V2 = Engine(type="kv", version="2", jobs={store.DISCARD: store.discard_some},
     }),
     Route("metadata", "All secrets and folders at the top of the mount.", {
         Method.LIST: on(metadata.ListFolder, metadata.list_keys),
-        **{method: on(Root, refuse) for method in COMMANDS if method is not Method.LIST},
+        **{method: on(Root, refuse, any_body=True) for method in COMMANDS if method is not Method.LIST},
     }),
     Route("metadata/*path", "What is known of a secret besides its values: its versions, its settings, metadata of your own. Deleting this "
           "removes the secret with all its versions.", {
               Method.GET: on(AtPath, metadata.read),
               Method.LIST: on(metadata.ListFolder, metadata.list_keys),
-              Method.POST: on(metadata.Write, metadata.write, exists=data.exists, writes=True),
+              Method.POST: on(metadata.Write, metadata.write, exists=data.exists, nulls=True, writes=True),
               Method.PATCH: on(metadata.Write, metadata.patch, exists=data.exists, nulls=True, writes=True),
               Method.DELETE: on(AtPath, metadata.delete, writes=True),
           }),
-    Route("*path", "Every other path: refused, with a word on where secrets are.", {method: on(Elsewhere, refuse) for method in COMMANDS}),
+    Route("*path", "Every other path: refused, with a word on where secrets are.", {
+        method: on(Elsewhere, refuse, any_body=True) for method in COMMANDS}),
 ))

@@ -33,7 +33,7 @@ def undelete(txn: Txn, args: Versions, ctx: Context) -> Response:
 
 def destroy(txn: Txn, args: Versions, ctx: Context) -> Response:
     """Destroy the values of versions, for good."""
-    numbers, meta = _named(txn, args)
+    numbers, meta = _named(txn, args, unnamed="no version number provided")
     if meta is not None:
         meta, lost = store.settled(txn, args.path, meta).destroyed(numbers)
         METADATA.put(txn, args.path, meta)
@@ -41,11 +41,11 @@ def destroy(txn: Txn, args: Versions, ctx: Context) -> Response:
     return Response()
 
 
-def _named(txn: Txn, args: Versions) -> tuple[tuple[int, ...], Metadata | None]:
+def _named(txn: Txn, args: Versions, *, unnamed: str = "No version number provided") -> tuple[tuple[int, ...], Metadata | None]:
     """The numbers, and the metadata if any of them is held: else there is nothing to change."""
     numbers = ints(args.versions, "versions")
     if not numbers:
-        raise BadRequest("No version number provided")
+        raise BadRequest(unnamed)
     meta = store.find(txn, args.path)
     held = meta is not None and any(number > 0 and meta.at(number) is not None for number in numbers)
     return numbers, meta if held else None

@@ -5,21 +5,22 @@ from typing import Annotated, TypeAlias
 import msgspec
 from msgspec.structs import replace
 
-from holdfast.engine import Context, Duration, Input, Natural, Output, Response, Txn, doc, listing, seconds
+from holdfast.engine import Context, Duration, Input, Natural, Output, Response, Result, Txn, doc, listing, seconds
 from holdfast.engine.route import is_null
 from holdfast.engine.time import go_duration, rfc3339
-from holdfast.errors import BadRequest, NotFound
+from holdfast.errors import BadRequest, NotFound, listed
 from holdfast.limits import KV_CUSTOM_KEY_MAX_BYTES, KV_CUSTOM_METADATA_MAX, KV_CUSTOM_VALUE_MAX_BYTES
-from holdfast.secrets import merge_patch
+from holdfast.secrets import json_object, merge_patch
 from holdfast.secrets.kv_v1 import ENTRIES
 from holdfast.secrets.kv_v2 import store
 from holdfast.secrets.kv_v2.config import checked_max
-from holdfast.secrets.kv_v2.store import CONFIG, METADATA
+from holdfast.secrets.kv_v2.store import CONFIG, METADATA, NOT_FOUND
 from holdfast.secrets.kv_v2.versions import Config, Metadata
 from holdfast.secrets.paths import AtPath, can_exist, check_writable, folder
 
 CAS_IS_MANDATED = '"cas_required" set to false, but is mandated by backend config. This value will be ignored.'
 INVALID = "custom_metadata validation failed"
+NAMED_MAX = 256                                          # characters of a name that an error shows
 Unset: TypeAlias = msgspec.UnsetType
 
 
@@ -28,17 +29,21 @@ class ListFolder(Input, frozen=True):
 
 
 class Write(AtPath, frozen=True):
-    """A null is a value of its own: in a patch it stands for the default, elsewhere it is as if not sent."""
+    """A null is a value of its own and stands for the default; but a time that is null is as if not sent."""
 
     max_versions: Annotated[Natural | Unset | None, doc("Versions to keep; 0: as many as the mount says.")] = msgspec.UNSET
     cas_required: Annotated[bool | Unset | None, doc("Whether each write must name the current version (`cas`).")] = msgspec.UNSET
-    delete_version_after: Annotated[Duration | Unset, doc("Time after which a version is deleted; 0: as the mount says.")] = msgspec.UNSET
-    custom_metadata: Annotated[dict[str, msgspec.Raw] | Unset | None, doc(
-        "Up to 64 pairs of names and strings of your own; a write sets them all, a patch those it names.")] = msgspec.UNSET
+    delete_version_after: Annotated[Duration, doc("Time after which a version is deleted; 0: as the mount says.")] = None
+    custom_metadata: Annotated[msgspec.Raw, doc(
+        "Up to 64 pairs of names and strings of your own; a write sets them all, a patch those it names.")] = msgspec.Raw()
 
     @property
     def is_empty(self) -> bool:
-        return self.max_versions is self.cas_required is self.delete_version_after is self.custom_metadata is msgspec.UNSET
+        return self.max_versions is self.cas_required is msgspec.UNSET and self.delete_version_after is None and not self.custom_metadata
+
+    @property
+    def pairs(self) -> Mapping[str, msgspec.Raw]:
+        return json_object.fields(self.custom_metadata, "custom_metadata")
 
 
 class VersionTimes(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,27 +98,27 @@ def write(txn: Txn, args: Write, ctx: Context) -> Response:
     meta = store.find(txn, args.path)
     if meta is None:
         meta = Metadata(created_ms=ctx.now_ms, updated_ms=ctx.now_ms)
-    custom = meta.custom if args.custom_metadata is msgspec.UNSET else texts(args.custom_metadata or {})
-    return _keep(txn, ctx, args, meta, custom)
+    custom = texts(args.pairs) if args.custom_metadata else meta.custom
+    return _keep(txn, args, meta, custom)
 
 
-def patch(txn: Txn, args: Write, ctx: Context) -> Response:
+def patch(txn: Txn, args: Write, ctx: Context) -> Result:
     """Change a secret's settings and custom metadata by a JSON merge patch."""
     merge_patch.check_media_type(ctx.request)
     if args.is_empty:
         return Response()
     meta = store.find(txn, args.path)
     if meta is None:
-        raise NotFound
+        return NOT_FOUND
     custom = meta.custom
-    if args.custom_metadata is None:
+    if is_null(args.custom_metadata):
         custom = {}
-    elif args.custom_metadata is not msgspec.UNSET:
-        removed = {name for name, value in args.custom_metadata.items() if is_null(value)}
-        changed = texts({name: value for name, value in args.custom_metadata.items() if name not in removed})
+    elif args.custom_metadata:
+        removed = {name for name, value in args.pairs.items() if is_null(value)}
+        changed = texts({name: value for name, value in args.pairs.items() if name not in removed})
         custom = {name: value for name, value in {**custom, **changed}.items() if name not in removed}
         check_count(custom)
-    return _keep(txn, ctx, args, meta, custom)
+    return _keep(txn, args, meta, custom)
 
 
 def delete(txn: Txn, args: AtPath, ctx: Context) -> Response:
@@ -133,37 +138,42 @@ def texts(sent: Mapping[str, msgspec.Raw]) -> dict[str, str]:
     """Custom metadata as they are kept: strings; numbers as written. Raises BadRequest naming what does not fit."""
     check_count(sent)
     errors: list[str] = []
-    found = {name: _text(name, value, errors) for name, value in sent.items()}
+    found = {name: _text(value) for name, value in sent.items()}
     for name, value in found.items():
         size = len(name.encode())
         if not 0 < size <= KV_CUSTOM_KEY_MAX_BYTES:
-            errors.append(f'{INVALID}: length of key "{name[:256]}" is {size} but must be 0 < len(key) <= {KV_CUSTOM_KEY_MAX_BYTES}')
+            errors.append(f"{INVALID}: length of key {_quoted(name)} is {size} but must be 0 < len(key) <= {KV_CUSTOM_KEY_MAX_BYTES}")
         size = len(value.encode())
         if not 0 < size <= KV_CUSTOM_VALUE_MAX_BYTES:
-            errors.append(f'{INVALID}: length of value for key "{name[:256]}" is {size} but must be '
+            errors.append(f"{INVALID}: length of value for key {_quoted(name)} is {size} but must be "
                           f"0 < len(value) <= {KV_CUSTOM_VALUE_MAX_BYTES}")
         if not name.isprintable():
-            errors.append(f"{INVALID}: key {name[:256]!r} contains unprintable characters")
+            errors.append(f"{INVALID}: key {_quoted(name)} ({name[:NAMED_MAX]}) contains unprintable characters")
         if not value.isprintable():
-            errors.append(f"{INVALID}: value for key {name[:256]!r} contains unprintable characters")
+            errors.append(f"{INVALID}: value for key {_quoted(name)} contains unprintable characters")
     if errors:
-        raise BadRequest(*errors)
+        raise BadRequest(listed(*errors))
     return found
 
 
 def check_count(custom: Mapping[str, object]) -> None:
     if len(custom) > KV_CUSTOM_METADATA_MAX:
-        raise BadRequest(f"{INVALID}: payload must contain at most {KV_CUSTOM_METADATA_MAX} keys, provided {len(custom)}")
+        raise BadRequest(listed(f"{INVALID}: payload must contain at most {KV_CUSTOM_METADATA_MAX} keys, provided {len(custom)}"))
 
 
-def _text(name: str, value: msgspec.Raw, errors: list[str]) -> str:
+def _quoted(name: str) -> str:
+    """As Go quotes it."""
+    return '"' + repr(name[:NAMED_MAX])[1:-1].replace("\\'", "'").replace('"', '\\"') + '"'
+
+
+def _text(value: msgspec.Raw) -> str:
     text = bytes(value)
     match text[:1]:
         case b'"':
             return msgspec.json.decode(text, type=str)
         case b"{" | b"[":
-            errors.append(f'{INVALID}: value for key "{name[:256]}" is not a string')
-            return "-"
+            kind = "map[string]interface {}" if text[:1] == b"{" else "[]interface {}"
+            raise BadRequest(f"{INVALID}: '' expected type 'string', got unconvertible type '{kind}'")
         case b"n":
             return ""
         case b"t" | b"f":
@@ -172,13 +182,13 @@ def _text(name: str, value: msgspec.Raw, errors: list[str]) -> str:
             return text.decode()
 
 
-def _keep(txn: Txn, ctx: Context, args: Write, meta: Metadata, custom: Mapping[str, str]) -> Response:
+def _keep(txn: Txn, args: Write, meta: Metadata, custom: Mapping[str, str]) -> Response:
     mandated = (CONFIG.get(txn) or Config()).cas_required and args.cas_required is False
-    meta = replace(
-        meta, updated_ms=ctx.now_ms, custom=custom,
+    meta = replace(                                      # when it was updated says when it had its last version, as in Vault
+        meta, custom=custom,
         max_versions=meta.max_versions if args.max_versions is msgspec.UNSET else checked_max(args.max_versions or 0),
         cas_required=meta.cas_required if args.cas_required is msgspec.UNSET else bool(args.cas_required),
-        delete_after_s=meta.delete_after_s if args.delete_version_after is msgspec.UNSET else seconds(
+        delete_after_s=meta.delete_after_s if args.delete_version_after is None else seconds(
             args.delete_version_after, "delete_version_after"))
     METADATA.put(txn, args.path, store.settled(txn, args.path, meta))
     return Response(warnings=(CAS_IS_MANDATED,) if mandated else ())

@@ -10,7 +10,7 @@ the first change of it moves it here: an upgrade itself does nothing.
 import msgspec
 from msgspec.structs import replace
 
-from holdfast.engine import Context, Job, Table, Txn
+from holdfast.engine import Context, Job, Raw, Table, Txn
 from holdfast.engine.time import rfc3339
 from holdfast.limits import JOB_KEYS_MAX, KV_DISCARD_INLINE_MAX, SECRET_PATH_CACHED_MAX
 from holdfast.secrets.kv_v1 import ENTRIES, Entry
@@ -20,6 +20,8 @@ from holdfast.secrets.paths import can_exist
 CONFIG = Table("config", Config, cached=True)
 METADATA = Table("metadata/", Metadata)                  # what reads need of it is cached as a View
 DISCARD = "kv-discard"                                   # the job that deletes values
+NOT_FOUND = Raw(body=b"", content_type="application/json", status=404)
+"""To a patch of nothing, as in Vault: by the empty body its clients know that there is no secret, and not that the request went wrong."""
 
 
 class VersionOut(msgspec.Struct, frozen=True, kw_only=True):

@@ -37,6 +37,7 @@ class Version(msgspec.Struct, frozen=True, array_like=True):
         return 0 if self.destroyed else self.deletion_ms or NEVER_MS
 
 
+_WEAK = {b"null": "0", b"false": "0", b"true": "1", b'""': "0"}
 Numbered: TypeAlias = tuple[int, Version]
 
 
@@ -112,10 +113,19 @@ def deletion_time(config: Config, meta: Metadata, now_ms: int) -> int:
     return now_ms + 1000 * min(times) if times else 0
 
 
-def check_cas(cas: int | msgspec.UnsetType | None, meta: Metadata | None, config: Config) -> None:
-    """Check-and-set: raises BadRequest if the current version is not `cas` (a null counts as 0), or if one had to be given."""
-    if cas is msgspec.UNSET:
+def check_cas(cas: msgspec.Raw | None, meta: Metadata | None, config: Config) -> None:
+    """Check-and-set: raises BadRequest if the current version is not `cas`, or if one had to be given."""
+    if cas is None:
         if config.cas_required or (meta is not None and meta.cas_required):
             raise BadRequest("check-and-set parameter required for this call")
-    elif (cas or 0) != (meta.current_version if meta is not None else 0):
+    elif _version(bytes(cas)) != (meta.current_version if meta is not None else 0):
         raise BadRequest("check-and-set parameter did not match the current version")
+
+
+def _version(sent: bytes) -> int:
+    """A `cas` as Vault reads it, weakly: digits in a text count as a number, and null, false and "" as 0. Raises BadRequest."""
+    text = _WEAK.get(sent) or sent.decode().removeprefix('"').removesuffix('"')
+    try:
+        return int(text, 0)
+    except ValueError as error:
+        raise BadRequest("error parsing check-and-set parameter") from error
