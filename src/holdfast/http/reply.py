@@ -25,6 +25,7 @@ _REASONS = {
 }
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_WITHOUT_BODY = frozenset((204, 304))                # what followed the head, its reader would take for the next answer
 JSON = "application/json"
 HOSTNAME, RAFT_NODE_ID = "X-Vault-Hostname", "X-Vault-Raft-Node-ID"
 OwnHeaders: TypeAlias = tuple[tuple[str, str], ...]
@@ -82,6 +83,8 @@ class Replies:
             return self.any_bytes_of(reply)
         prefix = self._json.get(reply.status)
         if prefix is None:
+            if reply.status in _WITHOUT_BODY:
+                return self.any_bytes_of(reply)
             prefix = self._json[reply.status] = self._prefix(reply.status, JSON) + b"Content-Length: "
         if not headers:
             return b"%b%d\r\n\r\n%b" % (prefix, len(body), body)
@@ -93,7 +96,7 @@ class Replies:
         parts = [self._start(status, reply.content_type, reply.headers)]
         if connection:
             parts.append(header_line("Connection", connection))
-        if status == 204 or status == 304:
+        if status in _WITHOUT_BODY:
             body = b""
         elif body or not head_only:
             parts.append(b"Content-Length: %d\r\n" % len(body))

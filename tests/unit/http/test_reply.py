@@ -26,8 +26,17 @@ def test_it_is_the_same_made_in_either_way() -> None:
     assert replies.bytes_of(reply) == replies.any_bytes_of(reply)
 
 
+def test_no_body_follows_304_which_anybody_may_ask_the_health_to_be() -> None:
+    """Its reader would take it for the next answer of the connection."""
+    replies = Replies({})
+    for _ in range(2):
+        assert replies.bytes_of(Reply(status=304, body=b"{}\n")).endswith(b"\r\n\r\n")
+
+
 def test_nothing_is_said_with_204() -> None:
-    for data in (Replies({}).bytes_of(Reply(status=204)), Replies({}).any_bytes_of(Reply(status=204, body=b"x"))):
+    for reply in (Reply(status=204), Reply(status=204, body=b"x")):
+        data = Replies({}).bytes_of(reply)
+        assert data == Replies({}).any_bytes_of(reply)
         assert without_date(data) == (b"HTTP/1.1 204 No Content\r\nCache-Control: no-store\r\nContent-Type: application/json\r\n" + STS
                                       + b"\r\n")
 
