@@ -130,6 +130,9 @@ class Server:
         tls = self._tls = tuple(read_tls(each, self._ticket_key) for each in tcp)
         tcp, self._held = hold_ports(tcp)
         self.logger.info("core.starting", version=VERSION, storage=settings.storage.type, read_workers=self.workers)
+        if isinstance(store.log, RaftLog) and (members := store.log.named):
+            said = [f"{each.id} {each.address} {'voter' if each.voter else 'learner'}" for each in members]
+            self.logger.warn("raft.recovered", members=said, index=store.log.status.last)
         facts = replace(self._facts(auto), node_id=store.node if isinstance(store.log, RaftLog) else "",
                         removed=store.log.is_removed if isinstance(store.log, RaftLog) else None)
         self._own_headers = own_headers(settings, facts.node_id)

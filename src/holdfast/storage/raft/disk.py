@@ -3,7 +3,8 @@
 The journal is that of the `file` backend, its records numbered for themselves. What a record says is in `form`.
 
 Invariants: (1) what `persist` returned from is what a later opening finds; (2) entries up to the commit index of a hard state are never
-replaced; (3) the base is durable before the journal before it is let go. Leaves to others: threads, and when to do what.
+replaced; (3) the base is durable before the journal before it is let go; (4) killed at any instant of an opening that finds `peers.json`,
+it has that file still, or its members. Leaves to others: threads, and when to do what.
 """
 import errno
 import threading
@@ -21,10 +22,10 @@ from holdfast.storage.checkpoint import Checkpoint
 from holdfast.storage.disk import Disk
 from holdfast.storage.journal import Journal
 from holdfast.storage.log import StateCopy
-from holdfast.storage.raft import form
+from holdfast.storage.raft import form, peers
 from holdfast.storage.raft.extents import Extents
 from holdfast.storage.raft.form import Base, Change, HardState, Install, Member
-from holdfast.storage.raft.members import Members
+from holdfast.storage.raft.members import Members, voters
 from holdfast.storage.raft.terms import Terms
 from holdfast.storage.reading import Reading, Trimmed
 from holdfast.storage.segment import Record
@@ -52,7 +53,8 @@ class Staged(msgspec.Struct, frozen=True, kw_only=True):
 class RaftDisk:
     """Opening it locks the folder and recovers.
 
-    Raises UnavailableError: another process has the folder; IntegrityError: what was acknowledged is missing or damaged; OSError.
+    Raises UnavailableError: another process has the folder; IntegrityError: what was acknowledged is missing or damaged; PeersError;
+    OSError.
     """
 
     def __init__(self, disk: Disk, folder: Path, node: NodeId, *, draw: Callable[[int], bytes], segment_bytes: int,
@@ -74,8 +76,10 @@ class RaftDisk:
             self.state = HardState()
             self.extents = Extents(self.base.index)
             self.terms = Terms(self.base.terms)          # of what is committed
-            self._recover(draw)
+            self.named: tuple[Member, ...] = ()          # by an operator, to this opening
+            self._named_at, self._named_before = 0, 0    # the record that says so of this opening or an earlier one, and the entry after it
             self._find_restored()
+            self._recover(draw)
             self._remove_incoming()
         except BaseException:
             self._lock.close()
@@ -102,6 +106,11 @@ class RaftDisk:
         """Index of the last batch of the checkpoint."""
         found = self.checkpoint
         return found.index if found else Index(0)
+
+    @property
+    def lacks_first_members(self) -> bool:
+        """An operator has named the members, and no checkpoint has them yet: from the log alone, a new one would not learn them."""
+        return bool(self._named_before) and not self.base.index
 
     def bootstrap(self, address: str) -> None:
         """Makes this node the first member of a new log."""
@@ -157,7 +166,7 @@ class RaftDisk:
                         raise Trimmed
                     if record.first < extent.record:
                         continue
-                    rows = [row for row in _entries(record) if after < row[0] <= min(extent.last, through)]
+                    rows = [row for row in self._rows(record) if after < row[0] <= min(extent.last, through)]
                     found += rows
                     after, size = extent.last, size + record.size
         finally:
@@ -191,7 +200,7 @@ class RaftDisk:
             first = begin
         reading = Reading(self.journal, self.disk, Index(first.record - 1))
         try:
-            payloads = [form.read_record(record.payload)[2] for record in _all(reading)]
+            payloads = [self._payload(record) for record in _all(reading)]
         finally:
             reading.close()
         before = first.first - 1
@@ -218,12 +227,15 @@ class RaftDisk:
 
     def known_through(self) -> int:
         """The last committed entry before one whose state is not here: without raft nobody gets further."""
+        return min(self._known_end(), self.state.commit)
+
+    def _known_end(self) -> int:
         found = self.restored
         for index, data in self._installs:
             install = form.read_install(data)
             if index > self.base.index and (found is None or (found.generation, found.digest) != (install.generation, install.digest)):
-                return min(index - 1, self.state.commit)
-        return self.state.commit
+                return index - 1
+        return self.extents.last
 
     def save(self, copy: StateCopy, base: Base) -> None:
         """Makes a copy of the replica's state the checkpoint, and lets go of the log before it. Slow. Raises OSError."""
@@ -346,24 +358,61 @@ class RaftDisk:
                 self.disk.remove(self.folder / name)
 
     def _write(self, state: HardState, entries: bytes = b"") -> Index:
+        return self._append(form.write_record(self.raft_id, state, entries), state)
+
+    def _append(self, payload: bytes, state: HardState) -> Index:
         number = Index(self.journal.durable_index + 1)
-        self.journal.write(form.write_record(self.raft_id, state, entries), first=number, count=1, term=Term(state.term))
+        self.journal.write(payload, first=number, count=1, term=Term(state.term))
         return number
+
+    def _rows(self, record: Record) -> list[Row]:
+        """Its entries. A change of members from before an operator named them is an entry that says nothing."""
+        rows = _entries(record)
+        return [(row[0], row[1], 0, b"") if row[2] == 1 else row for row in rows] if record.first < self._named_at else rows
+
+    def _payload(self, record: Record) -> bytes:
+        """Likewise, for raft."""
+        entries = form.read_record(record.payload)[2]
+        return form.without_changes(entries, _entries(record)) if record.first < self._named_at else entries
 
     def _recover(self, draw: Callable[[int], bytes]) -> None:
         changes: list[tuple[int, bytes]] = []
+        known = {member.id: member.raft_id for member in self.base.members}
         reading = Reading(self.journal, self.disk, Index(self.journal.first_index - 1))
         try:
             for record in _all(reading):
                 self.raft_id, self.state, entries = form.read_record(record.payload)
                 if entries and record.first > self.base.void:
                     self._take(record, changes)
+                elif members := form.read_recovery(record.payload):
+                    self._take_named(record.first, members, changes, known)
         finally:
             reading.close()
         if not self.raft_id:
             self.raft_id = int.from_bytes(draw(RAFT_ID_BYTES)) >> 1 or 1
             self._write(self.state)
+        if (named := peers.read(self.disk, self.folder)) is not None:
+            self._recover_with(named, changes, known)
         self._find_commit(changes)
+
+    def _recover_with(self, named: peers.Peers, changes: list[tuple[int, bytes]], known: dict[NodeId, int]) -> None:
+        """An operator says who the members are: durable before the file goes, so that this happens again if the process dies between."""
+        _note_known(known, changes)
+        self.named = peers.members(named, self.folder, own=(self.node, self.raft_id), known=known, has_log=self.extents.last > 0)
+        if voters(self.named) == [self.raft_id] and self._known_end() < self.extents.last:
+            raise peers.PeersError(self.folder, "the log has a snapshot that was being restored and is not here, and nobody else would "
+                                                "have it: set up new nodes, and restore it there")
+        self._take_named(self._append(form.write_recovery(self.raft_id, self.state, self.named), self.state), self.named, changes, known)
+        peers.remove(self.disk, self.folder)
+
+    def _take_named(self, record: Index, members: tuple[Member, ...], changes: list[tuple[int, bytes]], known: dict[NodeId, int]) -> None:
+        _note_known(known, changes)
+        changes.clear()
+        self._named_at = record
+        if record > self.base.record:                    # else the base is of after it, and has them
+            known.update((member.id, member.raft_id) for member in members)
+            self.now = (self.checkpoint, msgspec.structs.replace(self.base, members=members))
+            self._named_before = self.extents.last + 1
 
     def _take(self, record: Record, changes: list[tuple[int, bytes]]) -> None:
         rows = _entries(record)
@@ -381,8 +430,10 @@ class RaftDisk:
     def _find_commit(self, changes: Sequence[tuple[int, bytes]]) -> None:
         """The members, and what is known to be committed. A node that is the only voter commits whatever it has made durable."""
         self.members = Members(self.base.index, self.base.members, self.raft_id)
+        if self._named_before:
+            self.members.named(self._named_before)
         last = self.extents.last
-        commit = max(min(self.state.commit, last), self.base.index)
+        commit = max(min(self.state.commit, last), self.base.index, 1 if self._named_before else 0)
         for index, data in changes:
             if index <= commit or self.members.is_alone:
                 commit = max(commit, index)
@@ -412,6 +463,12 @@ def _joined(chunks: Sequence[Chunk]) -> list[Chunk]:
 def _all(reading: Reading) -> Iterator[Record]:
     while found := reading.records(FOLLOW_BYTES):
         yield from found
+
+
+def _note_known(known: dict[NodeId, int], changes: Sequence[tuple[int, bytes]]) -> None:
+    for _, data in changes:
+        member = form.read_change(data).member
+        known[member.id] = member.raft_id
 
 
 def _entries(record: Record) -> list[Row]:

@@ -127,6 +127,11 @@ class RaftLog:
         return bool(self.members.now)
 
     @property
+    def named(self) -> tuple[Member, ...]:
+        """The members that `raft/peers.json` named when this was opened; empty: there was no such file."""
+        return self._disk.named
+
+    @property
     def generation(self) -> int:
         """Of the state that the log continues; grows with each restore."""
         return self._disk.generation
@@ -161,6 +166,8 @@ class RaftLog:
             message_bytes=RAFT_MESSAGE_BYTES, uncommitted_bytes=RAFT_UNCOMMITTED_MAX_BYTES, inflight=RAFT_INFLIGHT_MAX,
             chunk_bytes=RAFT_PERSIST_BYTES, campaign_ticks=timing.election_ticks + timing.patience_max + 1)
         node.compact(self._sizes.window, disk.state.commit)
+        if disk.lacks_first_members:
+            node.compact(0, 1)                           # who has nothing needs the first entry: gets a checkpoint instead
         self._transport, self._on_change, self._pending, self._noted = transport, on_change, None, disk.state.commit
         self.driver = Driver(node, disk, self._writer, self._maker, self, timing=timing, boot_ms=self._boot_ms, rank=self._rank,
                              draw=lambda: int.from_bytes(self._draw(8)))

@@ -1,6 +1,7 @@
 """Who the members are, at each place of the log.
 
-Invariant: the members at an index are those of the base, changed by every change up to that index, in order; nothing else makes a member.
+Invariant: the members at an index are those of the base, changed by every change up to that index, in order; nothing else makes a member,
+but an operator who says who they are (`peers`): then it is so from the base on.
 """
 from collections.abc import Iterable
 
@@ -14,6 +15,7 @@ class Members:
         self._raft_id = raft_id
         self._history: list[tuple[int, dict[int, Member]]] = [(base, {member.raft_id: member for member in members})]
         self.is_removed = False
+        self._were_named = False
 
     @property
     def now(self) -> dict[int, Member]:
@@ -53,6 +55,11 @@ class Members:
         """A snapshot has taken the place of the log."""
         self._history = [(base, {member.raft_id: member for member in members})]
 
+    def named(self, index: int) -> None:
+        """Those of the base are what an operator said, when the log ended before `index`: a newer change than any that others know of."""
+        self._history.append((index, self.now))
+        self._were_named = True
+
     @property
     def is_alone(self) -> bool:
         """Is this node the only voter?"""
@@ -61,7 +68,7 @@ class Members:
     @property
     def were_ever_others(self) -> bool:
         """As far as the log goes back. They may have been promised something yet."""
-        return any(len(members) > 1 for _, members in self._history)
+        return self._were_named or any(len(members) > 1 for _, members in self._history)
 
 
 def voters(members: Iterable[Member]) -> list[int]:
