@@ -1,6 +1,8 @@
 """`server`: starts a node in this process. The only command that is not a client."""
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from holdfast.cli import token_file
 from holdfast.cli.command import Command, Session
 from holdfast.cli.durations import SECOND, parse_duration
@@ -15,6 +17,8 @@ _REFUSED = ("recovery", "dev-ha", "dev-three-node", "dev-four-cluster", "dev-plu
 
 def read_options(session: Session) -> ServerOptions:
     """Raises Failure for what contradicts itself or is not supported."""
+    from holdfast.config import rules  # here, as the help of all commands loads this module
+
     flags = session.flags
     for name in _REFUSED:
         if flags.given(name):
@@ -43,8 +47,8 @@ def read_options(session: Session) -> ServerOptions:
         dev_no_kv=flags.switch("dev-no-kv"),
         dev_kv_v1=flags.switch("dev-kv-v1"),
         store_dev_token=store if dev and not flags.switch("dev-no-store-token") else None,
-        log_level=flags.string("log-level"),
-        log_format=flags.string("log-format"),
+        log_level=_named(flags, "log-level", rules.log_level),
+        log_format=_named(flags, "log-format", rules.log_format),
         log_file=flags.string("log-file"),
         log_rotate_bytes=flags.integer("log-rotate-bytes"),
         log_rotate_duration_s=_rotation(flags),
@@ -52,6 +56,15 @@ def read_options(session: Session) -> ServerOptions:
         exit_on_core_shutdown=flags.switch("exit-on-core-shutdown"),
         verify_only=flags.switch("verify-only") or flags.switch("test-verify-only"),
     )
+
+
+def _named(flags: Flags, name: str, rule: Callable[[object], object]) -> str:
+    """What the rule of the configuration's key of this name makes of the flag."""
+    given = flags.string(name)
+    try:
+        return str(rule(given)) if given else ""
+    except ValueError as error:
+        raise Failure(f"-{name}: {error}", USAGE) from error
 
 
 def _rotation(flags: Flags) -> float:

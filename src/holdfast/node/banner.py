@@ -1,6 +1,6 @@
 """What a starting node prints: its configuration, and in dev mode how to talk to it.
 
-1. Pure: the caller gathers, prints and flushes. The table goes to stdout, the dev banner to stderr.
+1. Pure: the caller gathers, prints and flushes. All of it goes to stdout, as Vault's, where scripts look for the root token.
 """
 from __future__ import annotations
 

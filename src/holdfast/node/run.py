@@ -145,7 +145,7 @@ async def _begin_dev(options: ServerOptions, server: Server, folder: Path | None
             notes.append(f"The root token could not be stored for later commands: {error.strerror}")
     ca = str(folder / DEV_CA) if folder is not None and options.dev_tls else ""
     print(banner.dev_banner(address=server.settings.api_addr, root_token=begun.root_token, unseal_key=begun.unseal_key, ca_cert=ca,
-                            notes=notes), file=sys.stderr, flush=True)
+                            notes=notes), flush=True)
 
 
 @contextlib.contextmanager

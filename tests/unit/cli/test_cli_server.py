@@ -48,6 +48,12 @@ def test_with_configuration(cli: CommandLine, started: list[ServerOptions]) -> N
     ]
 
 
+def test_log_level_and_format_as_in_the_configuration(cli: CommandLine, started: list[ServerOptions]) -> None:
+    cli.env["VAULT_LOG_FORMAT"] = "JSON"
+    cli("server -config=/a -log-level=ERR")
+    assert (started[0].log_level, started[0].log_format) == ("error", "json")
+
+
 def test_dev(cli: CommandLine, started: list[ServerOptions]) -> None:
     cli.env["VAULT_DEV_LISTEN_ADDRESS"] = "127.0.0.1:1234"
     assert cli("server -dev -dev-root-token-id=root").code == 7
@@ -77,6 +83,8 @@ def test_a_root_token_outside_of_dev_mode(cli: CommandLine, started: list[Server
         ("server", "Must specify at least one config path using -config"),
         ("server -config=", "-config is empty: it takes the path of a file or of a folder"),
         ("server -dev -config=/a -config=''", "-config is empty: it takes the path of a file or of a folder"),
+        ("server -dev -log-level=loud", "-log-level: 'loud' is none of trace, debug, info, warn, error"),
+        ("server -config=/a -log-format=xml", "-log-format: 'xml' is none of standard, json"),
         ("server -recovery -config=/a", "-recovery is not supported"),
         ("server -dev-three-node", "-dev-three-node is not supported"),
         ("server -dev -log-rotate-duration=soon", '-log-rotate-duration: time: invalid duration "soon"'),
