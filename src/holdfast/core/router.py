@@ -97,8 +97,6 @@ class Router:
 
     def find(self, txn: Txn, method: Method, path: str) -> Hit:
         """Mount by the longest path, then the route by the longest literal."""
-        if path + "/" == SYSTEM.path and method in (Method.HELP, Method.LIST):
-            path = SYSTEM.path                       # its entry in the table has no engine: it must not be found as below
         if path.startswith(SYSTEM.path):
             return self._in_routes(txn.derive(load_system), None, self.system, self._system_routes, method, path)
         mounts = txn.derive(load_mounts)
