@@ -10,8 +10,8 @@ from holdfast.engine import Duration, Input, Output, Strings, TokenType, doc, se
 from holdfast.errors import BadRequest
 from holdfast.limits import INTEGER_MAX, MOUNT_TEXT_MAX
 
-Options: TypeAlias = dict[str, str | int | float | bool | None] | None
-"""Settings by name; numbers and booleans are read as their text."""
+Options: TypeAlias = dict[str, str] | None
+"""Settings by name."""
 
 LISTING_VISIBILITIES = frozenset({"", "hidden", "unauth"})
 TOKEN_TYPES: Mapping[str, TokenType] = {
@@ -234,9 +234,8 @@ def _threshold(given: int | str) -> int:
 
 
 def options(given: Options) -> dict[str, str]:
-    """Options as text. Raises BadRequest: too long."""
-    texts = {name: ("true" if value else "false") if isinstance(value, bool) else str(value)
-             for name, value in (given or {}).items() if value is not None}
+    """Raises BadRequest: too long."""
+    texts = given or {}
     if sum(len(name) + len(value) for name, value in texts.items()) > MOUNT_TEXT_MAX:
         raise BadRequest(f"the options of a mount have at most {MOUNT_TEXT_MAX} characters")
     return texts

@@ -53,6 +53,13 @@ class TestSecretsEngines:
             "uuid": shown["uuid"], "accessor": shown["accessor"]}
         assert node.call(POST, "team/kv/data/x", {"data": {"a": 1}}).status == 200
 
+    @pytest.mark.parametrize("options", [{"version": 2, "a": True}, ["version=2", "a=1"]])
+    def test_options_are_texts_however_they_were_sent(self, node: OneNode, options: object) -> None:
+        enable(node, "mounts/a", type="kv", options=options)
+        assert node.call(GET, "sys/mounts/a").json["data"]["options"] == {"version": "2", "a": "1"}
+        node.call(POST, "sys/mounts/a/tune", {"options": "b=c=d"})
+        assert node.call(GET, "sys/mounts/a").json["data"]["options"] == {"version": "2", "a": "1", "b": "c=d"}
+
     def test_the_table_shows_no_auth_method_and_null_options(self, node: OneNode) -> None:
         data = node.call(GET, "sys/mounts").json["data"]
         assert sorted(data) == ["cubbyhole/", "kv1/", "secret/"]
