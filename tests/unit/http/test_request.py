@@ -253,13 +253,13 @@ def test_a_form_becomes_json_unless_it_is_json_already(body: bytes, becomes: byt
 
 @pytest.mark.parametrize("body", [b"a=%2", b"a=\xff", b"a=b&" * 1_000])
 def test_a_form_that_is_none(body: bytes) -> None:
-    with pytest.raises(BadRequest, match="^error parsing form data: "):
+    with pytest.raises(BadRequest, match=r"^error parsing form data: "):
         make("/v1/a", "Content-Type: application/x-www-form-urlencoded", method="POST", body=body)
 
 
 @pytest.mark.parametrize("body", [b"\n", b" ", b"\r\n \t"])
-@pytest.mark.parametrize(("method", "content_type"), [("POST", "application/json"), ("PUT", ""), ("POST", "application/x-www-form-urlencoded"),
-                                                      ("PATCH", "application/merge-patch+json")])
+@pytest.mark.parametrize(("method", "content_type"), [
+    ("POST", "application/json"), ("PUT", ""), ("POST", "application/x-www-form-urlencoded"), ("PATCH", "application/merge-patch+json")])
 def test_a_body_of_blanks_is_none(body: bytes, method: str, content_type: str) -> None:
     lines = [f"Content-Type: {content_type}"] if content_type else []
     assert make("/v1/a", *lines, method=method, body=body).body == b""
