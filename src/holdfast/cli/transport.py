@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import ssl
 
 _UNIX = "unix://"
+_UNKNOWN_AUTHORITY = (18, 19, 20, 21)                # OpenSSL's codes for it: signed by itself, or by nobody who is trusted
 _LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
@@ -263,7 +264,8 @@ def _explain(request: HttpRequest, parts: SplitResult, error: Exception, setting
 
     head = f'{_verb(request)} "{request.url}": '
     if isinstance(error, ssl.SSLCertVerificationError):
-        return NotTrusted(f"{head}tls: failed to verify certificate: x509: {error.verify_message}")
+        why = "certificate signed by unknown authority" if error.verify_code in _UNKNOWN_AUTHORITY else error.verify_message
+        return NotTrusted(f"{head}tls: failed to verify certificate: x509: {why}")
     if isinstance(error, ssl.SSLError):
         plain_http = error.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE")
         return NotTrusted(f"{head}http: server gave HTTP response to HTTPS client" if plain_http else f"{head}tls: {error.reason or error}")
