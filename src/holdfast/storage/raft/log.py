@@ -8,6 +8,7 @@ out once, by the leader of that term, when its node has applied all that was com
 each once. Leaves to others: applying to the replica, leases, whom to trust.
 """
 import asyncio
+import contextlib
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -187,6 +188,9 @@ class RaftLog:
         await driver.stop()
         for task in self._tasks:
             task.cancel()
+        if self.members.is_removed:                      # there will be no next record, with which that becomes durable
+            with contextlib.suppress(OSError, Full, Uncertain):      # then the others tell it again
+                await write(self._writer, self._disk.persist, self._disk.state, ())
         self._contacts.clear()
         self._following.news.wake()
 

@@ -57,3 +57,17 @@ def test_a_node_that_was_always_alone_waits_for_nobody() -> None:
         await end([only])
 
     play(run())
+
+
+def test_a_leader_that_removed_itself_knows_that_after_a_restart() -> None:
+    async def run() -> None:
+        first, second = await grow(Network(), 2, timing=QUICK)
+        await first.log.lock()
+        await first.log.remove(first.name)
+        await until(lambda: second.log.members.is_alone)
+        await first.close()
+        first.open()
+        assert first.log.is_removed
+        await end([first, second])
+
+    play(run())
