@@ -9,7 +9,7 @@ from typing import Annotated
 import msgspec
 from msgspec.structs import replace
 
-from holdfast.engine import Duration, Input, Natural, Strings, TokenParams, TokenType, cidrs, doc, seconds, strings
+from holdfast.engine import Duration, Input, Integer, Strings, TokenParams, TokenType, cidrs, doc, seconds, strings
 from holdfast.errors import BadRequest
 
 _TYPES = {"": TokenType.DEFAULT, "default": TokenType.DEFAULT, "service": TokenType.SERVICE, "batch": TokenType.BATCH}
@@ -25,7 +25,7 @@ class TokenFields(Input, frozen=True, kw_only=True):
     token_period: Annotated[Duration, doc("Makes the token periodic: renewed within this time it lives for ever.")] = None
     token_policies: Annotated[Strings, doc("Policies of the token.")] = None
     token_bound_cidrs: Annotated[Strings, doc("Networks from which the token may be made and used; none: from anywhere.")] = None
-    token_num_uses: Annotated[Natural | None, doc("How often the token may be used; 0: without limit.")] = None
+    token_num_uses: Annotated[Integer | None, doc("How often the token may be used; 0: without limit.")] = None
     token_no_default_policy: Annotated[bool | None, doc("Whether the policy `default` is left out.")] = None
     token_type: Annotated[str | None, doc("`service`, `batch`, or `default`: as the mount says.")] = None
 
@@ -62,8 +62,17 @@ def changed(params: TokenParams, sent: TokenFields) -> TokenParams:
 
 def by_new_names(sent: OldTokenFields) -> OldTokenFields:
     """As if the new names had been used."""
-    found = {new: getattr(sent, old) for old, new in OLD_NAMES.items() if getattr(sent, new) is None and getattr(sent, old) is not None}
+    found: dict[str, object] = {new: getattr(sent, old) for old, new in OLD_NAMES.items()
+                                if getattr(sent, new) is None and getattr(sent, old) is not None}
+    if "token_policies" in found:
+        found["token_policies"] = list(policy_names(sent.policies))
     return replace(sent, **found)
+
+
+def policy_names(sent: Strings) -> tuple[str, ...]:
+    """As Vault keeps those that are set by the old name, or alone: in lower case, each once, sorted, `root` by itself."""
+    names = {name.lower() for name in strings(sent)}
+    return ("root",) if "root" in names else tuple(sorted(names))
 
 
 def old_names(before: Iterable[str], sent: OldTokenFields) -> tuple[str, ...]:
@@ -110,6 +119,8 @@ def _type(sent: str) -> TokenType:
 
 
 def _check(params: TokenParams) -> None:
+    if params.num_uses < 0:
+        raise BadRequest("'token_num_uses' cannot be negative")
     if params.type is TokenType.BATCH and params.period_s:
         raise BadRequest("'token_type' cannot be 'batch' or 'default_batch' when set to generate periodic tokens")
     if params.type is TokenType.BATCH and params.num_uses:

@@ -119,7 +119,8 @@ def write_password(txn: Txn, args: WritePassword, ctx: Context) -> Response:
 def write_policies(txn: Txn, args: WritePolicies, ctx: Context) -> Response:
     """Change the policies of a user's tokens."""
     user = _known(txn, args.username)
-    sent = OldTokenFields(token_policies=args.token_policies, policies=args.policies)
+    names = None if args.token_policies is None else list(token_fields.policy_names(args.token_policies))
+    sent = OldTokenFields(token_policies=names, policies=args.policies)
     if sent != OldTokenFields():
         USERS.put(txn, name_of(args.username), replace(user, token=token_fields.changed(user.token, token_fields.by_new_names(sent)),
                                           old_names=token_fields.old_names(user.old_names, sent)))

@@ -64,7 +64,10 @@ def _matches(value: object, item: object) -> bool:
     sent, wanted = _text(value), _text(item)
     if sent is None or wanted is None:
         return same(value, item)
-    return _globs(wanted, sent) if isinstance(item, str) else sent == wanted
+    fits = _globs(wanted, sent) if isinstance(item, str) else sent == wanted
+    if fits or not isinstance(value, bool):
+        return fits
+    return _matches(int(value), item)                    # what a field of text makes of a boolean
 
 
 def _text(value: object) -> str | None:

@@ -22,7 +22,7 @@ class AuthOut(msgspec.Struct, frozen=True, kw_only=True):
     client_token: str
     accessor: str
     policies: tuple[str, ...]
-    token_policies: tuple[str, ...]
+    token_policies: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
     identity_policies: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
     metadata: dict[str, str] | None
     lease_duration: int
@@ -92,7 +92,7 @@ def auth_out(auth: Auth) -> AuthOut:
     """The block as it goes on the wire."""
     return AuthOut(
         client_token=auth.client_token.value.decode() if auth.client_token else "", accessor=auth.accessor, policies=auth.policies,
-        token_policies=auth.token_policies, identity_policies=auth.identity_policies or msgspec.UNSET,
+        token_policies=auth.token_policies or msgspec.UNSET, identity_policies=auth.identity_policies or msgspec.UNSET,
         metadata=None if auth.metadata is None else dict(auth.metadata), lease_duration=auth.lease_duration, renewable=auth.renewable,
         entity_id=auth.entity_id, token_type=auth.token_type, orphan=auth.orphan, num_uses=auth.num_uses)
 

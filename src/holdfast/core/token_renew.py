@@ -1,7 +1,7 @@
 """Renewing a token: it lives on from now, as far as its mount, its role and its own limits allow.
 
 Invariants: (1) a token of a login is renewed only if its auth method agrees; (2) a maximum counts from when the token was made; a period
-from now; (3) the time may come out shorter than it was: that is what was asked for.
+from now; (3) the time may come out shorter than it was: that is what was asked for, and what the next renewal goes by that asks for none.
 """
 from msgspec.structs import replace
 
@@ -42,7 +42,8 @@ def shown(txn: Txn, entry: TokenEntry, *, text: Secret | None, lease_s: int) -> 
 
 
 def _terms(txn: Txn, ctx: Context, access: Access, entry: TokenEntry) -> tuple[TokenParams, ttl.Limits]:
-    made = TokenParams(ttl_s=entry.ttl_s, max_ttl_s=entry.max_ttl_s, period_s=entry.period_s, explicit_max_ttl_s=entry.explicit_max_ttl_s)
+    made = TokenParams(ttl_s=_last_s(entry), max_ttl_s=entry.max_ttl_s, period_s=entry.period_s,
+                       explicit_max_ttl_s=entry.explicit_max_ttl_s)
     if not entry.mount:
         return _of_role(txn, entry, made), ttl.Limits(default_s=ctx.mount.default_ttl_s, max_s=ctx.mount.max_ttl_s)
     mount_entry: MountEntry = txn.derive(load_mounts).by_uuid[entry.mount]   # there, or the token would be dead
@@ -53,6 +54,11 @@ def _terms(txn: Txn, ctx: Context, access: Access, entry: TokenEntry) -> tuple[T
     asked = Renewal(alias=entry.alias, policies=entry.policies, internal=entry.internal, metadata=entry.meta or {})
     params = engine.renew_login(txn.at(mount.prefix), asked, replace(ctx, mount=mount))
     return replace(params, explicit_max_ttl_s=entry.explicit_max_ttl_s), limits
+
+
+def _last_s(entry: TokenEntry) -> int:
+    """How long it was given to live, when it was made or at its last renewal."""
+    return entry.ttl_s if entry.renewed_ms is None or entry.expires_ms is None else (entry.expires_ms - entry.renewed_ms) // 1000
 
 
 def _of_role(txn: Txn, entry: TokenEntry, made: TokenParams) -> TokenParams:

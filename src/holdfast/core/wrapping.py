@@ -55,6 +55,7 @@ def keep(txn: Txn, ctx: Context, body: bytes, *, path: str, ttl_s: int, wrapped_
     """Keeps a body for `ttl_s` under a new token. `path`: of the request that it answered."""
     made = token_create.create(txn, ctx.rng, TokenEntry(
         accessor="", policies=(RESPONSE_WRAPPING,), path=ctx.request.path, created_ms=ctx.now_ms, index=token_create.UNSET, num_uses=1,
+        display_name=ctx.token.display_name if ctx.token is not None else "",
         ttl_s=ttl_s, explicit_max_ttl_s=ttl_s, expires_ms=Millis(ctx.now_ms + ttl_s * 1000)))
     info = KeptInfo(creation_path=path, creation_time=rfc3339(ctx.now_ms), creation_ttl=ttl_s)
     own = txn.at(token_revoke.cubbyhole_of(txn, made.id))
@@ -64,11 +65,11 @@ def keep(txn: Txn, ctx: Context, body: bytes, *, path: str, ttl_s: int, wrapped_
                     wrapped_accessor=wrapped_accessor)
 
 
-def find(txn: Txn, text: Secret | None, now_ms: Millis) -> Wrapped:
+def find(txn: Txn, text: Secret, now_ms: Millis) -> Wrapped:
     """What a wrapping token stands for. Raises BadRequest: it is none, or no longer one."""
-    principal = tokens.principal(txn, text) if text is not None else tokens.NOT_OURS
+    principal = tokens.principal(txn, text)
     entry = ENTRIES.get(txn, principal) if isinstance(principal, str) else None
-    if entry is None and text is not None and tokens.is_ahead(txn, text):
+    if entry is None and tokens.is_ahead(txn, text):
         txn.need(Place.ACTIVE, Why.BEHIND)
     if entry is None or not isinstance(principal, str) or entry.policies != (RESPONSE_WRAPPING,):
         raise BadRequest(INVALID)

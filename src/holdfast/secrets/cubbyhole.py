@@ -14,6 +14,9 @@ from holdfast.secrets import json_object
 from holdfast.secrets.paths import AtPath, can_exist, check_writable, folder
 from holdfast.secrets.whole_body import Write, body_of
 
+UNWRAP_INSTEAD = ("Reading from 'cubbyhole/response' is deprecated. Please use sys/wrapping/unwrap to unwrap responses, as it provides "
+                  "additional security checks and other benefits.")
+
 
 def key(token_id: str, path: str) -> str:
     """Below the mount's prefix. `token_id`: of a service token."""
@@ -28,7 +31,8 @@ def read(txn: Txn, args: AtPath, ctx: Context) -> Response:
     value = txn.get(key(owner, args.path)) if can_exist(args.path) else None
     if value is None:
         raise NotFound
-    return Response(data=msgspec.Raw(value))
+    is_wrapped = args.path == "response" and ctx.token is not None and ctx.token.policies == ("response-wrapping",)
+    return Response(data=msgspec.Raw(value), warnings=(UNWRAP_INSTEAD,) if is_wrapped else ())
 
 
 def write(txn: Txn, args: Write, ctx: Context) -> Response:

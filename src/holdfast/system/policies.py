@@ -69,13 +69,13 @@ def read_policy_old(txn: Txn, args: PolicyName, ctx: Context) -> Response:
 def write_policy(txn: Txn, args: PolicyInput, ctx: Context) -> Response:
     """Write a policy, or replace it."""
     _write(txn, args.name, args.policy, ctx)
-    return Response()
+    return Response(warnings=_converted(args.name))
 
 
 def write_policy_old(txn: Txn, args: OldPolicyInput, ctx: Context) -> Response:
     """Write a policy, or replace it."""
     _write(txn, args.name, args.policy or args.rules, ctx)
-    return Response(warnings=() if args.policy else (OLD_FIELD,))
+    return Response(warnings=_converted(args.name) if args.policy else (*_converted(args.name), OLD_FIELD))
 
 
 def delete_policy(txn: Txn, args: PolicyName, ctx: Context) -> Response:
@@ -129,6 +129,10 @@ def _found(txn: Txn, name: str) -> tuple[str, str]:
     if text is None:
         raise NotFound
     return name, text
+
+
+def _converted(name: str) -> tuple[str, ...]:
+    return () if name == name.lower() else (f"policy name was converted to {name.lower()}",)
 
 
 def _write(txn: Txn, name: str, text: str, ctx: Context) -> None:

@@ -17,7 +17,22 @@ from holdfast.core.policy_store import DEFAULT, ROOT
 from holdfast.core.token_roles import ROLES, TokenRole
 from holdfast.core.token_store import ENTRIES, TokenEntry
 from holdfast.core.tokens import BATCH_TYPE, BatchClaims, merged
-from holdfast.engine import Auth, Context, Duration, Input, Integer, Response, Strings, Token, TokenType, Txn, doc, seconds, strings
+from holdfast.engine import (
+    Auth,
+    Context,
+    Duration,
+    Input,
+    Integer,
+    Response,
+    Strings,
+    Token,
+    TokenType,
+    Txn,
+    doc,
+    seconds,
+    signed_seconds,
+    strings,
+)
 from holdfast.errors import BadRequest, PermissionDenied
 from holdfast.ids import Index, Millis
 
@@ -67,8 +82,8 @@ def _create(txn: Txn, args: CreateInput, ctx: Context, *, role: TokenRole | None
     asking = ctx.token
     assert asking is not None, "the route asks for a token"
     parent, sudo = _parent(txn, asking), has_sudo(txn, ctx, asking)
-    is_batch = _is_batch(args, role)
     _check_privileges(args, role, sudo=sudo)
+    is_batch = _is_batch(args, role)
     policies = _policies(args, role, parent, sudo=sudo)
     _check_root(policies, parent, is_batch=is_batch)
     is_orphan = role.orphan if role is not None else orphan or args.no_parent
@@ -91,6 +106,9 @@ def _create(txn: Txn, args: CreateInput, ctx: Context, *, role: TokenRole | None
 
 
 def _check_privileges(args: CreateInput, role: TokenRole | None, *, sudo: bool) -> None:
+    for name in ("explicit_max_ttl", "period", "ttl", "lease"):
+        if signed_seconds(getattr(args, name), name) < 0:
+            raise BadRequest(f"{name} must be positive")
     if args.num_uses < 0:
         raise BadRequest("number of uses cannot be negative")
     if args.id and not sudo:
@@ -180,7 +198,7 @@ def _policies(args: CreateInput, role: TokenRole | None, parent: TokenEntry, *, 
     asked = strings(args.policies)
     if role is not None and role.limits_policies:
         found = _policies_of_role(asked, args, role, parent)
-    elif not asked:
+    elif not args.policies:                              # a list of nothing but blanks names none: its token has not those of its parent
         found = parent.policies
     elif sudo:
         found = sanitized(asked, add_default=not args.no_default_policy)
@@ -197,7 +215,7 @@ def _policies(args: CreateInput, role: TokenRole | None, parent: TokenEntry, *, 
 def _policies_of_role(asked: tuple[str, ...], args: CreateInput, role: TokenRole, parent: TokenEntry) -> tuple[str, ...]:
     add_default = not (args.no_default_policy or role.no_default_policy or DEFAULT in role.disallowed_policies
                        or _matches(DEFAULT, role.disallowed_policies_glob))
-    found = sanitized(asked, add_default=add_default) if asked else ()
+    found = sanitized(asked, add_default=add_default) if args.policies else ()
     if role.allowed_policies or role.allowed_policies_glob:
         allowed = sanitized(role.allowed_policies, add_default=add_default)
         if any(name not in allowed and not _matches(name, role.allowed_policies_glob) for name in found):

@@ -63,7 +63,7 @@ class WriteRole(Input, frozen=True):
 
 
 class RoleOut(Output, frozen=True, kw_only=True):
-    allowed_entity_aliases: tuple[str, ...]
+    allowed_entity_aliases: tuple[str, ...] | None
     allowed_policies: tuple[str, ...]
     allowed_policies_glob: tuple[str, ...]
     bound_cidrs: tuple[str, ...] | UnsetType = UNSET
@@ -95,7 +95,7 @@ def read_role(txn: Txn, args: RoleName, ctx: Context) -> Response:
         raise NotFound
     old = role.old_names
     return Response(data=RoleOut(
-        allowed_entity_aliases=role.allowed_entity_aliases, allowed_policies=role.allowed_policies,
+        allowed_entity_aliases=role.allowed_entity_aliases or None, allowed_policies=role.allowed_policies,
         allowed_policies_glob=role.allowed_policies_glob, bound_cidrs=role.bound_cidrs if "bound_cidrs" in old else UNSET,
         disallowed_policies=role.disallowed_policies, disallowed_policies_glob=role.disallowed_policies_glob,
         explicit_max_ttl=role.explicit_max_ttl_s if "explicit_max_ttl" in old else 0, name=role.name, orphan=role.orphan,

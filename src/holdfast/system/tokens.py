@@ -34,16 +34,20 @@ class AccessorInput(Input, frozen=True):
     accessor: Annotated[str, doc("Accessor of the token.")] = ""
 
 
-class RenewSelfInput(Input, frozen=True):
+class LookupSelfInput(Input, frozen=True):
+    token: Annotated[str, doc("Accepted, without effect.")] = ""
+
+
+class RenewInput(GivenToken, frozen=True):
     increment: Annotated[Duration, doc("How long it is to live from now on.")] = None
 
 
-class RenewInput(RenewSelfInput, frozen=True):
-    token: Annotated[str, doc("The token; left out: the asking one.")] = ""
+class RenewSelfInput(LookupSelfInput, frozen=True):
+    increment: Annotated[Duration, doc("How long it is to live from now on.")] = None
 
 
-class RenewAccessorInput(RenewSelfInput, frozen=True):
-    accessor: Annotated[str, doc("Accessor of the token.")] = ""
+class RenewAccessorInput(AccessorInput, frozen=True):
+    increment: Annotated[Duration, doc("How long it is to live from now on.")] = None
 
 
 class TokenOut(Output, frozen=True, kw_only=True):
@@ -94,7 +98,7 @@ def lookup(txn: Txn, args: TokenInput, ctx: Context) -> Response:
     return Response(data=shown(txn, found, ctx.now_ms, id=text))
 
 
-def lookup_self(txn: Txn, args: Nothing, ctx: Context) -> Response:
+def lookup_self(txn: Txn, args: LookupSelfInput, ctx: Context) -> Response:
     """Show the asking token."""
     text = _own(ctx)
     principal = tokens.principal(txn, Secret(text.encode()))
@@ -145,10 +149,10 @@ def revoke_accessor(txn: Txn, args: AccessorInput, ctx: Context) -> Response:
 def revoke_orphan(txn: Txn, args: GivenToken, ctx: Context) -> Response:
     """Revoke a token alone: its children live on without a parent."""
     assert ctx.token is not None, "the route asks for a token"
-    if not token_create.has_sudo(txn, ctx, ctx.token):
-        raise BadRequest("root or sudo privileges required to revoke and orphan")
     if not args.token:
         raise BadRequest("missing token ID")
+    if not token_create.has_sudo(txn, ctx, ctx.token):
+        raise BadRequest("root or sudo privileges required to revoke and orphan")
     found = find(txn, ctx, args.token)
     if found is None:
         raise BadRequest("token to revoke not found")
@@ -244,11 +248,12 @@ def build(access: Access) -> Engine:
 
     def renew(txn: Txn, args: RenewInput, ctx: Context) -> Response:
         """Let a token live on."""
-        text = args.token or _own(ctx)
-        found = find(txn, ctx, text)
+        if not args.token:
+            raise BadRequest("missing token ID")
+        found = find(txn, ctx, args.token)
         if found is None:
             raise BadRequest("token not found")
-        return renewed(txn, ctx, found, args.increment, text)
+        return renewed(txn, ctx, found, args.increment, args.token)
 
     def renew_self(txn: Txn, args: RenewSelfInput, ctx: Context) -> Response:
         """Let the asking token live on."""
@@ -267,7 +272,8 @@ def build(access: Access) -> Engine:
         Route("create/:role_name", "Makes a token as a role says.", {
             Method.POST: on(token_create.CreateForRole, token_create.create_for_role)}),
         Route("lookup", "What a token is.", {Method.GET: on(TokenInput, lookup), Method.POST: on(TokenInput, lookup)}),
-        Route("lookup-self", "What the asking token is.", {Method.GET: on(Nothing, lookup_self), Method.POST: on(Nothing, lookup_self)}),
+        Route("lookup-self", "What the asking token is.", {
+            Method.GET: on(LookupSelfInput, lookup_self), Method.POST: on(LookupSelfInput, lookup_self)}),
         Route("lookup-accessor", "What the token of an accessor is.", {Method.POST: on(AccessorInput, lookup_accessor)}),
         Route("renew", "Renews a token.", {Method.POST: on(RenewInput, renew)}),
         Route("renew-self", "Renews the asking token.", {Method.POST: on(RenewSelfInput, renew_self)}),

@@ -15,7 +15,7 @@ from holdfast.errors import BadRequest, InvalidToken, PermissionDenied, PolicyDe
 
 
 class WrappedInput(Input, frozen=True):
-    token: Annotated[str, doc("The wrapping token; left out: the asking one.")] = ""
+    token: Annotated[str | None, doc("The wrapping token; left out: the asking one.")] = None
 
 
 class AnyData(Input, frozen=True):
@@ -64,9 +64,12 @@ ROUTES = (
 )
 
 
-def _text(args: WrappedInput, ctx: Context) -> Secret | None:
-    text = Secret(args.token.encode()) if args.token else ctx.request.token
-    if text is not None and text.value.count(b".") == 2 and text.value.startswith(b"eyJ"):
+def _text(args: WrappedInput, ctx: Context) -> Secret:
+    text = Secret(args.token.encode()) if args.token is not None else ctx.request.token
+    if text is None or not text.value:
+        what = "token is empty" if args.token is None else "empty token in request body"
+        raise PermissionDenied(f"error validating wrapping token: {what}")
+    if text.value.count(b".") == 2 and text.value.startswith(b"eyJ"):
         raise BadRequest("wrapping tokens in JWT format are not supported")
     return text
 

@@ -147,6 +147,16 @@ def test_policies_are_changed(userpass: Runner) -> None:
     assert userpass.post("users/bob/policies", {"token_policies": "dev"}).errors == ("username does not exist",)
 
 
+@pytest.mark.parametrize(("path", "body"), [("users/alice/policies", {"token_policies": ["Ops", "dev", "ops"]}),
+                                            ("users/alice/policies", {"policies": "Ops,dev"}), ("users/alice", {"policies": "Ops,dev"})])
+def test_policies_set_alone_or_by_their_old_name_are_put_in_order(userpass: Runner, path: str, body: dict[str, object]) -> None:
+    userpass.post("users/alice", {"password_hash": cheap(b"a")})
+    assert userpass.post(path, body).status == 204
+    assert userpass.get("users/alice").data["token_policies"] == ["dev", "ops"]
+    userpass.post("users/alice", {"token_policies": ["Ops", "dev"]})
+    assert userpass.get("users/alice").data["token_policies"] == ["Ops", "dev"]
+
+
 @pytest.mark.parametrize(("address", "status"), [("10.1.2.3", 200), ("192.0.2.1", 200), ("192.0.2.2", 403), ("::ffff:10.0.0.1", 200),
                                                  ("::1", 403)])
 def test_a_login_from_elsewhere_is_denied(userpass: Runner, address: str, status: int) -> None:

@@ -44,6 +44,8 @@ def rules(**said: object) -> Permissions:
     ({"n": ("5",)}, {"n": 5}, True),
     ({"n": (True,)}, {"n": True}, True),
     ({"n": (True,)}, {"n": 1}, False),
+    ({"n": ("1",)}, {"n": True}, True),                      # a field of text reads true as "1"
+    ({"n": ("0",)}, {"n": True}, False),
     ({"n": ("",)}, {"n": None}, False),
     ({"n": (["a", 1],)}, {"n": ["a", 1.0]}, True),
     ({"n": (["a", 1],)}, {"n": ["a"]}, False),

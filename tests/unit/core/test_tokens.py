@@ -104,6 +104,12 @@ class TestPolicies:
         seen = node.post("auth/token/create", {}, token=parent)
         assert seen.json["auth"]["policies"] == ["maker"]
 
+    def test_a_list_of_blanks_names_none_and_takes_none_of_the_parent(self, node: TokenNode) -> None:
+        assert node.post("auth/token/create", {"policies": [""]}).json["auth"]["policies"] == ["default"]
+        none = node.post("auth/token/create", {"policies": [""], "no_default_policy": True}).json["auth"]
+        assert (none["policies"], "token_policies" in none) == ([], False)
+        assert node.post("auth/token/create", {"policies": ""}).json["auth"]["policies"] == ["root"]
+
     def test_default_comes_from_a_parent_that_has_it(self, node: TokenNode) -> None:
         without = node.create({"policies": ["maker", "dev"], "no_default_policy": True})
         assert node.post("auth/token/create", {"policies": ["dev"]}, token=without).json["auth"]["policies"] == ["dev"]
@@ -134,7 +140,7 @@ class TestPrivileges:
         ({"period": "1h"}, "root or sudo privileges required to create periodic token"),
         ({"num_uses": -1}, "number of uses cannot be negative"),
         ({"type": "odd"}, "invalid 'token_type' value"),
-        ({"ttl": "-1s"}, "ttl: a duration cannot be negative"),
+        ({"ttl": "-1s"}, "ttl must be positive"), ({"period": "-1s"}, "period must be positive"),
         ({"ttl": "soon"}, "ttl: 'soon' is not a duration such as 30, 30s or 1h30m"),
         ({"ttl": "99999999999999999999"}, "ttl: a duration is at most 9223372036 s"),
         ({"entity_alias": "x"}, "'entity_alias' is only allowed in combination with token role"),
@@ -327,6 +333,14 @@ class TestRenewal:
         assert data["last_renewal_time"] == 1_700_001_800
         assert len(node.keys("core/due/")) == 1
 
+    def test_who_asks_for_nothing_gets_what_it_got_last(self, node: TokenNode) -> None:
+        token = node.create({"policies": ["dev"], "ttl": "1h"})
+        assert node.post("auth/token/renew-self", {}, token=token).json["auth"]["lease_duration"] == 3600
+        assert node.post("auth/token/renew-self", {"increment": "2h"}, token=token).json["auth"]["lease_duration"] == 7200
+        node.advance(60)
+        assert node.post("auth/token/renew-self", {}, token=token).json["auth"]["lease_duration"] == 7200
+        assert node.lookup(token).json["data"]["creation_ttl"] == 3600
+
     def test_the_old_end_does_not_end_it(self, node: TokenNode) -> None:
         token = node.create({"policies": ["dev"], "ttl": "1h"})
         node.post("auth/token/renew-self", {"increment": "2h"}, token=token)
@@ -355,6 +369,13 @@ class TestRenewal:
         assert node.post("auth/token/renew-self", {}, token=fixed).json["errors"] == ["lease is not renewable"]
         assert node.post("auth/token/renew-self", {}).json["errors"] == ["invalid lease ID"]
         assert node.post("auth/token/renew", {"token": "nothing"}).json["errors"] == ["token not found"]
+        assert node.post("auth/token/renew", {"increment": 60}).json["errors"] == ["missing token ID"]
+
+    def test_of_oneself_a_token_in_the_body_says_nothing(self, node: TokenNode) -> None:
+        token = node.create({"policies": ["root"], "ttl": "1h"})
+        for path in ("auth/token/renew-self", "auth/token/lookup-self"):
+            seen = node.post(path, {"token": "another"}, token=token)
+            assert (seen.status, seen.json["warnings"]) == (200, None)
 
     def test_by_accessor_the_token_is_not_shown(self, node: TokenNode) -> None:
         token = node.create({"policies": ["dev"], "ttl": "1h"})
@@ -444,7 +465,7 @@ class TestRoles:
         node.post("auth/token/roles/ci", {"allowed_policies": ["b", "a"], "period": 60})
         data = node.call(GET, "auth/token/roles/ci").json["data"]
         assert (data["allowed_policies"], data["period"], data["token_period"]) == (["a", "b"], 60, 60)
-        assert data["token_type"] == "default-service"
+        assert (data["token_type"], data["allowed_entity_aliases"]) == ("default-service", None)
         assert node.call(LIST, "auth/token/roles").json["data"]["keys"] == ["ci"]
         assert node.call(DELETE, "auth/token/roles/ci").status == 204
         assert node.call(GET, "auth/token/roles/ci").status == 404

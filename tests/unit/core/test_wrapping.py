@@ -90,9 +90,18 @@ def test_only_wrapping_tokens_unwrap(node: TokenNode) -> None:
     for token in (node.root, node.create({"policies": ["default"]}), "unknown"):
         assert node.post("sys/wrapping/unwrap", token=token).json["errors"] == INVALID
         assert node.post("sys/wrapping/lookup", {"token": token}).json["errors"] == INVALID
-    assert node.post("sys/wrapping/unwrap", token=None).json["errors"] == INVALID
+    for path in ("lookup", "unwrap", "rewrap"):
+        assert node.post(f"sys/wrapping/{path}", token=None).json["errors"] == ["error validating wrapping token: token is empty"]
+    nothing = node.post("sys/wrapping/unwrap", {"token": ""})
+    assert (nothing.status, nothing.json["errors"]) == (403, ["error validating wrapping token: empty token in request body"])
     jwt = "eyJhbGciOiJFUzUxMiJ9.eyJqdGkiOiJ4In0.c2ln"
     assert node.post("sys/wrapping/unwrap", {"token": jwt}).json["errors"] == ["wrapping tokens in JWT format are not supported"]
+
+
+def test_a_wrapping_token_is_named_for_who_asked(node: TokenNode) -> None:
+    asking = node.create({"policies": ["root"], "display_name": "ci"})
+    accessor = node.call(GET, "kv1/a", wrap_ttl_s=300, token=asking).json["wrap_info"]["accessor"]
+    assert node.post("auth/token/lookup-accessor", {"accessor": accessor}).json["data"]["display_name"] == "token-ci"
 
 
 def test_a_wrapping_token_is_good_for_nothing_else(node: TokenNode) -> None:

@@ -1,5 +1,6 @@
 """Cubbyhole: each token sees its own."""
 import pytest
+from msgspec.structs import replace
 from tests.contract.runner import Runner, service_token
 
 from holdfast.engine import Method
@@ -36,6 +37,9 @@ def test_its_keys_stand_below_the_tokens_id(cubbyhole: Runner) -> None:
 def test_a_wrapped_answer_can_be_read_by_its_token(cubbyhole: Runner) -> None:
     cubbyhole.replica.seed({cubbyhole.mount.prefix + key(ONE.id, "response"): b'{"response":"{}"}'})
     assert cubbyhole.get("response", token=ONE).data == {"response": "{}"}
+    assert cubbyhole.get("response", token=ONE).warnings == ()
+    warning, = cubbyhole.get("response", token=replace(ONE, policies=("response-wrapping",))).warnings
+    assert warning.startswith("Reading from 'cubbyhole/response' is deprecated.")
 
 
 @pytest.mark.parametrize("method", [Method.GET, Method.LIST, Method.POST, Method.DELETE])

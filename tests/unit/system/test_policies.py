@@ -41,7 +41,10 @@ def write(node: OneNode, name: str, text: str) -> None:
 
 class TestTexts:
     def test_a_policy_is_kept_as_it_was_written(self, node: OneNode) -> None:
-        write(node, "Readers", READER)
+        written = node.call(POST, "sys/policies/acl/Readers", {"policy": READER})
+        assert (written.status, written.json["warnings"]) == (200, ["policy name was converted to readers"])
+        assert node.call(POST, "sys/policy/Readers", {"rules": READER}).json["warnings"] == [
+            "policy name was converted to readers", "'rules' is deprecated, please use 'policy' instead"]
         seen = node.call(GET, "sys/policies/acl/readers")
         assert seen.json["data"] == {"name": "readers", "policy": READER}
         assert "policy" not in seen.json
