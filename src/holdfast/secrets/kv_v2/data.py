@@ -36,7 +36,7 @@ class ReadSubkeys(Read, frozen=True):
 
 def read(txn: Txn, args: Read, ctx: Context) -> Response:
     """Read a version of a secret."""
-    seen = store.seen(txn, args.path, max(args.version, 0))
+    seen = store.seen(txn, args.path, args.version)
     if seen is None:
         raise NotFound
     if seen.gone_ms <= ctx.now_ms:
@@ -84,7 +84,7 @@ def delete_latest(txn: Txn, args: AtPath, ctx: Context) -> Response:
 
 def read_subkeys(txn: Txn, args: ReadSubkeys, ctx: Context) -> Response:
     """Read the names in a version of a secret, without the values."""
-    seen = store.seen(txn, args.path, max(args.version, 0))
+    seen = store.seen(txn, args.path, args.version)
     if seen is None:
         raise NotFound
     if seen.gone_ms <= ctx.now_ms:

@@ -68,17 +68,19 @@ def find(txn: Txn, path: str) -> Metadata | None:
 
 
 def seen(txn: Txn, path: str, number: int) -> View | None:
-    """The view of a version, cached. `number` 0: the current one."""
+    """The view of a version, cached. `number` 0, or less: the current one."""
     return txn.derive(view, path, number) if len(path) <= SECRET_PATH_CACHED_MAX else view(txn, path, number)
 
 
 def view(txn: Txn, path: str, number: int) -> View | None:
-    """For `txn.derive`. `number` 0: the current version."""
+    """For `txn.derive`. `number` 0, or less: the current version."""
     meta = find(txn, path)
-    version = meta.at(number) if meta is not None else None
-    if meta is None or version is None:
+    if meta is None:
         return None
-    number = number or meta.current_version
+    number = number if number > 0 else meta.current_version
+    version = meta.at(number)
+    if version is None:
+        return None
     key = value_key(version.batch, number) if version.batch else f"v1/{path}"
     return View(key, not version.batch, version.gone_ms, b',"metadata":' + _encode(shown(meta, number)) + b"}")
 
