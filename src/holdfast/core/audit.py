@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import TypeAlias
 
 import msgspec
+from msgspec.structs import replace
 
 from holdfast.core.audit_device import Device, FileOptions, Parts, Standing, line_head
 from holdfast.core.audit_headers import HeaderSettings
@@ -150,17 +151,29 @@ def _entry(ready: Parts, exchange: Exchange, time: bytes, asked: Mapping[str, Js
     else:
         tail = _tail_of(client.address, client.port)
     block = b"".join((request.id.encode(), ready.request, b',"data":' + _data(device, asked, ready.plain_asked) if asked else b"", tail))
-    response = _response(ready, exchange, shown)
+    response, answered = _response(ready, exchange, shown), ready.answered
+    if type(exchange.result) is Response and exchange.result.auth is not None:
+        answered = _answered(ready, exchange, exchange.result.auth)
     if not exchange.errors and client.forwarded_from is None:
         return AuditEntry(device=device, request=b"".join((head, time, ready.asked, block, b"}\n")),
-                          response=b"".join((head, time, ready.answered, block, b',"response":{', response, b"}}\n")))
+                          response=b"".join((head, time, answered, block, b',"response":{', response, b"}}\n")))
     failed = _error(exchange.errors) if exchange.errors else b""
     refused = b"" if exchange.permitted else failed      # a request entry tells of an error only where it was not let through
     origin = b',"forwarded_from":' + _encode(client.forwarded_from) if client.forwarded_from else b""
     return AuditEntry(
         device=device, request=b"".join((head, time, ready.asked, block, refused, origin, b"}\n")),
-        response=b"".join((head, time, ready.answered, block, b',"response":{', response, b"}", failed,
+        response=b"".join((head, time, answered, block, b',"response":{', response, b"}", failed,
                            b',"forwarded":true}\n' if origin else b"}\n")))
+
+
+def _answered(ready: Parts, exchange: Exchange, auth: Auth) -> bytes:
+    """What the response's line has behind its time: the `auth` block is that of who has just logged in, as in Vault. Of a token that
+    another one makes or renews, it is the other's."""
+    mount = exchange.mount
+    if mount is None or not mount.is_auth or mount.type == "token":
+        return ready.answered
+    block = replace(_auth_of(ready.device, auth, exchange.now_ms), num_uses=0, policy_results=PolicyResults(allowed=exchange.permitted))
+    return b'","type":"response","auth":' + _encode(block) + b',"request":{"id":"'
 
 
 def _response(ready: Parts, exchange: Exchange, shown: Shown) -> bytes:
@@ -277,7 +290,7 @@ def _auth_of(device: Device, auth: Auth, now_ms: Millis) -> AuthOut:
     """The `auth` block of a login, or of a token made or renewed."""
     hashed = _raw if device.options.log_raw else device.hashed
     token = hashed(auth.client_token.value.decode("utf-8", "replace")) if auth.client_token is not None else ""
-    return AuthOut(client_token=token, accessor=_accessor(device, auth.accessor), policies=auth.policies,
+    return AuthOut(client_token=token, accessor=_accessor(device, auth.accessor), display_name=auth.display_name, policies=auth.policies,
                    token_policies=auth.token_policies, identity_policies=auth.identity_policies, metadata=auth.metadata or None,
                    num_uses=auth.num_uses, entity_id=auth.entity_id, token_type=auth.token_type, token_ttl=auth.lease_duration,
                    token_issue_time=_issued(now_ms))

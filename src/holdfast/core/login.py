@@ -50,7 +50,7 @@ def issue(txn: Txn, hit: Hit, ctx: Context, response: Response) -> Response:
         client_token=None, accessor="", policies=merged(policies, entity.policies), token_policies=policies,
         identity_policies=entity.policies, metadata=login.metadata or None, lease_duration=life.ttl_s,
         renewable=login.renewable and kind == SERVICE_TYPE, entity_id=entity.id, token_type=kind, orphan=True,
-        num_uses=params.num_uses if kind == SERVICE_TYPE else 0)
+        num_uses=params.num_uses if kind == SERVICE_TYPE else 0, display_name=display_name(mount, login.display_name))
     warnings = (*response.warnings, *life.warnings)
     if kind == SERVICE_TYPE:
         auth = _service(txn, ctx, mount, login, auth)
@@ -103,7 +103,7 @@ def _service(txn: Txn, ctx: Context, mount: Mount, login: Login, auth: Auth) -> 
     params = login.token
     made = token_create.create(txn, ctx.rng, TokenEntry(
         accessor="", policies=auth.token_policies, path=ctx.request.path, created_ms=ctx.now_ms, index=token_create.UNSET,
-        meta=login.metadata or None, display_name=display_name(mount, login.display_name), num_uses=params.num_uses,
+        meta=login.metadata or None, display_name=auth.display_name, num_uses=params.num_uses,
         ttl_s=auth.lease_duration, expires_ms=Millis(ctx.now_ms + auth.lease_duration * 1000), renewable=auth.renewable,
         explicit_max_ttl_s=params.explicit_max_ttl_s, max_ttl_s=params.max_ttl_s, period_s=params.period_s,
         bound_cidrs=params.bound_cidrs, entity_id=auth.entity_id, mount=mount.uuid, alias=login.alias, internal=login.internal))
@@ -113,7 +113,7 @@ def _service(txn: Txn, ctx: Context, mount: Mount, login: Login, auth: Auth) -> 
 def _batch(txn: Txn, ctx: Context, mount: Mount, login: Login, auth: Auth) -> Auth:
     text = token_create.create_batch(txn, ctx.rng, BatchClaims(
         created_ms=ctx.now_ms, ttl_s=auth.lease_duration, policies=auth.token_policies, path=ctx.request.path, index=Index(0),
-        meta=tuple(sorted(login.metadata.items())), display_name=display_name(mount, login.display_name), entity_id=auth.entity_id,
+        meta=tuple(sorted(login.metadata.items())), display_name=auth.display_name, entity_id=auth.entity_id,
         mount=mount.uuid, bound_cidrs=login.token.bound_cidrs))
     return replace(auth, client_token=text)
 

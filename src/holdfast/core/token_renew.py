@@ -38,7 +38,7 @@ def shown(txn: Txn, entry: TokenEntry, *, text: Secret | None, lease_s: int) -> 
     return Auth(
         client_token=text, accessor=entry.accessor, policies=merged(entry.policies, ours), token_policies=entry.policies,
         identity_policies=ours, metadata=entry.meta, lease_duration=lease_s, renewable=entry.renewable, entity_id=entry.entity_id,
-        token_type=SERVICE_TYPE, orphan=token_store.is_orphan(txn, entry), num_uses=entry.num_uses)
+        token_type=SERVICE_TYPE, orphan=token_store.is_orphan(txn, entry), num_uses=entry.num_uses, display_name=entry.display_name)
 
 
 def _terms(txn: Txn, ctx: Context, access: Access, entry: TokenEntry) -> tuple[TokenParams, ttl.Limits]:

@@ -159,17 +159,23 @@ def test_only_lists_are_counted() -> None:
 def test_a_login_shows_the_hash_of_the_new_token() -> None:
     auth = Auth(client_token=Secret(f"hvs.{CANARY}".encode()), accessor="new", policies=("default",), token_policies=("default",),
                 metadata={"username": "ann"}, lease_duration=60, renewable=True, entity_id="e2", token_type="service", orphan=True,
-                num_uses=5)
+                num_uses=5, display_name="userpass-ann")
+    method = msgspec.structs.replace(MOUNT, path="auth/userpass/", type="userpass", is_auth=True)
     told = exchange(request(Method.POST, "auth/userpass/login/ann", body=b'{"password":"canary-7c1e"}', token=None), Response(auth=auth),
-                    token=None)
+                    token=None, mount=method)
     asked, answered = lines(told)
     assert asked["auth"]["token_type"] == "default"
     assert "client_token" not in asked["request"]
     assert asked["request"]["data"] == {"password": hashed(CANARY)}
-    assert answered["response"]["auth"] == {
-        "client_token": hashed(f"hvs.{CANARY}"), "accessor": hashed("new"), "policies": ["default"], "token_policies": ["default"],
-        "metadata": {"username": "ann"}, "num_uses": 5, "entity_id": "e2", "token_type": "service", "token_ttl": 60,
+    new = {
+        "client_token": hashed(f"hvs.{CANARY}"), "accessor": hashed("new"), "display_name": "userpass-ann", "policies": ["default"],
+        "token_policies": ["default"], "metadata": {"username": "ann"}, "entity_id": "e2", "token_type": "service", "token_ttl": 60,
         "token_issue_time": "2023-11-14T22:13:20Z"}
+    assert answered["response"]["auth"] == {**new, "num_uses": 5}
+    assert answered["auth"] == {**new, "policy_results": {"allowed": True}}, "of who has logged in: before, nobody was known"
+    tokens = msgspec.structs.replace(method, path="auth/token/", type="token")
+    made = exchange(request(Method.POST, "auth/token/create"), Response(auth=auth), mount=tokens)
+    assert lines(made)[1]["auth"]["accessor"] == hashed("accessor-1"), "of who has asked"
 
 
 def test_a_wrapped_answer_shows_its_wrapping_alone() -> None:
