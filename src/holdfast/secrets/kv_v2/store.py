@@ -21,7 +21,7 @@ CONFIG = Table("config", Config, cached=True)
 METADATA = Table("metadata/", Metadata)                  # what reads need of it is cached as a View
 DISCARD = "kv-discard"                                   # the job that deletes values
 NOT_FOUND = Raw(body=b"", content_type="application/json", status=404)
-"""To a patch of nothing, as in Vault: by the empty body its clients know that there is no secret, and not that the request went wrong."""
+"""To a patch of what is not there: the one 404 of Vault without a body, not even an empty list of errors."""
 
 
 class VersionOut(msgspec.Struct, frozen=True, kw_only=True):
