@@ -14,8 +14,6 @@ from holdfast.limits import NAME_MAX
 from holdfast.version import VERSION
 
 CUBBYHOLE_PATH = "cubbyhole/"
-RESERVED = ("sys/", "auth/", CUBBYHOLE_PATH, "identity/", "audit/", "core/")
-"""Paths below which no secrets engine can be mounted."""
 RUNNING_VERSION = f"v{VERSION.partition('+')[0]}+builtin.vault"
 """Of every engine, as Vault names what is built in."""
 
@@ -121,17 +119,14 @@ def mount_at(txn: Txn, path: str) -> tuple[Mount | None, MountEntry | None]:
 
 
 def clean_path(path: str, *, is_auth: bool) -> str:
-    """A mount path as it is stored. Raises BadRequest: empty, reserved, too long, or with an odd segment."""
+    """A mount path as it is stored. Raises BadRequest: empty, too long, or with an odd segment."""
     path = path.strip("/") + "/"
     if path == "/":
         raise BadRequest("path cannot be empty")
     if len(path) > NAME_MAX:
         raise BadRequest(f"a mount path is at most {NAME_MAX} characters long")
-    if any(segment in ("", ".", "..") or segment != segment.strip() for segment in path[:-1].split("/")) or not path.isprintable():
-        raise BadRequest(f"path {path!r} has an empty or unprintable segment")
-    if is_auth:
-        return "auth/" + path
-    for reserved in RESERVED:
-        if path.startswith(reserved):
-            raise BadRequest(f"cannot mount under existing mount or reserved path {reserved!r}")
-    return path
+    if not path.isprintable():
+        raise BadRequest("path cannot contain non-printable characters")
+    if any(segment in ("", ".", "..") or segment != segment.strip() for segment in path[:-1].split("/")):
+        raise BadRequest(f"path {path!r} has a segment that is empty, a dot or two, or begins or ends with a blank")
+    return "auth/" + path if is_auth else path
