@@ -66,14 +66,15 @@ def ints(value: Ints, name: str) -> tuple[int, ...]:
 
 
 def cidrs(value: Strings, name: str) -> tuple[str, ...]:
-    """Networks or single addresses, normalised. Raises BadRequest naming the field and the item."""
+    """Networks or single addresses, each with the address as it was given: what lies in the network may name it, and is shown again.
+    Raises BadRequest naming the field and the item."""
     found = []
     for item in strings(value):
         try:
-            network = ipaddress.ip_network(item, strict=False)
+            given = ipaddress.ip_interface(item)
         except ValueError as error:
             raise BadRequest(f"{name}: {item[:64]!r} is not an address or a network") from error
-        found.append(str(network.network_address) if network.num_addresses == 1 else str(network))
+        found.append(str(given.ip) if given.network.num_addresses == 1 else given.with_prefixlen)
     return tuple(found)
 
 
@@ -85,4 +86,4 @@ def is_within(address: str, networks: Iterable[str]) -> bool:
     except ValueError:
         return False
     mapped = getattr(given, "ipv4_mapped", None) or given
-    return any(one in network for network in map(ipaddress.ip_network, networks) for one in (given, mapped))
+    return any(one in each.network for each in map(ipaddress.ip_interface, networks) for one in (given, mapped))

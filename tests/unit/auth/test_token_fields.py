@@ -25,7 +25,7 @@ def test_what_is_sent_is_read_leniently() -> None:
         token_period="4m", token_num_uses="5",
         token_bound_cidrs=["10.1.2.3/8", "192.0.2.1"], token_type="service", token_no_default_policy="true"))
     assert new == TokenParams(policies=("dev", "ops"), ttl_s=60, max_ttl_s=120, explicit_max_ttl_s=180, period_s=240, num_uses=5,
-                              bound_cidrs=("10.0.0.0/8", "192.0.2.1"), type=TokenType.SERVICE, no_default_policy=True)
+                              bound_cidrs=("10.1.2.3/8", "192.0.2.1"), type=TokenType.SERVICE, no_default_policy=True)
 
 
 @pytest.mark.parametrize(("name", "field", "empty"), [

@@ -51,8 +51,9 @@ def test_what_is_no_number(written: str) -> None:
         ints(written, "versions")
 
 
-def test_networks_are_written_in_one_way() -> None:
-    assert cidrs("10.1.2.3/8, 10.0.0.1/32,::1", "cidrs") == ("10.0.0.0/8", "10.0.0.1", "::1")
+def test_networks_keep_the_address_that_they_were_given_by() -> None:
+    assert cidrs("10.1.2.3/8, 10.0.0.1/32,::1", "cidrs") == ("10.1.2.3/8", "10.0.0.1", "::1")
+    assert cidrs("10.1.2.3/255.255.0.0", "cidrs") == ("10.1.2.3/16",)
     with pytest.raises(BadRequest, match=r"^cidrs: '10.0.0.0/33' is not an address or a network$"):
         cidrs(["10.0.0.0/33"], "cidrs")
 
@@ -61,4 +62,4 @@ def test_networks_are_written_in_one_way() -> None:
     ("10.9.9.9", True), ("::ffff:10.9.9.9", True), ("11.9.9.9", False), ("fe80::1%eth0", True), ("fe81::1", False), ("", False),
     ("10.9.9.9:80", False), ("/run/holdfast.sock", False)])
 def test_an_address_lies_within_networks(address: str, inside: bool) -> None:
-    assert is_within(address, ("10.0.0.0/8", "fe80::/16")) is inside
+    assert is_within(address, ("10.1.2.3/8", "fe80::/16")) is inside
