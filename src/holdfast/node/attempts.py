@@ -7,7 +7,7 @@ from holdfast.core.audit_device import Device
 from holdfast.core.cors import CrossOriginRules, load_rules
 from holdfast.core.outcome import Answer, Outcome
 from holdfast.core.pipeline import execute
-from holdfast.crypto import AesGcmBarrier, Barrier, Keyring
+from holdfast.crypto import AesGcmBarrier, Barrier, Keyring, UnknownKeyTerm
 from holdfast.engine import ActiveMemory, Attempt, Memo, NodeFacts, Place, Request, Rng, Txn
 from holdfast.errors import InvariantError
 from holdfast.ha.gate import CLUSTER_TIME_OFFSET_MS, WAIT, Verdict, Words, may_answer, may_read
@@ -30,13 +30,14 @@ class Devices(Protocol):
 
 
 class NoKeys:
-    """The barrier of a sealed node."""
+    """The barrier of a sealed node. A worker may be without keys while its `facts` say unsealed: they come and go one after the other.
+    What it is asked then, main answers."""
 
     def encrypt(self, key: str, value: bytes, *, nonce: bytes) -> bytes:
         raise InvariantError("sealed")
 
     def decrypt(self, key: str, sealed: bytes) -> bytes:
-        raise InvariantError("sealed")
+        raise UnknownKeyTerm(f"{key}: sealed")
 
 
 class Attempts:
