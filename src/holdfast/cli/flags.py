@@ -6,6 +6,7 @@
 """
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -15,6 +16,8 @@ from holdfast.errors import HoldfastError
 
 Value = bool | int | str | tuple[str, ...] | dict[str, str] | None
 _TRUE = frozenset(("1", "t", "T", "TRUE", "true", "True"))
+_INTEGER = re.compile(r"[+-]?(0|[1-9]\d*|(?P<octal>0[oO]?[0-7]+)|0[xX][0-9a-fA-F]+|0[bB][01]+)", re.ASCII)
+_INTEGER_LENGTH_MAX = 70                             # 64 binary digits, a sign and 0b, with room
 _FALSE = frozenset(("0", "f", "F", "FALSE", "false", "False"))
 
 
@@ -61,10 +64,14 @@ def parse_bool(text: str) -> bool:
 
 
 def _parse_int(text: str) -> int:
-    try:
-        return int(text, 10)
-    except ValueError:
-        raise ValueError(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
+    """As Go reads it: `0x10`, `0b11`, `0o17` and `017` are numbers, too, and nothing stands around one."""
+    match = _INTEGER.fullmatch(text)
+    if match is None:
+        raise ValueError(f'strconv.ParseInt: parsing "{text}": invalid syntax')
+    number = int(text, 8 if match["octal"] else 0) if len(text) <= _INTEGER_LENGTH_MAX else 1 << 63
+    if not -(1 << 63) <= number < 1 << 63:
+        raise ValueError(f'strconv.ParseInt: parsing "{text}": value out of range')
+    return number
 
 
 _EMPTY: Mapping[Kind, Value] = {

@@ -17,6 +17,9 @@ _FLAGS = (
 )
 
 
+LONG = "9" * 5_000                                   # more digits than Python reads
+
+
 def read(line: str, env: dict[str, str] | None = None) -> tuple[Flags, list[str]]:
     return parse([FlagGroup("", _FLAGS)], line.split(), env or {})
 
@@ -71,6 +74,11 @@ def test_given_is_about_the_command_line_alone() -> None:
     assert not flags.has("elsewhere")
 
 
+@pytest.mark.parametrize(("text", "expected"), [("-7", -7), ("+7", 7), ("0", 0), ("0x1F", 31), ("0b11", 3), ("0o17", 15), ("017", 15)])
+def test_numbers(text: str, expected: int) -> None:
+    assert read(f"-count={text}")[0].integer("count") == expected
+
+
 @pytest.mark.parametrize(("text", "expected"), [("30s", 30 * SECOND), ("90", 90 * SECOND), ("5m", 5 * MINUTE), ("system", -SECOND)])
 def test_durations(text: str, expected: int) -> None:
     assert read(f"-ttl={text}")[0].integer("ttl") == expected
@@ -82,6 +90,11 @@ def test_durations(text: str, expected: int) -> None:
         ("-nosuch", "flag provided but not defined: -nosuch"),
         ("-path", "flag needs an argument: -path"),
         ("-force=maybe", 'invalid boolean value "maybe" for -force: strconv.ParseBool: parsing "maybe": invalid syntax'),
+        ("-count=٣", 'invalid value "٣" for flag -count: strconv.ParseInt: parsing "٣": invalid syntax'),
+        ("-count=08", 'invalid value "08" for flag -count: strconv.ParseInt: parsing "08": invalid syntax'),
+        (f"-count={LONG}", f'invalid value "{LONG}" for flag -count: strconv.ParseInt: parsing "{LONG}": value out of range'),
+        ("-count=9223372036854775808",
+         'invalid value "9223372036854775808" for flag -count: strconv.ParseInt: parsing "9223372036854775808": value out of range'),
         ("-count=x", 'invalid value "x" for flag -count: strconv.ParseInt: parsing "x": invalid syntax'),
         ("-ttl=soon", 'invalid value "soon" for flag -ttl: time: invalid duration "soon"'),
         ("-meta=x", 'invalid value "x" for flag -meta: missing = in KV pair: "x"'),
