@@ -126,6 +126,7 @@ class Standing:
 
     async def _change(self) -> None:
         """Raises BadRequest, UnavailableError."""
+        await self._log.follow_moves()
         facts = self._autopilot
         if facts is None:
             return

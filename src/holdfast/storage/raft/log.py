@@ -111,6 +111,8 @@ class RaftLog:
         self._space_due = Millis(0)                      # when the disk is asked again how much is free
         self._contacts: dict[int, Millis] = {}
         self._addresses: dict[int, str] = {}             # of who spoke to this node before it knew the members
+        self._moved: dict[int, str] = {}                 # of members who say that they are found elsewhere than the log says
+        self._own_address = ""
         self._following = Following(self, self._disk, self._in_maker)
         self._waiters = Waiters()                        # for the fence, its end, a fate
         self._told_removed = False
@@ -150,8 +152,9 @@ class RaftLog:
         """Makes this node the first member of a new cluster; before `start`. `address`: of its cluster port."""
         self._disk.bootstrap(address)
 
-    async def start(self, transport: Transport, *, on_change: Callable[[], None]) -> None:
-        """Takes part in raft. `on_change`: called when the leader, the term or the members have changed."""
+    async def start(self, transport: Transport, *, on_change: Callable[[], None], address: str = "") -> None:
+        """Takes part in raft. `on_change`: called when the leader, the term or the members have changed. `address`: where this node's
+        cluster port is found now; empty: where the log says."""
         if self.driver is not None:
             raise InvariantError("raft runs already")
         disk, timing = self._disk, self._timing
@@ -169,6 +172,7 @@ class RaftLog:
         node.compact(self._sizes.window, disk.state.commit)
         if disk.lacks_first_members:
             node.compact(0, 1)                           # who has nothing needs the first entry: gets a checkpoint instead
+        self._own_address, self._moved = address, {}
         self._transport, self._on_change, self._pending, self._noted = transport, on_change, None, disk.state.commit
         self.driver = Driver(node, disk, self._writer, self._maker, self, timing=timing, boot_ms=self._boot_ms, rank=self._rank,
                              draw=lambda: int.from_bytes(self._draw(8)))
@@ -430,17 +434,27 @@ class RaftLog:
         """The leader alone; if it is itself, it leads no more. Raises BadRequest, UnavailableError."""
         await self._changing.remove(node)
 
+    async def follow_moves(self) -> None:
+        """The leader alone: the log says where members are found now that have another address than before. Raises UnavailableError."""
+        for raft_id, address in (*self._moved.items(), (self.raft_id, self._own_address)):
+            member = self.members.now.get(raft_id)
+            if member is not None and address and member.address != address:
+                await self._changing.add(msgspec.structs.replace(member, address=address), voter=member.voter)
+
     # What the driver tells.
 
     def send(self, to: int, kind: int, data: bytes) -> None:
         member = self.members.now.get(to)
-        address = member.address if member is not None else self._addresses.get(to, "")
+        address = self._moved.get(to) or (member.address if member is not None else self._addresses.get(to, ""))
         if kind == Kind.SNAPSHOT:
             self._shipping.send_snapshot(to, address, data)
             return
         if kind in INTRODUCING or member is None or not member.voter:
             own = self.members.now.get(self.raft_id)
-            data = transport.write(FromMember(raft_id=self.raft_id, address=own.address if own else "", message=data))
+            known = own.address if own else ""
+            address_now = self._own_address or known
+            data = transport.write(FromMember(raft_id=self.raft_id, address=address_now, message=data,
+                                              moved=own is not None and address_now != known))
         self._transport.send(to, address, data)
 
     def committed(self, ready: Ready) -> None:
@@ -450,7 +464,9 @@ class RaftLog:
         if ready.changes:
             before = voters(self.members.sorted())
             for index, context in ready.changes:
-                self.members.apply(index, form.read_change(context))
+                change = form.read_change(context)
+                self.members.apply(index, change)
+                self._moved.pop(change.member.raft_id, None)
             if before != voters(self.members.sorted()):
                 self.voters_changed_boot_ms = self._boot_ms()
             driver.hold.void()
@@ -489,6 +505,7 @@ class RaftLog:
         self._shipping.lacks_state = False
         self._shipping.offer()
         disk.members.reset(disk.base.index, disk.base.members)
+        self._moved.clear()
         disk.terms, self._noted = Terms(disk.base.terms), disk.base.index
         pending = self._pending
         if pending is not None and pending.verdict is None and pending.index <= disk.base.index:
@@ -573,10 +590,14 @@ class RaftLog:
 
     def _receive_ours(self, driver: Driver, data: bytes) -> None:
         match transport.read(data):
-            case FromMember(raft_id=raft_id, address=address, message=message):
+            case FromMember(raft_id=raft_id, address=address, message=message, moved=moved):
                 self._contacts[raft_id] = self._boot_ms()
                 if raft_id not in self.members.now:
                     self._meet(raft_id, address)
+                elif moved:
+                    self._moved[raft_id] = address
+                else:
+                    self._moved.pop(raft_id, None)
                 driver.receive(message)
             case NotAMember(changed_at=changed_at):
                 if self.raft_id in self.members.now and changed_at > self.members.changed_at:

@@ -31,12 +31,13 @@ class NotAMember(msgspec.Struct, frozen=True, kw_only=True, tag="not_a_member"):
     changed_at: int
 
 
-class FromMember(msgspec.Struct, frozen=True, kw_only=True, tag="from"):
-    """One of raft's messages, to a node that may not know its sender yet."""
+class FromMember(msgspec.Struct, frozen=True, kw_only=True, tag="from", omit_defaults=True):
+    """One of raft's messages, to a node that may not know its sender yet. `moved`: nor the address, which is not the one in the log."""
 
     raft_id: int
     address: str
     message: bytes
+    moved: bool = False
 
 
 Ours = NotAMember | FromMember

@@ -38,6 +38,7 @@ class Network:
     def __init__(self, seed: int = 0) -> None:
         self.nodes: dict[int, Node] = {}
         self.cut: set[tuple[int, int]] = set()
+        self.found_at: dict[int, str] = {}               # by raft id: nothing reaches it that is sent elsewhere
         self.loss = 0.0
         self.delay_s = 0.0
         self.sent = 0
@@ -74,7 +75,8 @@ class Wire:
         self.tasks: set[asyncio.Task[None]] = set()
 
     def send(self, to: int, address: str, data: bytes) -> None:
-        self._network.deliver(self._own, to, data)
+        if self._network.found_at.get(to, address) == address:
+            self._network.deliver(self._own, to, data)
 
     def send_snapshot(self, to: int, address: str, header: bytes, chunks: AsyncIterator[bytes], done: Callable[[bool], None]) -> None:
         async def carry() -> None:
@@ -130,6 +132,7 @@ class Node:
         self.tending: asyncio.Task[None] | None = None
         self.tends = True                                # makes a checkpoint when the log wants one
         self.disk_folder = FOLDER
+        self.address = ""                                # where it says that it is found; empty: where the log says
         self.open()
 
     def reset(self) -> None:
@@ -145,7 +148,7 @@ class Node:
         self.network.nodes[self.log.raft_id] = self
         self.wire = Wire(self.network, self.log.raft_id)
         self.changed = asyncio.Event()
-        await self.log.start(self.wire, on_change=self.changed.set)
+        await self.log.start(self.wire, on_change=self.changed.set, address=self.address)
         loop = asyncio.get_running_loop()
         self.following, self.tending = loop.create_task(self._follow()), loop.create_task(self._tend())
 

@@ -239,3 +239,35 @@ def test_a_new_member_that_nobody_reaches_stays_a_learner_and_can_be_removed_mea
         await end(nodes)
 
     play(run())
+
+
+@pytest.mark.parametrize("who", [0, 2], ids=["the leader of before", "a follower"])
+def test_a_member_that_comes_back_at_another_address_is_found_there_and_the_log_says_so(who: int) -> None:
+    async def run() -> None:
+        network = Network()
+        nodes = await grow(network, 3)
+        fence = await nodes[0].log.lock()
+        last = await nodes[0].write(fence, 3)
+        await until(lambda: all(node.index == last for node in nodes))
+        moved = nodes[who]
+        await moved.kill()
+        moved.reset()
+        moved.open()
+        moved.address = network.found_at[moved.log.raft_id] = "elsewhere:1"
+        await moved.start()
+        await until(lambda: (leader := leader_of(nodes)) is not None and leader.log.driver is not None and leader.log.driver.may_hold)
+        leader = leader_of(nodes)
+        assert leader is not None
+        if leader is not nodes[0] or who == 0:
+            fence = await leader.log.lock()
+        last = await leader.write(fence)
+        await until(lambda: moved.index == last)
+        await leader.log.follow_moves()
+        await until(lambda: all({member.id: member.address for member in node.log.members.sorted()}[moved.name] == "elsewhere:1"
+                                for node in nodes))
+        assert [member.voter for member in leader.log.members.sorted()] == [True] * 3
+        last = await leader.write(fence)
+        await until(lambda: moved.index == last)
+        await end(nodes)
+
+    play(run())
