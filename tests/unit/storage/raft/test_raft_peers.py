@@ -78,6 +78,27 @@ def test_the_one_that_is_left_goes_on_alone_with_all_that_was_acknowledged_and_g
     play(run())
 
 
+def test_a_lost_node_that_comes_back_after_all_is_told_that_it_is_no_member() -> None:
+    async def run() -> None:
+        first, second, third = await grow(Network(), 3, timing=QUICK)
+        last = await first.write(await first.log.lock(), 3)
+        await until(lambda: third.index == last)
+        await first.kill()
+        await second.kill()
+        await reopen(third, naming("n3"))
+        await third.start()
+        fence = await third.log.lock()
+        first.reset()
+        first.open()
+        await first.start()
+        await until(lambda: first.log.is_removed)
+        await third.write(fence)
+        assert names_of(third) == {"n3": True}
+        await end([first, third])
+
+    play(run())
+
+
 def test_two_of_five_go_on_and_the_one_that_lacks_changes_of_members_does_not_learn_them() -> None:
     """The changes that one has beyond the other's log must not be applied there, or the two would know different members."""
     async def run() -> None:
