@@ -65,11 +65,19 @@ class Session:
             raise Failure(f"Too many arguments (expected {expected}, got {count})", USAGE)
         return self.args
 
+    @property
+    def _may_ask(self) -> bool:
+        return not (self.flags.has("non-interactive") and self.flags.switch("non-interactive"))
+
     def read_stdin(self) -> bytes:
-        return self.ui.terminal.read_stdin()
+        """What is piped in; with -non-interactive nothing that somebody would have to type."""
+        terminal = self.ui.terminal
+        return terminal.read_stdin() if self._may_ask or not terminal.input_is_terminal() else b""
 
     def ask_secret(self, question: str, *, what: str, instead: str) -> str:
         """A hidden line from the terminal. Raises Failure that tells what to do instead."""
+        if not self._may_ask:
+            raise Failure(f"The {what} is not asked for with -non-interactive. {instead}", USAGE)
         try:
             return self.ui.terminal.ask_secret(question)
         except (NoTerminalError, OSError) as error:

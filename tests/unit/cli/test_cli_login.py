@@ -196,3 +196,19 @@ def test_a_token_that_cannot_be_stored_is_still_shown(cli: CommandLine) -> None:
     assert result.code == 2
     assert "Error storing token: " in result.err
     assert "token                hvs.mine\n" in result.out
+
+
+@pytest.mark.parametrize("line", ["login -non-interactive", "login -non-interactive -method=userpass username=ann",
+                                  "operator unseal -non-interactive"])
+def test_nothing_is_asked_for_where_that_is_not_wanted(cli: CommandLine, line: str) -> None:
+    result = cli(line, hidden=("typed",), tty=True)
+    assert (result.code, result.out) == (1, "")
+    assert "is not asked for with -non-interactive." in result.err
+    assert not cli.server.requests
+
+
+def test_what_is_piped_in_is_no_question(cli: CommandLine) -> None:
+    cli.server.on("GET auth/token/lookup-self", {"data": SELF})
+    assert cli("login -non-interactive -token-only -", stdin=b"hvs.mine\n").out == "hvs.mine"
+    assert cli("write -non-interactive secret/a b=-", stdin=b"typed", tty=True).code == 2
+    assert cli.server.sent() == ("PUT", "secret/a", {"b": ""})
