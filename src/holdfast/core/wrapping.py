@@ -19,10 +19,11 @@ INVALID = "wrapping token is not valid or does not exist"
 RESPONSE, INFO = "response", "wrapinfo"
 
 
-class KeptResponse(msgspec.Struct, frozen=True):
+class KeptResponse(msgspec.Struct, frozen=True, omit_defaults=True):
     """In the cubbyhole, where its token may read it, too."""
 
     response: str                                    # the body, as it would have been sent
+    status: int = 200
 
 
 class KeptInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,30 +37,33 @@ class Wrapped(msgspec.Struct, frozen=True, kw_only=True):
 
     token_id: str
     body: bytes
+    status: int
     info: KeptInfo
 
 
 def wrap(txn: Txn, ctx: Context, response: Response) -> Response:
-    """The response as it is shown when the client asked for wrapping. What has nothing to show, and what failed, is not wrapped."""
+    """The response as it is shown when the client asked for wrapping. What has nothing to show, and what failed, is not wrapped; a 404 that
+    has something to show (a version of a secret that is gone) is, as in Vault, and comes out as one."""
     shows = response.data is not None or response.auth is not None or response.lease is not None or response.warnings
-    if response.wrap_info is not None or response.status >= 300 or not shows:
+    if response.wrap_info is not None or not shows:
         return response
     ttl_s = ctx.request.wrap_ttl_s
     assert ttl_s is not None, "only called where it was asked for"
     accessor = response.auth.accessor if response.auth is not None else ""
     body = envelope.full(ctx.request, response, ctx.mount)
-    return Response(wrap_info=keep(txn, ctx, body, path=ctx.request.path, ttl_s=ttl_s, wrapped_accessor=accessor))
+    kept = KeptResponse(body.decode(), response.status or 200)
+    return Response(wrap_info=keep(txn, ctx, kept, path=ctx.request.path, ttl_s=ttl_s, wrapped_accessor=accessor))
 
 
-def keep(txn: Txn, ctx: Context, body: bytes, *, path: str, ttl_s: int, wrapped_accessor: str = "") -> WrapInfo:
-    """Keeps a body for `ttl_s` under a new token. `path`: of the request that it answered."""
+def keep(txn: Txn, ctx: Context, kept: KeptResponse, *, path: str, ttl_s: int, wrapped_accessor: str = "") -> WrapInfo:
+    """Keeps an answer for `ttl_s` under a new token. `path`: of the request that it answered."""
     made = token_create.create(txn, ctx.rng, TokenEntry(
         accessor="", policies=(RESPONSE_WRAPPING,), path=ctx.request.path, created_ms=ctx.now_ms, index=token_create.UNSET, num_uses=1,
         display_name=ctx.token.display_name if ctx.token is not None else "",
         ttl_s=ttl_s, explicit_max_ttl_s=ttl_s, expires_ms=Millis(ctx.now_ms + ttl_s * 1000)))
     info = KeptInfo(creation_path=path, creation_time=rfc3339(ctx.now_ms), creation_ttl=ttl_s)
     own = txn.at(token_revoke.cubbyhole_of(txn, made.id))
-    own.put(RESPONSE, msgspec.json.encode(KeptResponse(body.decode())))
+    own.put(RESPONSE, msgspec.json.encode(kept))
     own.put(INFO, msgspec.json.encode(info))
     return WrapInfo(token=made.text, accessor=made.entry.accessor, ttl=ttl_s, creation_time=info.creation_time, creation_path=path,
                     wrapped_accessor=wrapped_accessor)
@@ -80,8 +84,8 @@ def find(txn: Txn, text: Secret, now_ms: Millis) -> Wrapped:
     body, info = own.get(RESPONSE), own.get(INFO)
     if body is None or info is None:
         raise BadRequest(INVALID)
-    kept = msgspec.json.decode(body, type=KeptResponse).response.encode()
-    return Wrapped(token_id=principal, body=kept, info=msgspec.json.decode(info, type=KeptInfo))
+    kept = msgspec.json.decode(body, type=KeptResponse)
+    return Wrapped(token_id=principal, body=kept.response.encode(), status=kept.status, info=msgspec.json.decode(info, type=KeptInfo))
 
 
 def unwrap(txn: Txn, wrapped: Wrapped, now_ms: Millis) -> bytes:
@@ -93,4 +97,5 @@ def unwrap(txn: Txn, wrapped: Wrapped, now_ms: Millis) -> bytes:
 def rewrap(txn: Txn, ctx: Context, wrapped: Wrapped) -> Response:
     """The same answer under a new token, with a new life of the same length."""
     token_revoke.revoke(txn, wrapped.token_id, ctx.now_ms)
-    return Response(wrap_info=keep(txn, ctx, wrapped.body, path=wrapped.info.creation_path, ttl_s=wrapped.info.creation_ttl))
+    kept = KeptResponse(wrapped.body.decode(), wrapped.status)
+    return Response(wrap_info=keep(txn, ctx, kept, path=wrapped.info.creation_path, ttl_s=wrapped.info.creation_ttl))

@@ -45,7 +45,7 @@ def unwrap(txn: Txn, args: WrappedInput, ctx: Context) -> Raw:
     """Give what was wrapped, once."""
     wrapped = wrapping.find(txn, _text(args, ctx), ctx.now_ms)
     _check_asking(txn, args, ctx)
-    return Raw(status=200, body=wrapping.unwrap(txn, wrapped, ctx.now_ms))
+    return Raw(status=wrapped.status, body=wrapping.unwrap(txn, wrapped, ctx.now_ms))
 
 
 def rewrap(txn: Txn, args: WrappedInput, ctx: Context) -> Response:
