@@ -242,8 +242,11 @@ class TestValues:
         assert elsewhere.json["warnings"][0].startswith("Invalid path for a versioned K/V secrets engine")
 
     def test_fields_that_nobody_knows_are_named_in_a_warning(self, node: OneNode) -> None:
-        seen = node.call(POST, "secret/config", {"max_versions": 5, "colour": "red"})
-        assert (seen.status, seen.json["warnings"]) == (200, ["Endpoint ignored these unrecognized parameters: [colour]"])
+        seen = node.call(POST, "secret/data/a", {"data": {}, "path": "b", "colour": "red"})
+        assert (seen.status, seen.json["warnings"]) == (200, [
+            "Endpoint ignored these unrecognized parameters: [colour]",
+            "Endpoint replaced the value of these parameters with the values captured from the endpoint's path: [path]"])
+        assert node.call(POST, "secret/config", {"max_versions": 5, "colour": "red"}).status == 204     # as in Vault: nothing shows it
 
     def test_kv_v1(self, node: OneNode) -> None:
         assert node.call(POST, "kv1/a", b'{"n":1.10,"ttl":"5s"}').status == 204

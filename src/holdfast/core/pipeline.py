@@ -49,7 +49,7 @@ def execute(engines: Access, request: Request, attempt: Attempt) -> Outcome:
             result = login.guard(txn, inner, bound, grant.hit, ctx, engines.defaults)      # lockout around it
         if txn.run.stop is not None:
             raise Abandoned                                              # whatever the engine made of it
-        result = _recorded(grant, ctx, bound.ignored, result)
+        result = _recorded(grant, ctx, bound.warnings, result)
         return _outcome(request, attempt, grant, token, result, creates=creates)
     except Abandoned as error:
         if txn.run.stop is None:                                         # an engine's own idea
@@ -118,13 +118,13 @@ def _asked(txn: Txn, grant: Grant, request: Request) -> bool:
     return bool(grant.standing.devices) and access.creates(txn, grant, request)
 
 
-def _recorded(grant: Grant, ctx: Context, ignored: tuple[str, ...], result: Result) -> Result:
+def _recorded(grant: Grant, ctx: Context, warnings: tuple[str, ...], result: Result) -> Result:
     """What a result leaves in the batch: a login becomes a token, a lease is kept, jobs are queued, an answer may be wrapped."""
     attempt = ctx.attempt
     txn = attempt.txn
     if type(result) is Response:
-        if ignored:
-            result = replace(result, warnings=(*result.warnings, f"Endpoint ignored these unrecognized parameters: [{' '.join(ignored)}]"))
+        if warnings and (result.data is not None or result.login is not None or result.auth is not None or result.warnings):
+            result = replace(result, warnings=(*result.warnings, *warnings))       # an answer without a body stays one, as Vault's does
         if result.login is not None:
             result = login.issue(txn, grant.hit, ctx, result)
         if result.leased is not None:

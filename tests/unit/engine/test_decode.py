@@ -62,7 +62,15 @@ def test_what_is_no_object_is_refused(body: bytes) -> None:
 
 
 def test_fields_that_nobody_knows_are_told() -> None:
-    assert OP.bind(Given({"path": "a"}, {}, b'{"z": 1, "b": 2, "version": 1}')).ignored == ("b", "z")
+    assert OP.bind(Given({"path": "a"}, {}, b'{"z": 1, "b": 2, "version": 1}')).warnings == (
+        "Endpoint ignored these unrecognized parameters: [b z]",)
+
+
+def test_fields_that_the_path_says_otherwise_are_told() -> None:
+    assert OP.bind(Given({"path": "a"}, {}, b'{"path": "b", "x": 1}')).warnings == (
+        "Endpoint ignored these unrecognized parameters: [x]",
+        "Endpoint replaced the value of these parameters with the values captured from the endpoint's path: [path]")
+    assert OP.bind(Given({"path": "a"}, {}, b'{"path": null}')).warnings == ()
 
 
 class Weak(Input, frozen=True):
@@ -102,7 +110,7 @@ def test_what_does_not_fit_is_read_weakly(body: bytes, seen: Weak) -> None:
 
 def test_only_the_field_that_does_not_fit_is_read_again() -> None:
     bound = WEAK.bind(Given({}, {"number": ""}, b'{"text": 1, "strange": 1, "maybe": null}'))
-    assert (bound.args, bound.ignored) == (Weak(text="1"), ("strange",))
+    assert (bound.args, bound.warnings) == (Weak(text="1"), ("Endpoint ignored these unrecognized parameters: [strange]",))
 
 
 @pytest.mark.parametrize(("body", "error"), [
