@@ -356,6 +356,9 @@ class Main:
         if self._facts.migrating:
             self._logger.warn("core.seal_migration_pending", seal=self._facts.seal_type, hint="operator unseal -migrate")
             return
+        if self._facts.removed:                          # it stays sealed, and answers so that operators can see why
+            self._logger.error("raft.removed", node=self._facts.node_id, hint="to join again, it needs an empty folder")
+            return
         await self._unseal(self.unsealing.open_itself)
 
     async def forget_shares(self) -> None:
