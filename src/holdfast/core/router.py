@@ -82,6 +82,7 @@ class Router:
         self._mount = self._load_mount               # bound once: it is half of a cache key
         self._refuse_path = refusing(UnsupportedPath)
         self._refuse_method = refusing(UnsupportedOperation)
+        self._refuse_method_of_login = refusing(UnsupportedOperation, public=True)
         self._refuse_method_to_all = refusing(MethodNotAllowed, to_all=True)
 
     def _load_mount(self, txn: Txn, uuid: str) -> Mount:
@@ -121,12 +122,16 @@ class Router:
         return Hit(mount=mount, entry=entry, engine=engine, op=self._refuse_path, path={})
 
     def _refusing_method(self, route: Route) -> Op:
-        """What a sealed node answers, it answers anybody: there a wrong method is known to be wrong before any token is."""
-        return self._refuse_method_to_all if any(op.sealed for op in route.ops.values()) else self._refuse_method
+        """What a sealed node answers, it answers anybody: there a wrong method is known to be wrong before any token is. Where no token is
+        needed to log in, none is to be told that this is not how."""
+        if any(op.sealed for op in route.ops.values()):
+            return self._refuse_method_to_all
+        return self._refuse_method_of_login if any(op.public for op in route.ops.values()) else self._refuse_method
 
 
-def refusing(error: Callable[[], RequestError], *, to_all: bool = False) -> Op:
-    """An operation that refuses, once token and policy have had their say: who may not ask learns of no mount. `to_all`: at once.
+def refusing(error: Callable[[], RequestError], *, to_all: bool = False, public: bool = False) -> Op:
+    """An operation that refuses, once token and policy have had their say: who may not ask learns of no mount. `public`: without a token;
+    `to_all`: at once, also where the node is sealed.
 
     `error` makes the refusal anew each time: one that is kept would keep the attempt that it was raised in, and so its state open.
     """
@@ -134,7 +139,8 @@ def refusing(error: Callable[[], RequestError], *, to_all: bool = False) -> Op:
     def bind(given: Given) -> Bound:
         raise error()
 
-    return Op(input=Input, bind=bind, summary="", exists=None, public=to_all, sudo=False, sealed=to_all, local=to_all, top_level=False)
+    return Op(input=Input, bind=bind, summary="", exists=None, public=public or to_all, sudo=False, sealed=to_all, local=to_all,
+              top_level=False)
 
 
 def compiled(routes: Iterable[Route]) -> Compiled:

@@ -36,6 +36,15 @@ def test_the_auth_block(node: TokenNode) -> None:
     assert (data["meta"], data["orphan"]) == ({"username": "alice"}, True)
 
 
+def test_who_logs_in_by_another_method_is_told_so(node: TokenNode) -> None:
+    """As in Vault no token is needed to hear it, as none is to log in; of all else of a mount nobody without a token learns anything."""
+    for method in (GET, DELETE):
+        seen = node.call(method, "auth/userpass/login/alice", token=None)
+        assert (seen.status, seen.json["errors"]) == (405, ["1 error occurred:\n\t* unsupported operation\n\n"])
+    for path in ("auth/userpass/login", "auth/userpass/users/alice", "auth/token/create", "auth/nowhere/login"):
+        assert node.call(GET, path, token=None).status == 403
+
+
 def test_one_entity_however_often(node: TokenNode) -> None:
     first = node.post("auth/userpass/login/alice", {"password": "x"}, token=None)
     second = node.post("auth/userpass/login/alice", {"password": "x"}, token=None)
