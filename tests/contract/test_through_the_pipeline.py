@@ -12,6 +12,7 @@ from holdfast.core.outcome import Answer, Commit, Forward, Heavy, Outside
 from holdfast.engine import Memo, Method, Place
 from holdfast.engine.effect import Monitor, ReopenAudit
 from holdfast.errors import InvariantError
+from holdfast.limits import BATCH_MAX_BYTES
 
 GET, LIST, POST, PATCH, DELETE = Method.GET, Method.LIST, Method.POST, Method.PATCH, Method.DELETE
 STOPPED = sorted(how for how in MISBEHAVIOURS if how.startswith("swallow") and how not in ("swallow-heavy", "swallow-outside",
@@ -44,7 +45,7 @@ class TestMisbehaviour:
         assert isinstance(effect, Forward)
         assert effect.to is Place.MAIN
 
-    @pytest.mark.parametrize("how", [how for how in WRITES_FIRST if how not in ("put-then-refuse", "spend-then-raise")])
+    @pytest.mark.parametrize("how", [how for how in WRITES_FIRST if how not in ("put-then-refuse", "spend-then-raise", "too-many-bytes")])
     def test_on_the_lane_it_is_a_500_that_changed_nothing(self, node: OneNode, how: str) -> None:
         seen = node.call(POST, f"contract/misbehave/{how}")
         assert (seen.status, dict(seen.changes), seen.effects) == (500, {}, ())
@@ -54,6 +55,13 @@ class TestMisbehaviour:
     def test_a_refusal_drops_writes_jobs_and_effects(self, node: OneNode) -> None:
         seen = node.call(POST, "contract/misbehave/put-then-refuse")
         assert (seen.status, dict(seen.changes), seen.effects) == (400, {}, ())
+
+    def test_more_than_a_batch_holds_is_a_clients_doing_and_no_defect(self, node: OneNode) -> None:
+        """A patch of a large value, or a large answer that is to be wrapped: told what is too large, not that we broke."""
+        seen = node.call(POST, "contract/misbehave/too-many-bytes")
+        assert (seen.status, dict(seen.changes), node.defects) == (413, {}, [])
+        assert seen.json["errors"] == ["put failed due to value being too large; "
+                                       f"got {BATCH_MAX_BYTES + 1} bytes, max: {BATCH_MAX_BYTES} bytes"]
 
     def test_a_use_outlives_a_break(self, node: OneNode) -> None:
         seen = node.call(POST, "contract/misbehave/spend-then-raise")

@@ -7,7 +7,8 @@ from functools import lru_cache
 import msgspec
 
 from holdfast.engine import Auth, Lease, Mount, Raw, Reply, Request, Response, WrapInfo
-from holdfast.errors import AuditError, HoldfastError, OutsideError, RequestError, UnavailableError
+from holdfast.errors import AuditError, HoldfastError, OutsideError, RequestError, TooLarge, UnavailableError
+from holdfast.limits import PASSED_ANSWER_MAX_BYTES
 
 _encode = msgspec.json.Encoder().encode
 HEAD = b'{"request_id":"'
@@ -118,6 +119,13 @@ def failed(error: HoldfastError) -> Reply:
             return _errors(503, texts(error))
         case _:
             return _errors(500, texts(error))
+
+
+def passed_on(reply: Reply) -> Reply:
+    """As another process or node may be given it. Reads have no bound, so a list of long names may be longer than any frame."""
+    if len(reply.body) <= PASSED_ANSWER_MAX_BYTES:
+        return reply
+    return failed(TooLarge(f"an answer of {len(reply.body)} bytes cannot be passed on: the limit is {PASSED_ANSWER_MAX_BYTES} bytes"))
 
 
 def texts(error: HoldfastError) -> tuple[str, ...]:

@@ -14,7 +14,16 @@ from holdfast.core.mounts import mount_at
 from holdfast.core.outcome import Answer, AuditEntry, Commit, Do, Exchange, Forward, Heavy, Outcome
 from holdfast.crypto import Secret
 from holdfast.engine import Attempt, Context, Method, Perform, Raw, Request, Response, Result, Token, Txn
-from holdfast.errors import AuditError, HandlerError, HoldfastError, IntegrityError, InvariantError, PermissionDenied, RequestError
+from holdfast.errors import (
+    AuditError,
+    HandlerError,
+    HoldfastError,
+    IntegrityError,
+    InvariantError,
+    PermissionDenied,
+    RequestError,
+    TooLarge,
+)
 from holdfast.limits import BATCH_CHANGES_MAX, BATCH_MAX_BYTES
 from holdfast.replica import Abandoned, HeavyCall, Need, OutsideCall, Place, Why
 
@@ -151,8 +160,11 @@ def _outcome(request: Request, attempt: Attempt, grant: Grant, token: Token | No
     if not (run.writes or run.spends or attempt.effects):
         return Answer(reply=reply, index=run.reader.index, reads=run.reads, audit=entries)
     changes = txn.changes()
-    if len(changes) > BATCH_CHANGES_MAX or sum(len(value) for value in changes.values() if value is not None) > BATCH_MAX_BYTES:
-        raise HandlerError(f"a batch of more than {BATCH_CHANGES_MAX} changes or {BATCH_MAX_BYTES} bytes: this is work for a job")
+    if len(changes) > BATCH_CHANGES_MAX:
+        raise HandlerError(f"a batch of more than {BATCH_CHANGES_MAX} changes: this is work for a job")
+    size = sum(len(value) for value in changes.values() if value is not None)
+    if size > BATCH_MAX_BYTES:                           # a client's doing: it patched a large value, or had a large answer wrapped
+        raise TooLarge(f"put failed due to value being too large; got {size} bytes, max: {BATCH_MAX_BYTES} bytes")
     return Commit(reply=reply, changes=changes, effects=attempt.effects, audit=entries)
 
 

@@ -12,7 +12,7 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from holdfast.cluster import Hello, Identity, Incoming, Port, new_identity
-from holdfast.core import redirect
+from holdfast.core import envelope, redirect
 from holdfast.core.lane import Internal
 from holdfast.core.once import newest_incarnation
 from holdfast.crypto import KEYRING, Opened, Secret
@@ -625,7 +625,7 @@ class Clustering:
             self._spawn(send_stream(self._links.find(id.node, Channel.FORWARDING), id, served, self._logger))
             self._step(saw.Ran(id=id, reply=None))
         else:
-            self._step(saw.Ran(id=id, reply=served))
+            self._step(saw.Ran(id=id, reply=envelope.passed_on(served) if isinstance(served, Reply) else served))
 
     def _answer(self, ticket: int | None, reply: Served) -> None:
         if not self._tickets.answer(ticket, reply) and isinstance(reply, Stream):

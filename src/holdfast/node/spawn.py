@@ -103,7 +103,7 @@ class WorkerProcess:
     def answer(self, number: int, served: Served) -> None:
         """To the worker's request of this number, once."""
         if not isinstance(served, Stream):
-            self.channel.send(Done(number=number, reply=served))
+            self.channel.send(Done(number=number, reply=envelope.passed_on(served)))
             return
         task = self._streams[number] = asyncio.get_running_loop().create_task(self._stream(number, served))
         task.add_done_callback(lambda _: self._streams.pop(number))
