@@ -116,8 +116,8 @@ class Cluster:
                 if node.fence is not None and fence.term == node.fence.term:
                     node.fence = None
                     self.later(node, saw.FenceGone(term=fence.term))
-            case do.Run(origin=origin, request=request):
-                self.run(node, origin, request)
+            case do.Run():
+                self.run(node, effect.origin, effect.request, effect.term)
             case do.Answer(ticket=int(ticket), reply=reply):         # without one: who waited was answered by the node before
                 self.answer(ticket, reply.body.decode())
             case do.Refuse(ticket=ticket, why=why):
@@ -137,9 +137,9 @@ class Cluster:
 
     # The lane
 
-    def run(self, node: Node, origin: Origin, request: Request) -> None:
+    def run(self, node: Node, origin: Origin, request: Request, term: Term) -> None:
         if node.lane is None or node.is_ending:
-            self.later(node, saw.RanNot(id=origin.id))
+            self.later(node, saw.RanNot(id=origin.id, term=term))
             return
         owner = origin.id.node, origin.id.incarnation
         node.floors[owner] = max(node.floors.get(owner, 0), origin.floor)
@@ -187,7 +187,7 @@ class Cluster:
             return
         accepted, node.accepted = node.accepted, []
         for origin in accepted:
-            self.step(node, saw.RanNot(id=origin.id))
+            self.step(node, saw.RanNot(id=origin.id, term=node.lane.term))
         for id, text in node.durable:
             self.step(node, saw.Ran(id=id, reply=Reply(status=200, body=text.encode())))
         node.durable.clear()

@@ -129,3 +129,25 @@ def test_a_state_that_was_put_back_does_not_say_who_is_active() -> None:
                 assert host.name not in standbys or not follows(host, before)
             assert loop.now < 60.0
         assert len(standbys) == len(cluster.hosts)
+
+
+def test_a_lane_that_drains_while_it_comes_to_rest_ends_both() -> None:
+    """A step-down while a state is about to be put back. Who began to wait first for the lane to be idle was never told of it, and every
+    later restore waited behind that one."""
+    with simulation(1) as loop:
+        runner = Runner(loop, QUIET, Trace())
+        runner.form()
+        cluster = runner.cluster
+        first = next(iter(cluster.hosts.values()))
+        assert first.node is not None
+        main, answers = first.node.main, list[Served]()
+        first.machine.disk_slow_s = 0.2
+        serving = first.serving["main"]
+        cluster.ask(*serving, cluster.request(Method.POST, "secret/data/a", {"data": {"v": "1"}}), answers.append)
+        loop.run_for(0.01)
+        waiting = [loop.create_task(wait(), context=serving[0].enter()) for wait in (main.rest, main.drain)]
+        loop.run_for(0.01)
+        assert not any(task.done() for task in waiting)
+        loop.run_for(10.0)
+        assert answers
+        assert all(task.done() for task in waiting)

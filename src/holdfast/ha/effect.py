@@ -8,7 +8,7 @@ from holdfast.crypto import Secret
 from holdfast.engine import Origin, Reply, Request, Stream
 from holdfast.ha.event import Channel
 from holdfast.ha.message import ForwardStream, Message, Peer
-from holdfast.ids import Index, Millis, NodeId
+from holdfast.ids import Index, Millis, NodeId, Term
 from holdfast.replica import Why
 from holdfast.storage import Fence
 
@@ -103,11 +103,12 @@ class GiveUp(_Effect, frozen=True, kw_only=True):
 
 
 class Run(_Effect, frozen=True, kw_only=True):
-    """Run this here, once: then Ran or RanNot. Its id is in `origin`."""
+    """Run this here, once in this term: then Ran or RanNot. Its id is in `origin`."""
 
     request: Request
     why: Why
     origin: Origin
+    term: Term
 
 
 class Answer(_Effect, frozen=True, kw_only=True):

@@ -143,9 +143,11 @@ class Ran(_Event, frozen=True, kw_only=True):
 
 
 class RanNot(_Event, frozen=True, kw_only=True):
-    """After Run: it did not happen here, and will not (FenceLost)."""
+    """After Run, in that term: it did not happen here, and will not (FenceLost). It may come when this node is active in a later one: a
+    call to the outside ends when it ends."""
 
     id: WriteId
+    term: Term
 
 
 class AuditBroken(_Event, frozen=True, kw_only=True):

@@ -523,7 +523,9 @@ class Machine:
             self._standby.forward_held()
 
     def _ran_not(self, event: RanNot, now: Millis) -> None:
-        fence = self._stopping or (self._active.fence if self._active is not None else None)
-        self._requests.ran_not(event.id, fence.term if fence is not None else None, now)
-        if self._state in (STANDBY, PERFORMANCE_STANDBY):
+        active_in = self._active.fence.term if self._active is not None else None
+        self._requests.ran_not(event.id, event.term, now, active_in=active_in)
+        if self._state is ACTIVE:
+            self._requests.run_held(self._active_part().fence.term)
+        elif self._state in (STANDBY, PERFORMANCE_STANDBY):
             self._standby.forward_held()

@@ -40,7 +40,7 @@ class Requests:
         for message in self._outbox.send_held(term):
             taken = self._inbox.take(message)
             if taken is Taken.RUN:
-                self._emit(Run(request=message.request, why=message.why, origin=message.origin))
+                self._emit(Run(request=message.request, why=message.why, origin=message.origin, term=message.term))
             elif taken is Taken.FULL:
                 self._refused_for_good(message.origin.id, FULL)
 
@@ -77,7 +77,7 @@ class Requests:
         else:
             taken = self._inbox.take(message)
             if taken is Taken.RUN:
-                self._emit(Run(request=message.request, why=message.why, origin=message.origin))
+                self._emit(Run(request=message.request, why=message.why, origin=message.origin, term=message.term))
             elif taken is Taken.FULL:
                 self._refuse_to_run(id, FULL, to=peer, hold=False)
 
@@ -92,13 +92,14 @@ class Requests:
         elif isinstance(event.reply, Reply):
             self._emit(Send(node=event.id.node, channel=Channel.FORWARDING, message=ForwardReply(id=event.id, reply=event.reply)))
 
-    def ran_not(self, id: WriteId, term: Term | None, now: Millis) -> None:
-        """`term`: in which it was to run; None: in one that is over."""
-        self._inbox.done(id)
-        if id.node != self._node:
-            self._refuse_to_run(id, "this node is not active any more", to=Peer(id.node, id.incarnation), hold=True)
-        else:
+    def ran_not(self, id: WriteId, term: Term, now: Millis, *, active_in: Term | None) -> None:
+        """`term`: in which it was to run. `active_in`: as in `asked_to_run`. In a later term its sender asks again, or has done so:
+        it would take a refusal for one of that term."""
+        self._inbox.done_not(id, term)
+        if id.node == self._node:
             self._outbox.hold(id, term, now)
+        elif active_in is None or active_in == term:
+            self._refuse_to_run(id, "this node is not active any more", to=Peer(id.node, id.incarnation), hold=True)
 
     def forget(self, id: WriteId) -> None:
         """It ended after this node was sealed."""

@@ -16,7 +16,7 @@ from holdfast.core import envelope, redirect
 from holdfast.core.lane import Internal
 from holdfast.core.once import newest_incarnation
 from holdfast.crypto import KEYRING, Opened, Secret
-from holdfast.engine import Attempt, Reply, Request, Stream, Txn, WriteId
+from holdfast.engine import Attempt, Reply, Request, Stream, Txn
 from holdfast.errors import BadRequest, HoldfastError, IntegrityError, UnavailableError
 from holdfast.ha import effect as do
 from holdfast.ha import event as saw
@@ -609,13 +609,14 @@ class Clustering:
     # Requests
 
     def _run(self, run: do.Run) -> None:
-        self._main.run_for(run.request, run.why, run.origin).add_done_callback(partial(self._ran, run.origin.id))
+        self._main.run_for(run.request, run.why, run.origin).add_done_callback(partial(self._ran, run))
 
-    def _ran(self, id: WriteId, answer: "asyncio.Future[Served]") -> None:
+    def _ran(self, run: do.Run, answer: "asyncio.Future[Served]") -> None:
+        id = run.origin.id
         try:
             served = answer.result()
         except FenceLost:
-            self._step(saw.RanNot(id=id))
+            self._step(saw.RanNot(id=id, term=run.term))
             return
         except HoldfastError as error:
             served = self._main.failed(error)

@@ -127,9 +127,7 @@ class Committer:
     async def rest(self) -> None:
         """Runs nothing until `wake`; returns when all that was taken before is durable and answered, but for calls outside."""
         self._resting = True
-        while not self.is_idle:
-            self._idle = asyncio.get_running_loop().create_future()
-            await self._idle
+        await self._until_idle()
 
     def wake(self) -> None:
         """What came meanwhile runs now."""
@@ -156,9 +154,14 @@ class Committer:
     async def drain(self) -> None:
         """Takes no more: what comes is given back. Returns when all that was taken is durable and answered, but for calls outside."""
         self.close()
+        await self._until_idle()
+
+    async def _until_idle(self) -> None:
+        """Several may wait: a node steps down while its lane comes to rest for a state that is put back."""
         while not self.is_idle:
-            self._idle = asyncio.get_running_loop().create_future()
-            await self._idle
+            if self._idle is None or self._idle.done():
+                self._idle = self._loop.create_future()
+            await asyncio.wait({self._idle})
 
     async def stop(self) -> None:
         """Takes no more, and waits until what was taken is durable and answered, or has been given back."""

@@ -649,7 +649,7 @@ def test_who_is_not_active_refuses_and_has_it_held(node: Node, state: State) -> 
 def test_what_the_lane_hands_back_is_held_by_who_sent_it(node: Node) -> None:
     node.unseal().lead().hear(forwarded())
     node.step(saw.FenceGone(term=Term(4)))
-    (refused,) = sent(node.step(saw.RanNot(id=forwarded().origin.id)), ForwardRefused)
+    (refused,) = sent(node.step(saw.RanNot(id=forwarded().origin.id, term=Term(4))), ForwardRefused)
     assert (refused.id, refused.hold) == (forwarded().origin.id, True)
 
 
@@ -676,7 +676,7 @@ def test_the_active_nodes_own_are_sent_on_after_a_step_down(node: Node) -> None:
     (run,) = of(node.step(submitted(1)), do.Run)
     node.step(saw.StepDownAsked())
     assert of(node.step(submitted(2)), do.Run) == [], "held while it drains"
-    node.step(saw.RanNot(id=run.origin.id))
+    node.step(saw.RanNot(id=run.origin.id, term=run.term))
     node.step(saw.LaneDrained(term=Term(4)))
     node.step(saw.FenceGone(term=Term(4)))
     node.step(saw.LaneStopped(term=Term(4)))
@@ -691,7 +691,7 @@ def test_what_the_lane_hands_back_late_goes_to_the_successor_at_once(node: Node)
     (run,) = of(node.step(submitted(1)), do.Run)
     node.step(saw.FenceGone(term=Term(4)))
     node.connect(5)
-    effects = node.step(saw.RanNot(id=run.origin.id))
+    effects = node.step(saw.RanNot(id=run.origin.id, term=run.term))
     assert [message.term for message in sent(effects, ForwardRequest)] == [5]
 
 

@@ -2,13 +2,13 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from tests.unit.ha.machines import FORWARDING, PERFORMANCE, A, Node, advertisement, fence, of, peer, sent, submitted
+from tests.unit.ha.machines import FORWARDING, PERFORMANCE, A, Node, advertisement, fence, forwarded, of, peer, sent, submitted
 
 from holdfast.engine import Stream
 from holdfast.ha import effect as do
 from holdfast.ha import event as saw
 from holdfast.ha.effect import State
-from holdfast.ha.message import ForwardRequest, ReadIndex, ReadIndexAsk
+from holdfast.ha.message import ForwardRefused, ForwardRequest, ReadIndex, ReadIndexAsk
 from holdfast.ha.settings import Consistency
 from holdfast.ids import Index, Millis, Term
 from holdfast.limits import FORWARD_HOLD_MAX_MS
@@ -86,10 +86,37 @@ def test_what_this_node_ran_for_itself_is_held_though_its_term_is_over(node: Nod
     (run,) = of(node.unseal().lead().step(submitted(1)), do.Run)
     node.step(saw.FenceGone(term=Term(4)))
     node.step(saw.LaneStopped(term=Term(4)))
-    node.step(saw.RanNot(id=run.origin.id))
+    node.step(saw.RanNot(id=run.origin.id, term=run.term))
     node.step(saw.ActiveSeen(advertisement=advertisement(5)))
     again = sent(node.step(saw.Connected(peer=peer(A), channel=FORWARDING)), ForwardRequest)
     assert run.origin.id in [message.origin.id for message in again]
+
+
+def led_again() -> tuple[Node, do.Run, do.Run]:
+    """Active in term 4, which has ended with two requests at calls to the outside, and in term 5: its own, and another node's."""
+    node = Node().unseal().lead()
+    (own,) = of(node.step(submitted(1)), do.Run)
+    (others,) = of(node.hear(forwarded()), do.Run)
+    node.step(saw.FenceGone(term=Term(4)))
+    node.step(saw.LaneStopped(term=Term(4)))
+    return node.lead(5), own, others
+
+
+def test_what_came_to_nothing_in_an_earlier_term_runs_in_this_one() -> None:
+    """It was held for the term after this one, and its client heard 503 ten seconds later."""
+    node, own, _ = led_again()
+    (again,) = of(node.step(saw.RanNot(id=own.origin.id, term=own.term)), do.Run)
+    assert (again.origin.id, again.term) == (own.origin.id, 5)
+
+
+def test_what_is_sent_again_in_a_later_term_does_not_wait_for_the_earlier_one() -> None:
+    """The call to the outside may take its time; what comes of it then is no refusal in this term."""
+    node, _, others = led_again()
+    (again,) = of(node.hear(forwarded(term=5)), do.Run)
+    assert (again.origin.id, again.term) == (others.origin.id, 5)
+    assert of(node.hear(forwarded(term=5)), do.Run) == [], "it is under way"
+    assert sent(node.step(saw.RanNot(id=others.origin.id, term=others.term)), ForwardRefused) == []
+    assert of(node.hear(forwarded(term=5)), do.Run) == [], "it is under way still"
 
 
 def test_a_stream_that_this_node_ran_for_itself_reaches_who_waits(node: Node) -> None:
