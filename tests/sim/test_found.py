@@ -1,8 +1,12 @@
 """What long runs have found, made to happen at once."""
+import msgspec
+
+from holdfast.crypto import Secret
 from holdfast.engine import Method
+from holdfast.ha.settings import Consistency
 from holdfast.node.serving import Served
 from holdfast.testing.clients import Load
-from holdfast.testing.cluster import NodeHost
+from holdfast.testing.cluster import NodeHost, Options
 from holdfast.testing.history import Trace
 from holdfast.testing.loop import simulation
 from holdfast.testing.run import Runner, Scenario
@@ -151,3 +155,50 @@ def test_a_lane_that_drains_while_it_comes_to_rest_ends_both() -> None:
         loop.run_for(10.0)
         assert answers
         assert all(task.done() for task in waiting)
+
+
+def statuses(runner: Runner, token: Secret, *hosts: NodeHost) -> list[int]:
+    """Of a look at this token, at each of the nodes."""
+    answers: list[Served] = []
+    for host in hosts:
+        asked = runner.cluster.request(Method.GET, "auth/token/lookup-self", token=token)
+        runner.cluster.ask(*host.serving["main"], asked, answers.append)
+        runner.loop.run_for(5.0)
+    return [answer.status for answer in answers]
+
+
+def new_token(runner: Runner, host: NodeHost, **settings: str) -> Secret:
+    made = runner.ask(host, Method.POST, "auth/token/create", settings)
+    return Secret(msgspec.json.decode(made.body)["auth"]["client_token"].encode())
+
+
+def test_a_strict_standby_judges_what_has_expired_by_cluster_time() -> None:
+    """Its own clock was ahead when it started, so every token that did not live for an hour had expired there, and only there."""
+    with simulation(1) as loop:
+        runner = Runner(loop, Scenario(load=QUIET.load, options=Options(consistency=Consistency.STRICT)), Trace())
+        runner.form()
+        cluster = runner.cluster
+        first, second, _ = cluster.hosts.values()
+        cluster.kill(second)
+        second.machine.jump(4_000.0)
+        cluster.start(second)
+        loop.run_for(30.0)
+        assert statuses(runner, new_token(runner, first, ttl="600s"), first, second) == [200, 200]
+
+
+def test_a_standby_that_may_lag_judges_what_has_expired_by_cluster_time() -> None:
+    """Its own clock was behind when it started, so batch tokens, which nobody revokes, lived for longer there."""
+    with simulation(1) as loop:
+        runner = Runner(loop, Scenario(load=QUIET.load, options=Options(consistency=Consistency.SESSION)), Trace())
+        runner.form()
+        cluster = runner.cluster
+        first, second, _ = cluster.hosts.values()
+        cluster.kill(second)
+        second.machine.jump(-4_000.0)
+        loop.run_for(60.0)                               # the last batch is so old
+        cluster.start(second)
+        loop.run_for(20.0)
+        token = new_token(runner, first, type="batch", ttl="5s", policies="default")
+        assert statuses(runner, token, second) == [200]
+        loop.run_for(5.0)
+        assert statuses(runner, token, first, second) == [403, 403]

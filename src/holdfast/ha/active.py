@@ -102,14 +102,16 @@ class Active:
         self._own_reads.append((ticket, since))
         self._begin_round()
 
-    def confirmed(self, number: int) -> None:
+    def confirmed(self, number: int, now: Millis) -> None:
         """The round is over."""
         if number != self._round or self._round_for is None:
             return
         (peers, tickets, index), self._round_for = self._round_for, None
+        offset_ms = self.watermark.cluster_offset_ms
+        now_ms = Millis(0 if offset_ms is None else now + offset_ms)
         for peer, asked in sorted(peers.items()):
             self._emit(Send(node=peer.node, channel=Channel.PERFORMANCE, message=ReadIndex(
-                term=self.fence.term, incarnation=peer.incarnation, number=asked, index=index)))
+                term=self.fence.term, incarnation=peer.incarnation, number=asked, index=index, now_ms=now_ms)))
         for ticket, _ in tickets:
             self._emit(LetRead(ticket=ticket))
         self._begin_round()

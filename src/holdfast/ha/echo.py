@@ -91,12 +91,13 @@ class Roll:
     def __init__(self) -> None:
         self._heard: dict[NodeId, _Heard] = {}
 
-    def heard(self, peer: Peer, echo: Echo, about: About, now: Millis, *, wall_ms: Millis) -> EchoReply:
-        """Takes an echo; what to send back. `about`: this node."""
+    def heard(self, peer: Peer, echo: Echo, about: About, now: Millis, *, wall_ms: Millis, cluster_ms: Millis) -> EchoReply:
+        """Takes an echo; what to send back. `about`: this node. `cluster_ms`: cluster time."""
         if peer.node not in self._heard and len(self._heard) >= ECHO_PEERS_MAX:
             del self._heard[min(self._heard, key=lambda node: self._heard[node].at)]
         self._heard[peer.node] = _Heard(echo, now, wall_ms)
-        return EchoReply(number=echo.number, wall_ms=wall_ms, version=about.version, applied=about.applied, raft_applied=about.raft_applied)
+        return EchoReply(number=echo.number, wall_ms=wall_ms, now_ms=cluster_ms, version=about.version, applied=about.applied,
+                         raft_applied=about.raft_applied)
 
     def standbys(self, now: Millis, cluster_offset_ms: int) -> tuple[Standby, ...]:
         """Who was heard of in the last ECHO_SILENCE_MS, by name."""

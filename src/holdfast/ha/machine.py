@@ -230,7 +230,7 @@ class Machine:
                     self._standby.read_asked(ticket, now)
             case Confirmed(number=number):
                 if self._active is not None:
-                    self._active.confirmed(number)
+                    self._active.confirmed(number, now)
             case Unsealed():
                 raise InvariantError(f"unsealed in state {self._state.value}")
             case other:
@@ -509,7 +509,7 @@ class Machine:
             case LeaseRecall():
                 standby.release()
             case ReadIndex():
-                standby.read_index(message)
+                standby.read_index(message, now)
             case _:
                 pass                                     # meant for the active node that this one was
 

@@ -134,10 +134,11 @@ class Echo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EchoReply(msgspec.Struct, frozen=True, kw_only=True):
-    """`wall_ms`: of the active node when it answered."""
+    """`wall_ms`: of the active node when it answered; `now_ms`: cluster time then, 0: not told."""
 
     number: Natural
     wall_ms: WireMillis
+    now_ms: WireMillis = Millis(0)
     version: str = ""
     applied: WireIndex = Index(0)
     raft_applied: Natural = 0
@@ -201,12 +202,14 @@ class ReadIndexAsk(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReadIndex(msgspec.Struct, frozen=True, kw_only=True):
-    """Confirmed by a majority after the ask came: everything up to `index`. Answers every ask up to `number`."""
+    """Confirmed by a majority after the ask came: everything up to `index`. Answers every ask up to `number`. `now_ms` is cluster time; 0:
+    not told."""
 
     term: WireTerm
     incarnation: Natural
     number: Natural
     index: WireIndex
+    now_ms: WireMillis = Millis(0)
 
 
 Message: TypeAlias = (ForwardRequest | ForwardReply | ForwardStream | ForwardRefused | Candidate | Selected | Refused | Echo | EchoReply

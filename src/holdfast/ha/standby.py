@@ -59,7 +59,7 @@ class Standby:
 
     @property
     def cluster_offset_ms(self) -> int | None:
-        """As the last grant told it; None: there was none."""
+        """As the active node told it last; None: none has."""
         return self._cluster_offset_ms
 
     @property
@@ -143,8 +143,7 @@ class Standby:
     def granted(self, grant: LeaseGrant, now: Millis) -> None:
         if self._may_read and self._lease.granted(grant, now):
             self.pass_to(grant.watermark)
-            self._cluster_offset_ms = grant.now_ms - now
-            self._emit(SetClusterTime(offset_ms=self._cluster_offset_ms))
+            self._hear_time(grant.now_ms, now)
             if self._settings.consistency is Consistency.STRONG:
                 self._emit(SetLease(until_boot_ms=self._lease.until))
 
@@ -183,9 +182,11 @@ class Standby:
             waiting.clear()
         return taken
 
-    def read_index(self, answer: ReadIndex) -> None:
+    def read_index(self, answer: ReadIndex, now: Millis) -> None:
         if answer.incarnation != self._settings.incarnation:
             return
+        if answer.now_ms:
+            self._hear_time(answer.now_ms, now)          # there are no grants to tell it
         self.pass_to(answer.index)                       # it was V when the round began
         while self._asked_reads and self._asked_reads[0][0] <= answer.number:
             _, ticket, since = self._asked_reads.popleft()
@@ -283,6 +284,11 @@ class Standby:
         self._asked_reads.extend((self._round, ticket, since) for ticket, since in self._reads)
         self._reads.clear()
         self._tell(Channel.PERFORMANCE, ReadIndexAsk(term=self._known().term, incarnation=self._settings.incarnation, number=self._round))
+
+    def _hear_time(self, now_ms: Millis, now: Millis) -> None:
+        """What has expired is judged by cluster time, whatever the clock of this node says."""
+        self._cluster_offset_ms = now_ms - now
+        self._emit(SetClusterTime(offset_ms=self._cluster_offset_ms))
 
     def _let_read(self) -> None:
         while self._confirmed_reads and self._confirmed_reads[0][0] <= self._applied:

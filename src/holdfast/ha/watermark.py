@@ -64,6 +64,11 @@ class Watermark:
     def hold_until(self) -> Millis:
         return self._hold_until
 
+    @property
+    def cluster_offset_ms(self) -> int | None:
+        """As it was told last."""
+        return self._cluster_offset_ms
+
     def holders(self, now: Millis) -> tuple[Peer, ...]:
         """Who may be reading by itself, sorted."""
         return tuple(sorted(holder for holder, standing in self._standings.items() if standing.until > now))

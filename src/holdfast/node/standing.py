@@ -75,7 +75,10 @@ class Standing:
         return self._echoes.next_tick
 
     def replied(self, reply: EchoReply) -> None:
-        self._echoes.replied(reply, self._clock.boot_ms())
+        now = self._clock.boot_ms()
+        self._echoes.replied(reply, now)
+        if reply.now_ms and self._main.facts.may_lag and not self._main.is_active:       # neither grants nor rounds tell it
+            self._words.store(CLUSTER_TIME_OFFSET_MS, reply.now_ms - now)
         self.publish()
         beat = self._main.facts.heartbeat
         if beat is not None:
@@ -85,7 +88,8 @@ class Standing:
 
     def heard(self, peer: Peer, echo: Echo) -> EchoReply:
         """What to answer."""
-        reply = self._roll.heard(peer, echo, self._about(), self._clock.boot_ms(), wall_ms=self._clock.wall_ms())
+        reply = self._roll.heard(peer, echo, self._about(), self._clock.boot_ms(), wall_ms=self._clock.wall_ms(),
+                                 cluster_ms=self._main.cluster_now())
         self.publish()
         return reply
 

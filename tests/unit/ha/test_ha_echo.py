@@ -66,9 +66,10 @@ def test_without_a_connection_nothing_goes_out_and_the_last_is_remembered(echoes
 
 def test_the_active_node_lists_who_was_heard_of_lately() -> None:
     roll = Roll()
-    reply = roll.heard(Peer(NodeId("c"), 1), Echo(number=4, wall_ms=WALL, hostname="hc", took_ms=3), ABOUT, NOW, wall_ms=Millis(WALL + 7))
-    assert reply == EchoReply(number=4, wall_ms=Millis(WALL + 7), version="1.0.0", applied=Index(90), raft_applied=101)
-    roll.heard(Peer(NodeId("b"), 1), Echo(number=1, wall_ms=WALL), ABOUT, after(5), wall_ms=WALL)
+    reply = roll.heard(Peer(NodeId("c"), 1), Echo(number=4, wall_ms=WALL, hostname="hc", took_ms=3), ABOUT, NOW, wall_ms=Millis(WALL + 7),
+                       cluster_ms=WALL)
+    assert reply == EchoReply(number=4, wall_ms=Millis(WALL + 7), now_ms=WALL, version="1.0.0", applied=Index(90), raft_applied=101)
+    roll.heard(Peer(NodeId("b"), 1), Echo(number=1, wall_ms=WALL), ABOUT, after(5), wall_ms=WALL, cluster_ms=WALL)
     standbys = roll.standbys(after(5), 1_000)
     assert [standby.node for standby in standbys] == ["b", "c"]
     assert (standbys[1].hostname, standbys[1].heard_ms, standbys[1].heard_wall_ms, standbys[1].took_ms) == ("hc", 11_000, WALL + 7, 3)
@@ -79,7 +80,8 @@ def test_the_active_node_lists_who_was_heard_of_lately() -> None:
 def test_the_list_is_bounded() -> None:
     roll = Roll()
     for number in range(ECHO_PEERS_MAX + 3):
-        roll.heard(Peer(NodeId(f"n{number:03}"), 1), Echo(number=1, wall_ms=WALL), ABOUT, after(number), wall_ms=WALL)
+        roll.heard(Peer(NodeId(f"n{number:03}"), 1), Echo(number=1, wall_ms=WALL), ABOUT, after(number), wall_ms=WALL,
+                   cluster_ms=WALL)
     standbys = roll.standbys(after(100), 0)
     assert len(standbys) == ECHO_PEERS_MAX
     assert standbys[0].node == "n003", "the oldest went"
