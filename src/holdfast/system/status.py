@@ -243,7 +243,7 @@ def leader_status(facts: NodeFacts, listener: Listener, *, index: Index, raft_co
     here; 0 where raft is not the storage. Raises UnavailableError, in the words by which clients know a sealed node."""
     if facts.ha_enabled and facts.sealed:
         raise UnavailableError("Vault is sealed")
-    hidden = listener.redact_addresses
+    hidden = listener.redact_addresses or not facts.ha_enabled
     since = facts.active_since_ms
     return Leader(
         ha_enabled=facts.ha_enabled, is_self=facts.ha_enabled and facts.is_active,
