@@ -17,7 +17,7 @@ from typing import Final, cast
 
 from holdfast._native import TlsSession
 from holdfast.engine import Client, Reply, Stream
-from holdfast.errors import RequestError
+from holdfast.errors import RequestError, UnavailableError
 from holdfast.http import cross_origin, proxy_protocol
 from holdfast.http.body import Refused
 from holdfast.http.cross_origin import CrossOrigin
@@ -447,7 +447,8 @@ class Connection(asyncio.Protocol):
             else:
                 self._linger()
         except Exception as error:  # noqa: BLE001 -- as in `_answer`
-            self._place.failed(error)
+            if not isinstance(error, UnavailableError):  # no defect: who makes it, another process or node, has gone
+                self._place.failed(error)
             self._transport.abort()
         finally:
             if isinstance(chunks, AsyncGenerator):

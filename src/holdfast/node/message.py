@@ -47,6 +47,13 @@ class Cancel(msgspec.Struct, frozen=True, kw_only=True, tag=2):
     number: int
 
 
+class Took(msgspec.Struct, frozen=True, kw_only=True, tag=5):
+    """Worker to main: the client of a stream has taken so many pieces more; as many may follow."""
+
+    number: int
+    pieces: int
+
+
 class Measured(msgspec.Struct, frozen=True, kw_only=True, tag=3):
     """Worker to main: its metrics since it began; asked for by Measure."""
 
@@ -103,10 +110,10 @@ class Begin(msgspec.Struct, frozen=True, kw_only=True, tag=2):
 
 
 class Chunk(msgspec.Struct, frozen=True, kw_only=True, tag=3):
-    """Main to worker: a piece of a stream, at most 64 KiB; an empty one ends it."""
+    """Main to worker: a piece of a stream, at most 64 KiB; an empty one ends it. None: the rest of it does not come."""
 
     number: int
-    data: bytes
+    data: bytes | None
 
 
 class Keys(msgspec.Struct, frozen=True, kw_only=True, tag=4):
@@ -151,7 +158,7 @@ class Drain(msgspec.Struct, frozen=True, kw_only=True, tag=8):
     within_s: float
 
 
-FromWorker: TypeAlias = Submit | Cancel | Measured | Started | Said
+FromWorker: TypeAlias = Submit | Cancel | Took | Measured | Started | Said
 ToWorker: TypeAlias = Start | Done | Begin | Chunk | Keys | Facts | Measure | Reload | TicketKey | Hear | Drain
 In = TypeVar("In")
 

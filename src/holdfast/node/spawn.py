@@ -8,6 +8,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable
+from functools import partial
 
 from msgspec.structs import replace
 
@@ -15,7 +16,7 @@ from holdfast.core import envelope
 from holdfast.crypto import Keyring, Secret
 from holdfast.engine import Memo, NodeFacts, Place, Request, Stream
 from holdfast.errors import HandlerError, HoldfastError, UnavailableError
-from holdfast.limits import RESPAWN_DELAYS_S
+from holdfast.limits import RESPAWN_DELAYS_S, STREAM_CHUNKS_MAX
 from holdfast.node.commit import Promise
 from holdfast.node.ha_link import close_stream
 from holdfast.node.message import (
@@ -37,6 +38,7 @@ from holdfast.node.message import (
     Started,
     Submit,
     TicketKey,
+    Took,
 )
 from holdfast.node.serving import Served
 from holdfast.replica import Why
@@ -77,11 +79,12 @@ class WorkerProcess:
         self.process = process
         self._submit, self._said = submit, said
         self._lost = lost
-        self.channel: Channel[FromWorker] = Channel(FromWorker, self._received, lambda: lost(self))
+        self.channel: Channel[FromWorker] = Channel(FromWorker, self._received, self._gone)
         self.started: asyncio.Future[Started] = asyncio.get_running_loop().create_future()
         self._measuring: dict[int, asyncio.Future[Snapshot]] = {}
         self._measurements = 0
         self._streams: dict[int, asyncio.Task[None]] = {}
+        self._room: dict[int, asyncio.Semaphore] = {}        # for further pieces of each
 
     def _received(self, message: FromWorker) -> None:
         match message:
@@ -90,6 +93,9 @@ class WorkerProcess:
             case Cancel(number=number):
                 if number in self._streams:
                     self._streams[number].cancel()
+            case Took(number=number, pieces=pieces):
+                for _ in range(pieces if number in self._room else 0):
+                    self._room[number].release()
             case Measured(number=number, snapshot=snapshot):
                 waiting = self._measuring.pop(number, None)
                 if waiting is not None and not waiting.done():
@@ -105,18 +111,35 @@ class WorkerProcess:
         if not isinstance(served, Stream):
             self.channel.send(Done(number=number, reply=envelope.passed_on(served)))
             return
-        task = self._streams[number] = asyncio.get_running_loop().create_task(self._stream(number, served))
-        task.add_done_callback(lambda _: self._streams.pop(number))
+        room = self._room[number] = asyncio.Semaphore(STREAM_CHUNKS_MAX)
+        task = self._streams[number] = asyncio.get_running_loop().create_task(self._stream(number, served, room))
+        task.add_done_callback(partial(self._streamed, number))
 
-    async def _stream(self, number: int, stream: Stream) -> None:
-        send = self.channel.send
+    async def _stream(self, number: int, stream: Stream, room: asyncio.Semaphore) -> None:
+        """As fast as its client takes it. One that fails half way ends there too, so that nobody waits for the rest."""
+        send, end = self.channel.send, None
         send(Begin(number=number, status=stream.status, content_type=stream.content_type, headers=stream.headers))
         try:
             async for data in stream.chunks:
-                send(Chunk(number=number, data=data))
+                if data:                                 # an empty one would end it
+                    await room.acquire()
+                    send(Chunk(number=number, data=data))
+            end = b""
+        except UnavailableError:                         # of another node, which has gone: no defect
+            pass
         finally:
+            send(Chunk(number=number, data=end))
             await close_stream(stream)                   # its client may have gone
-        send(Chunk(number=number, data=b""))
+
+    def _streamed(self, number: int, streamed: "asyncio.Task[None]") -> None:
+        del self._streams[number], self._room[number]
+        if not streamed.cancelled() and (error := streamed.exception()) is not None:
+            asyncio.get_running_loop().call_exception_handler({"message": "a stream of a worker failed", "exception": error})
+
+    def _gone(self) -> None:
+        for streaming in self._streams.values():
+            streaming.cancel()
+        self._lost(self)
 
     async def measure(self, within_s: float) -> Snapshot | None:
         """Its metrics; None if it does not answer in time."""

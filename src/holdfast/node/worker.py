@@ -4,8 +4,9 @@ In every respect a performance standby of its own node. Invariants: (1) nothing 
 whose main process has gone ends at once.
 """
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from typing import assert_never
+from collections.abc import AsyncGenerator, Callable
+from functools import partial
+from typing import Any, assert_never
 
 from holdfast.core import envelope
 from holdfast.core.outcome import Commit, Do, Outside
@@ -14,31 +15,39 @@ from holdfast.errors import InvariantError, UnavailableError
 from holdfast.limits import FORWARDS_MAX, STREAM_CHUNKS_MAX
 from holdfast.node.attempts import Attempts, Devices
 from holdfast.node.measuring import RequestMetrics
-from holdfast.node.message import Begin, Cancel, Chunk, Done, FromWorker, Submit
+from holdfast.node.message import Begin, Cancel, Chunk, Done, FromWorker, Submit, Took
 from holdfast.node.serving import Served, Serving
 from holdfast.replica import Why
 
 
-class Streaming:
-    """A stream that main sends piece by piece."""
+class Streaming(AsyncGenerator[bytes, None]):
+    """A stream that main sends piece by piece, STREAM_CHUNKS_MAX ahead of `took` at most. `ended`: nobody wants more of it, also if nobody
+    ever wanted any."""
 
-    def __init__(self, ended: Callable[[], None]) -> None:
-        self._chunks: asyncio.Queue[bytes] = asyncio.Queue(STREAM_CHUNKS_MAX)
-        self._ended = ended
+    def __init__(self, took: Callable[[int], None], ended: Callable[[], None]) -> None:
+        self._chunks: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._took, self._ended, self._untold = took, ended, 0
+        self.offer = self._chunks.put_nowait             # a piece from main
 
-    def offer(self, data: bytes) -> None:
-        """A piece from main; one that finds the queue full ends the stream, for its client does not keep up."""
-        try:
-            self._chunks.put_nowait(data)
-        except asyncio.QueueFull:
-            self._ended()
+    async def asend(self, value: None) -> bytes:
+        """Raises UnavailableError: the rest does not come."""
+        if self._untold == STREAM_CHUNKS_MAX // 2:       # the client has them, or it would not ask
+            self._took(self._untold)
+            self._untold = 0
+        if data := await self._chunks.get():
+            self._untold += 1
+            return data
+        self._ended()
+        if data is None:
+            raise UnavailableError("a stream has ended before its end")
+        raise StopAsyncIteration
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        try:
-            while data := await self._chunks.get():
-                yield data
-        finally:
-            self._ended()
+    async def athrow(self, *error: Any) -> bytes:
+        self._ended()
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        self._ended()
 
 
 class Worker:
@@ -72,9 +81,9 @@ class Worker:
             case Done(reply=reply):
                 self._resolve(number, reply)
             case Begin():
-                stream = self._streams[number] = Streaming(lambda: self._cancel(number))
+                stream = self._streams[number] = Streaming(partial(self._took, number), partial(self._cancel, number))
                 self._resolve(number, Stream(status=message.status, content_type=message.content_type, headers=message.headers,
-                                             chunks=aiter(stream)))
+                                             chunks=stream))
             case Chunk(data=data):
                 if number in self._streams:
                     self._streams[number].offer(data)
@@ -85,6 +94,9 @@ class Worker:
         waiting = self._waiting.pop(number)
         if not waiting.done():
             waiting.set_result(answer)
+
+    def _took(self, number: int, pieces: int) -> None:
+        self._send(Took(number=number, pieces=pieces))
 
     def _cancel(self, number: int) -> None:
         if self._streams.pop(number, None) is not None:
