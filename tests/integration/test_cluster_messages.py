@@ -31,10 +31,36 @@ def test_two_nodes_of_one_id(three: Cluster) -> None:
         twin.write_config()
         twin.start()
         say(twin, "raft.join_failed", f"a member with the id {standby.name} is at {standby.cluster_address}", "another node_id")
-        say(three.active, "raft.join_refused", f"node={standby.name}", f"address={twin.cluster_address}", "it is a member at")
+        say(three.active, "raft.join_refused", f"node={standby.name}", f"address={twin.cluster_address}", f"{standby.name} is a member at")
     finally:
         three.members.remove(twin)
         twin.end()
+
+
+def test_two_nodes_of_one_cluster_address(three: Cluster) -> None:
+    active, other = three.active, three.new_member()
+    try:
+        text = other.config.read_text().replace(f"https://{other.cluster_address}", f"https://{active.cluster_address}")
+        other.config.write_text(text)
+        other.start()
+        say(other, "raft.join_failed", f"a member with the id {active.name} is at {active.cluster_address}", "a cluster_addr of its own")
+        say(active, "raft.join_refused", f"node={other.name}", f"{active.name} is a member at")
+        assert other.name not in three.raft_members(active)
+    finally:
+        three.members.remove(other)
+        other.end()
+
+
+def test_a_leader_that_is_asked_without_tls(three: Cluster) -> None:
+    alone = three.new_member()
+    try:
+        alone.joins = [three.active.address.replace("https", "http")]
+        alone.write_config()
+        alone.start()
+        say(alone, "raft.join_failed", "400 Client sent an HTTP request to an HTTPS server")
+    finally:
+        three.members.remove(alone)
+        alone.end()
 
 
 def test_a_node_that_names_itself(three: Cluster) -> None:

@@ -27,6 +27,9 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     server_name: str = ""
 
 
+ERROR_CHARS = 200                                    # of an answer that is none of Vault's API: of a proxy, or of TLS asked without
+
+
 class _Refusal(msgspec.Struct):
     errors: tuple[str, ...] = ()
 
@@ -96,4 +99,5 @@ def _errors(body: bytes) -> str:
     try:
         return ", ".join(msgspec.json.decode(body, type=_Refusal).errors)
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        return "with no reason given"
+        text = "".join(each for each in body[:ERROR_CHARS].decode(errors="replace") if each.isprintable()).strip()
+        return text or "with no reason given"

@@ -231,8 +231,10 @@ class Admitting:
         handshake.check(identity.key, asked.answer, server_id=asked.server_id, now_ms=self._now())
         node = NodeId(asked.server_id)
         for known in self._log.status.members:
-            if known.id == node and known.raft_id != asked.raft_id:
-                self._refuse_twin(known, asked)
+            if known.raft_id == asked.raft_id:
+                continue
+            self._refuse_twin(known, asked)
+            if known.id == node:
                 self._logger.warn("raft.member_replaced", node=node, address=asked.cluster_addr, why="it comes back with an empty folder")
                 await self._log.remove(node)             # the same name on an empty disk: what it had is gone
         member = Member(id=node, raft_id=asked.raft_id, address=asked.cluster_addr, voter=False)
@@ -251,15 +253,18 @@ class Admitting:
         return _json(Admitted(data=Admission(peers=peers, tls_keyring=base64.b64encode(handed).decode())))
 
     def _refuse_twin(self, known: Member, asked: AdmitJoiner) -> None:
-        """Two nodes of one name: the second one would push the first one out. At the same address it is the first one, without its disk.
-        Raises BadRequest."""
-        if known.address == asked.cluster_addr:
+        """Two nodes of one name: the second one would push the first one out. Of one address: nobody would reach the second one. Where both
+        are the same it is the first one, without its disk. Raises BadRequest."""
+        has_its_name, is_at_its_address = known.id == asked.server_id, known.address == asked.cluster_addr
+        if has_its_name is is_at_its_address:
             return
         status = self._log.status
         heard_ms = {peer.raft_id: self._boot_ms() - peer.last_contact_boot_ms for peer in status.peers if peer.last_contact_boot_ms}
         if known.id == status.leader or heard_ms.get(known.raft_id, TWIN_SILENT_MS) < TWIN_SILENT_MS:
-            self._logger.warn("raft.join_refused", node=known.id, address=asked.cluster_addr, why=f"it is a member at {known.address}")
-            raise BadRequest(f"a member with the id {known.id} is at {known.address} and answers: give this node another node_id, "
+            self._logger.warn("raft.join_refused", node=asked.server_id, address=asked.cluster_addr,
+                              why=f"{known.id} is a member at {known.address}")
+            own = "another node_id" if has_its_name else "a cluster_addr of its own"
+            raise BadRequest(f"a member with the id {known.id} is at {known.address} and answers: give this node {own}, "
                              "or remove that one first")
 
     async def change(self, asked: ChangeMembership) -> None:

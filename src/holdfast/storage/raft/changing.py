@@ -78,9 +78,11 @@ class Changing:
                 await self._make(Step.LEARNER, _as(member, voter=False))
 
     async def remove(self, node: NodeId) -> None:
+        member = self._member(node)
         async with self._one:
-            member = self._member(node)
-            if member.voter:
+            if member.raft_id not in self._home.members.now:     # by somebody who asked at the same time
+                return
+            if self._member(node).voter:
                 self._keep_one_voter()
             await self._make(Step.REMOVE, member)
 
