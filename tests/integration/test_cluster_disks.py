@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -115,6 +116,27 @@ def test_peer_bug_33_the_disk_of_the_active_node_hangs(short_path: Path) -> None
         assert not is_harmed(counts), summary(counts)
         assert counts.stall.ms < 20_000, summary(counts)
         found.wait_whole()
+
+
+def test_the_disk_of_the_audit_file_of_the_active_node_is_full(cluster: Cluster) -> None:
+    """Its file opens all the same, and takes nothing: another node, which has room, is active soon."""
+    active = cluster.wait_whole()
+    mount(active.client(), "full", options={"version": "2"})
+    device = {"type": "file", "options": {"file_path": "audit.log"}}                # each in its own folder
+    active.client().post("sys/audit/own", device).ok()
+    file = active.folder / "audit.log"
+    try:
+        file.unlink()
+        file.symlink_to("/dev/full")
+        os.kill(active.pid, signal.SIGHUP)
+        wait_until(lambda: write(active.client(), "full/data/a") == 500, "an entry is not taken")
+        cluster.wait_active(other_than=active)
+        for member in cluster.members:
+            wait_until(lambda member=member: write(member.client(), "full/data/a") == 200, f"{member.name} writes")  # type: ignore[misc]
+    finally:
+        file.unlink()
+        wait_until(lambda: "audit.works_again" in active.log_text, "it works again")
+        cluster.active.client().delete("sys/audit/own").ok()
 
 
 def test_a_state_is_saved_under_load_and_put_back_under_load(cluster: Cluster, load_token: str, tmp_path: Path) -> None:

@@ -501,6 +501,8 @@ class Clustering:
         if machine is None:
             return
         is_active = machine.state in (State.ACTIVE, State.DRAINING)
+        if seen is not None and seen.node == self.settings.node and not is_active:
+            seen = None                                  # it was: it knows of nobody since, and clients would be sent back to it
         self._main.publish(
             is_active=is_active, performance_standby=machine.state is State.PERFORMANCE_STANDBY,
             active_api_address=self.settings.api_address if is_active else seen.api_address if seen else "",

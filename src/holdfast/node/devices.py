@@ -18,6 +18,7 @@ from holdfast.core.audit import probe_line
 from holdfast.core.audit_device import DISCARD, STDOUT, Device, FileOptions, read_options
 from holdfast.errors import AuditError
 from holdfast.ids import Millis, RequestId
+from holdfast.node.process import RANDOM
 
 NO_DEVICE = "1 error occurred:\n\t* no audit backend succeeded in logging the request\n\n"
 STDOUT_FD = 1
@@ -48,13 +49,13 @@ class AuditDevices:
         """`failed` is told of lines that no device took."""
         self._open_sink, self._trouble, self._failed = open_sink, trouble, failed
         self._sinks: dict[str, Sink] = {}                # by uuid: a device's options never change
-        self._paths: dict[str, str] = {}                 # uuid to path, of the devices that there are
+        self._devices: dict[str, Device] = {}            # by uuid, those that there are
         self._failing: set[str] = set()
 
     @property
     def broken(self) -> bool:
         """There are devices, and none works."""
-        return bool(self._paths) and self._failing.issuperset(self._paths)
+        return bool(self._devices) and self._failing.issuperset(self._devices)
 
     def write(self, lines: Sequence[tuple[Device, bytes]]) -> None:
         """Whole lines, one or several, each to its device. Raises AuditError when no device took what was for it."""
@@ -64,7 +65,7 @@ class AuditDevices:
             try:
                 sink = self._sinks.get(uuid)
                 if sink is None:
-                    self._paths[uuid] = device.record.path
+                    self._devices[uuid] = device
                     sink = self._sinks[uuid] = self._open_sink(device.options)
                 sink.write(line)
                 taken = True
@@ -79,10 +80,10 @@ class AuditDevices:
 
     def keep(self, devices: Sequence[Device]) -> None:
         """The device table as it is now: opens what is new, so that a file that cannot be opened is known early; closes what is gone."""
-        self._paths = {device.record.uuid: device.record.path for device in devices}
-        for uuid in self._sinks.keys() - self._paths.keys():
+        self._devices = {device.record.uuid: device for device in devices}
+        for uuid in self._sinks.keys() - self._devices.keys():
             self._sinks.pop(uuid).close()
-        self._failing.intersection_update(self._paths)
+        self._failing.intersection_update(self._devices)
         for device in devices:
             uuid = device.record.uuid
             if uuid in self._sinks:
@@ -100,16 +101,21 @@ class AuditDevices:
             try:
                 sink.reopen()
             except OSError as error:
-                self._trouble(self._paths[uuid], error)
+                self._trouble(self._devices[uuid].record.path, error)
 
     def mend(self) -> None:
-        """Now and then, for a process that nothing is asked of because no device works: takes those that open again to be whole."""
+        """Now and then, for a process that nothing is asked of because no device works: those that open again and take an entry are whole.
+        A file on a full disk opens."""
         for uuid in tuple(self._failing):
-            sink = self._sinks.get(uuid)
-            if sink is None:
-                continue                                 # `keep` opens it
+            options = self._devices[uuid].options
             try:
-                sink.reopen()
+                sink = self._sinks.get(uuid)
+                if sink is None:
+                    sink = self._sinks[uuid] = self._open_sink(options)
+                else:
+                    sink.reopen()
+                if not options.skip_test:
+                    sink.write(_probe(options, RANDOM.request_id()))
             except OSError:
                 continue                                 # reported when it began
             self._works(uuid)
@@ -120,17 +126,17 @@ class AuditDevices:
             sink.close()
         self._sinks.clear()
         self._failing.clear()
-        self._paths.clear()
+        self._devices.clear()
 
     def _fails(self, uuid: str, error: OSError) -> None:
         if uuid not in self._failing:
             self._failing.add(uuid)
-            self._trouble(self._paths[uuid], error)
+            self._trouble(self._devices[uuid].record.path, error)
 
     def _works(self, uuid: str) -> None:
         if uuid in self._failing:
             self._failing.remove(uuid)
-            self._trouble(self._paths[uuid], None)
+            self._trouble(self._devices[uuid].record.path, None)
 
 
 class FileSink:
@@ -242,12 +248,16 @@ def try_device(options: str, request_id: str) -> str:
         return f'sanity check failed; unable to open "{read.file_path}" for writing: {error.strerror}'
     try:
         if not read.skip_test:
-            sink.write(probe_line(read, id=RequestId(request_id), now_ms=Millis(int(time.time() * 1000))))
+            sink.write(_probe(read, RequestId(request_id)))
     except OSError as error:
         return f"audit backend failed test message: {error.strerror}"
     finally:
         sink.close()
     return ""
+
+
+def _probe(options: FileOptions, id: RequestId) -> bytes:
+    return probe_line(options, id=id, now_ms=Millis(int(time.time() * 1000)))
 
 
 def write_all(fd: int, data: bytes) -> None:

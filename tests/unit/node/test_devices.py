@@ -232,6 +232,39 @@ def test_mending_ends_the_trouble_of_what_opens_again() -> None:
     assert rig.trouble == [("a/", errno.ENOSPC), ("a/", None)]
 
 
+def test_a_file_on_a_full_disk_opens_and_is_not_mended_by_that(tmp_path: Path) -> None:
+    trouble: list[str] = []
+    path = tmp_path / "audit.log"
+    path.symlink_to("/dev/full")
+    full = device("full", file_path=str(path))
+    devices = AuditDevices(open_sink, lambda path, error: trouble.append(error.strerror if error else ""))
+    devices.keep([full])
+    with pytest.raises(AuditError):
+        devices.write([(full, LINE)])
+    devices.mend()
+    assert devices.broken
+    path.unlink()
+    devices.mend()
+    assert not devices.broken
+    assert trouble == ["No space left on device", ""]
+    (probed,) = path.read_text().splitlines()
+    assert '"path":"sys/audit/test"' in probed
+    devices.close()
+
+
+def test_a_device_that_wants_no_test_entry_is_mended_by_opening() -> None:
+    rig = Rig()
+    quiet = device("a", file_path="/a", skip_test="true")
+    rig.unopenable = {"/a": GONE}
+    rig.devices.keep([quiet])
+    rig.devices.mend()
+    assert rig.devices.broken
+    rig.unopenable = {}
+    rig.devices.mend()
+    assert not rig.devices.broken
+    assert rig.sinks["/a"].lines == []
+
+
 def test_reopening_reaches_every_device_also_past_one_that_fails() -> None:
     rig = Rig()
     rig.devices.keep([A, B])
