@@ -22,7 +22,7 @@ from holdfast.ha.message import (
     Selected,
     Update,
 )
-from holdfast.ha.settings import Settings
+from holdfast.ha.settings import Consistency, Settings
 from holdfast.ha.watermark import Watermark
 from holdfast.ids import Index, Millis, NodeId
 from holdfast.limits import READ_ROUNDS_WAITING_MAX
@@ -129,6 +129,10 @@ class Active:
         choose."""
         known = [(node in self._readers, self.watermark.applied_of(node), node) for node in sorted(self._performance)]
         return max(known, key=lambda found: found[:2])[2] if known else None
+
+    def has_reader(self, now: Millis) -> bool:
+        """Somebody else answers reads, as far as is known here: has a lease, or where there are none, a link for it."""
+        return bool(self.watermark.holders(now) if self._settings.consistency is Consistency.STRONG else self._performance)
 
     def publish(self) -> None:
         """After every change: V first, then what carries it."""

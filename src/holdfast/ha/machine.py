@@ -107,7 +107,7 @@ from holdfast.ha.settings import Consistency, Settings
 from holdfast.ha.standby import Standby
 from holdfast.ha.watermark import NEVER
 from holdfast.ids import Index, Millis, NodeId, Term
-from holdfast.limits import DRAIN_MAX_MS
+from holdfast.limits import DRAIN_MAX_MS, MUTE_GIVES_WAY_EVERY_MS
 from holdfast.storage import Fence
 
 SEALED, STANDBY, PERFORMANCE_STANDBY = State.SEALED, State.STANDBY, State.PERFORMANCE_STANDBY
@@ -132,6 +132,7 @@ class Machine:
         self._is_sealing = False
         self._is_drained = self._gave_up = False
         self._drain_until = Millis(0)
+        self._gives_way_from = Millis(0)                 # where no audit device works
         self._last_round = 0                             # of the terms before
 
     @property
@@ -246,6 +247,8 @@ class Machine:
         active = self._active
         if active is not None:
             active.publish()
+            if self._state is ACTIVE:
+                self._give_way_if_mute(now)
             if self._state is DRAINING:
                 self._give_up_if_drained(now)
 
@@ -432,14 +435,18 @@ class Machine:
             self._standby.applied_here(event.index)
 
     def _audit_changed(self, broken: bool, now: Millis) -> None:
-        """None of the devices works: a standby gives its lease back; the active node gives its place to one that reads, if any does."""
+        """None of the devices works: a standby gives its lease back; the active node gives way (`_go_on`)."""
         self._standby.may_read(not broken)
         if self._state in (STANDBY, PERFORMANCE_STANDBY):
             if broken:
                 self._standby.release()
             else:
                 self._standby.begin_reading(now)
-        elif self._state is ACTIVE and broken and self._active_part().watermark.holders(now):
+
+    def _give_way_if_mute(self, now: Millis) -> None:
+        """It answers nothing: its place is for one that reads, as soon as there is any. That one may be kept from leading."""
+        if self._standby.is_mute and now >= self._gives_way_from and self._active_part().has_reader(now):
+            self._gives_way_from = Millis(now + MUTE_GIVES_WAY_EVERY_MS)
             self._drain(now)
 
     # Connections

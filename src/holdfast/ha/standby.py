@@ -98,6 +98,11 @@ class Standby:
             self._tell(Channel.PERFORMANCE, released)
         self._lease.pause()
 
+    @property
+    def is_mute(self) -> bool:
+        """None of this node's audit devices works: it answers nothing."""
+        return not self._may_read
+
     def may_read(self, allowed: bool) -> None:
         """Whether the audit devices let it; `release` or `begin_reading` follows, if this node is a standby."""
         self._may_read = allowed

@@ -510,6 +510,40 @@ def test_without_a_working_audit_device_the_active_node_gives_its_place_to_one_t
     assert sent(node.step(saw.AuditBroken(broken=False)), LeaseAsk) or sent(node.wait(1), LeaseAsk)
 
 
+def test_whoever_comes_to_read_takes_the_place_of_an_active_node_without_a_working_audit_device(node: Node) -> None:
+    """It broke while nobody else read, or before this node led: nothing tells of it again."""
+    node.unseal().step(saw.AuditBroken(broken=True))
+    node.lead()
+    assert node.state is State.ACTIVE
+    node.with_standby()
+    assert node.state is State.DRAINING
+
+
+@pytest.mark.parametrize("consistency", [Consistency.STRICT, Consistency.SESSION])
+def test_where_nobody_has_a_lease_whoever_is_connected_counts(consistency: Consistency) -> None:
+    node = Node(consistency=consistency).unseal().lead()
+    node.step(saw.Connected(peer=peer(A), channel=PERFORMANCE))
+    assert of(node.step(saw.AuditBroken(broken=True)), do.DrainLane)
+
+
+def test_one_that_cannot_lead_is_not_asked_to_again_and_again(node: Node) -> None:
+    node.unseal().step(saw.AuditBroken(broken=True))
+    node.lead().with_standby()
+    began = node.now
+    node.step(saw.LaneDrained(term=Term(4)))
+    node.wait(500)
+    node.step(saw.FenceGone(term=Term(4)))
+    node.step(saw.LaneStopped(term=Term(4)))
+    node.lead(term=5)
+    for channel in (FORWARDING, PERFORMANCE):
+        node.step(saw.Connected(peer=peer(A), channel=channel))
+    for serial in range(2, 15):
+        node.step(saw.Held(term=Term(5), until_boot_ms=Millis(node.now + 180), cluster_ms=Millis(1_000_000)))
+        node.hear(ask(serial=serial, term=5), channel=PERFORMANCE)
+        assert (node.state is State.DRAINING) == (node.now >= began + 10_000)
+        node.wait(1_000)
+
+
 def test_nobody_is_selected_while_it_drains(node: Node) -> None:
     node.unseal().lead().step(saw.StepDownAsked())
     assert sent(node.hear(candidate()), Refused)
