@@ -59,6 +59,7 @@ class Incoming:
         self._chunks: deque[bytes] = deque()
         self._arrived: asyncio.Future[None] | None = None
         self._is_whole = self._end_is_taken = False
+        self._waits_for_confirm = False
         self._why: str | None = None                 # why nothing more comes, if that is not the good end
 
     def __aiter__(self) -> AsyncIterator[bytes]:
@@ -74,9 +75,20 @@ class Incoming:
             await self._arrived
         chunk = self._chunks.popleft()
         self._taken()
-        if self._is_whole and not self._chunks:
+        if self._is_whole and not self._chunks and not self._waits_for_confirm:
             self._take_end()
         return chunk
+
+    def confirm_later(self) -> None:
+        """When it is opened: the sender hears that all was taken only by `confirm`, when it is durable, say."""
+        self._waits_for_confirm = True
+
+    def confirm(self) -> None:
+        """All of it was taken; or what there was of it is enough."""
+        if not self._is_whole or self._chunks:
+            self.cancel("the rest of it is not needed")
+        elif not self._end_is_taken:
+            self._take_end()
 
     def cancel(self, why: str) -> None:
         """Wants no more of it; the sender is told."""
@@ -98,7 +110,7 @@ class Incoming:
 
     def finish(self) -> None:
         self._is_whole = True
-        if not self._chunks:
+        if not self._chunks and not self._waits_for_confirm:
             self._take_end()
         self._wake()
 

@@ -103,11 +103,13 @@ class RaftLinks:
         return streams
 
     def _snapshot(self, incoming: Incoming) -> None:
+        incoming.confirm_later()                     # its sender counts on whoever has it durably
         self._spawn(self._receive_snapshot(incoming))
 
     async def _receive_snapshot(self, incoming: Incoming) -> None:
         try:
             await self._log.receive_snapshot(incoming.header, incoming)
+            incoming.confirm()
         except (LinkError, HoldfastError, OSError) as error:
             incoming.cancel(str(error))
             self._logger.warn("raft.snapshot_not_received", why=str(error))

@@ -63,6 +63,34 @@ def test_a_stream_arrives_in_order_and_its_sender_learns_that_all_was_taken() ->
     run(main)
 
 
+@pytest.mark.parametrize("parts", [(b"one",), (b"one", b"two")])
+def test_who_confirms_later_is_not_taken_to_have_it_before(parts: tuple[bytes, ...]) -> None:
+    async def main() -> None:
+        a, b = sides()
+        sending = asyncio.create_task(a.streams.send_stream(KIND, b"", pieces(*parts)))
+        await settle(lambda: bool(b.came))
+        b.came[0].confirm_later()
+        assert [chunk async for chunk in b.came[0]] == list(parts)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert not sending.done()
+        b.came[0].confirm()
+        await sending
+    run(main)
+
+
+def test_who_confirms_without_the_rest_wants_no_more_of_it() -> None:
+    async def main() -> None:
+        a, b = sides()
+        sending = asyncio.create_task(a.streams.send_stream(KIND, b"", pieces(*[b"x"] * 40)))
+        await settle(lambda: bool(b.came))
+        b.came[0].confirm_later()
+        b.came[0].confirm()
+        with pytest.raises(LinkError, match="the rest of it is not needed"):
+            await sending
+    run(main)
+
+
 def test_an_empty_stream_has_an_end_too() -> None:
     async def main() -> None:
         a, b = sides()

@@ -60,6 +60,7 @@ class RaftDisk:
     def __init__(self, disk: Disk, folder: Path, node: NodeId, *, draw: Callable[[int], bytes], segment_bytes: int,
                  reserve_bytes: int) -> None:
         self.disk, self.folder, self.node = disk, folder, node
+        self.lacks_state = False                         # it has the entries that a snapshot would stand for, and cannot use them
         disk.make_folder(folder)
         self._lock = disk.lock(folder / LOCK_NAME)
         try:

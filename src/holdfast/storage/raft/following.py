@@ -36,6 +36,8 @@ class Home(Protocol):
     def driver(self) -> Driver | None: ...
     @property
     def durable_index(self) -> Index: ...
+    @property
+    def is_taking_state(self) -> bool: ...
     def base_changed(self) -> None:
         """A state of the log's own has become the checkpoint."""
 
@@ -116,14 +118,18 @@ class Following:
         return await self._in_pool(self._disk.read, at, commit, FOLLOW_BYTES)
 
     async def _adopt(self, row: Row) -> None:
-        """The state that an entry installs becomes the checkpoint. Where it is missing, raft has to send the whole of a later one."""
+        """The state that an entry installs becomes the checkpoint. Where it is missing, and not on its way, raft has to send the whole of a
+        later one: once it was asked to, it takes nothing else."""
         index, term, _, data = row
-        if self._disk.base.index < index:
-            base = Base(index=index, term=term, members=self._disk.members.at(index), terms=self._disk.terms.up_to(index))
-            if await self._in_pool(self._disk.install_restored, form.read_install(data), base):
-                self._home.base_changed()
+        is_asked = False
         while self._disk.base.index < index:
-            self._home.lacks_state()
+            base = Base(index=index, term=term, members=self._disk.members.at(index), terms=self._disk.terms.up_to(index))
+            if not is_asked and await self._in_pool(self._disk.install_restored, form.read_install(data), base):
+                self._home.base_changed()
+                return
+            if is_asked or not self._home.is_taking_state:
+                is_asked = True
+                self._home.lacks_state()
             await self.news.wait(ASK_AGAIN_S)
 
     async def _chunks(self, first: bytes, others: Iterator[bytes]) -> AsyncIterator[bytes]:

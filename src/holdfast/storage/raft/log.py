@@ -116,6 +116,7 @@ class RaftLog:
         self._following = Following(self, self._disk, self._in_maker)
         self._waiters = Waiters()                        # for the fence, its end, a fate
         self._told_removed = False
+        self._states_coming = 0                          # from members
         self._tasks: set[asyncio.Task[None]] = set()
         self._shipping: Shipping                         # while raft runs
         self._checkpoint_at: int | None = None           # where the state stands in raft's log that is being made the checkpoint
@@ -221,9 +222,14 @@ class RaftLog:
         OSError."""
         if self.driver is None:
             raise UnavailableError("this node takes no part in raft")
-        staged = await self._shipping.receive(header, chunks)
-        if staged is not None:
-            await self._in_maker(self._disk.keep_restored, staged)
+        self._states_coming += 1
+        try:
+            staged = await self._shipping.receive(header, chunks)
+            if staged is not None:
+                await self._in_maker(self._disk.keep_restored, staged)
+        finally:
+            self._states_coming -= 1
+            self._following.news.wake()
 
     def suspect(self, raft_id: int) -> None:
         """A hint that the member may be gone: its connection was reset. If it led, this node campaigns as soon as the gate opens."""
@@ -502,7 +508,7 @@ class RaftLog:
     def installed(self) -> None:
         disk = self._disk
         self._shipping.staged.pop(disk.base.index, None)
-        self._shipping.lacks_state = False
+        self._disk.lacks_state = False
         self._shipping.offer()
         disk.members.reset(disk.base.index, disk.base.members)
         self._moved.clear()
@@ -639,7 +645,10 @@ class RaftLog:
         return max(self._contacts.values(), default=Millis(0))
 
     def _rank(self, leader: int) -> int:
-        """This node's place among the voters that may follow that leader."""
+        """This node's place among the voters that may follow that leader. Without the state it would lead for nothing: it comes last, or it
+        would keep whoever has the state from leading."""
+        if self._disk.lacks_state:
+            return len(self.members.now)
         return sum(1 for raft_id in voters(self.members.sorted()) if raft_id < self.raft_id and raft_id != leader)
 
     async def change(self, within_s: float | None = None) -> None:
@@ -653,11 +662,16 @@ class RaftLog:
             self._shipping.offer()
             self.driver.pump_soon()
 
+    @property
+    def is_taking_state(self) -> bool:
+        """A state is on its way here: perhaps the one that an entry names."""
+        return self._states_coming > 0
+
     def lacks_state(self) -> None:
         """The state of an entry is not here: somebody else has to send all of his."""
         driver = self.driver
         if driver is not None:
-            self._shipping.lacks_state = True
+            self._disk.lacks_state = True
             if not driver.node.request_snapshot():
                 driver.step_down()                       # if it leads: somebody else has the state
             driver.pump()

@@ -32,7 +32,6 @@ class Shipping:
         self._going: dict[int, int] = {}                 # by raft id, where the state stands in raft's log
         self._coming = asyncio.Lock()
         self._spreading: set[asyncio.Future[bool]] = set()   # to members that may take longer than a majority
-        self.lacks_state = False                         # this node has the entries that a snapshot would stand for, and cannot use them
         self.staged: dict[int, Staged] = {}              # for raft to install, by where the state stands in its log
 
     @property
@@ -91,7 +90,7 @@ class Shipping:
             raise UnavailableError("another state is coming in")
         async with self._coming:
             base = form.read_base(header.base) if header.message else None
-            if base is not None and base.index <= (self._disk.base.index if self.lacks_state else self._driver.committed):
+            if base is not None and base.index <= (self._disk.base.index if self._disk.lacks_state else self._driver.committed):
                 self._driver.receive(header.message, is_snapshot=True)       # it answers that it has come so far without
                 return None
             staged = await self._stage(header, chunks)

@@ -1,4 +1,5 @@
 """A state restored everywhere: staged at a majority, then one entry of the log."""
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -68,6 +69,54 @@ def test_a_member_that_was_away_gets_it_when_it_returns() -> None:
         network.heal()
         await until(lambda: nodes[2].index == 503)
         assert sorted(nodes[2].applied) == [500, 501, 502, 503]
+        await end(nodes)
+
+    play(run())
+
+
+def test_a_state_that_comes_after_its_entry_is_taken_all_the_same() -> None:
+    """The entry counts once a majority has the state; this member is still at it."""
+    async def run() -> None:
+        nodes, leader = await ready(Network())
+        third = nodes[2]
+        asked, kept, keep = 0, asyncio.Event(), third.log._disk.keep_restored
+        lacks_state = third.log.lacks_state
+
+        def ask() -> None:
+            nonlocal asked
+            asked += 1
+            lacks_state()
+
+        async def late(header: bytes, chunks: AsyncIterator[bytes]) -> None:
+            third.log._states_coming += 1
+            staged = await third.log._shipping.receive(header, chunks)
+            await kept.wait()
+            assert staged is not None
+            keep(staged)
+            third.log._states_coming -= 1
+            third.log._following.news.wake()
+
+        third.log.receive_snapshot = late  # type: ignore[method-assign]
+        third.log.lacks_state = ask  # type: ignore[method-assign]
+        await leader.log.install(Index(500), 1, chunks())
+        await until(lambda: third.log.durable_index == 500)
+        await until(lambda: nodes[1].index == 500)
+        assert third.index == 30
+        kept.set()
+        await until(lambda: third.index == 500)
+        assert asked == 0
+        await end(nodes)
+
+    play(run())
+
+
+def test_who_lacks_the_state_comes_last() -> None:
+    async def run() -> None:
+        nodes, _ = await ready(Network())
+        first = min(nodes, key=lambda node: node.log.raft_id)
+        assert first.log._rank(0) == 0
+        first.log._disk.lacks_state = True
+        assert all(first.log._rank(0) > node.log._rank(0) for node in nodes if node is not first)
         await end(nodes)
 
     play(run())
