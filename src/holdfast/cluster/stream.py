@@ -75,8 +75,7 @@ class Incoming:
             await self._arrived
         chunk = self._chunks.popleft()
         self._taken()
-        if self._is_whole and not self._chunks and not self._waits_for_confirm:
-            self._take_end()
+        self._take_end_if_last()
         return chunk
 
     def confirm_later(self) -> None:
@@ -110,8 +109,7 @@ class Incoming:
 
     def finish(self) -> None:
         self._is_whole = True
-        if not self._chunks and not self._waits_for_confirm:
-            self._take_end()
+        self._take_end_if_last()
         self._wake()
 
     def fail(self, why: str) -> None:
@@ -119,6 +117,10 @@ class Incoming:
             self._why = why
             self._chunks.clear()
             self._wake()
+
+    def _take_end_if_last(self) -> None:
+        if self._is_whole and not self._chunks and not self._waits_for_confirm:
+            self._take_end()
 
     def _take_end(self) -> None:
         """The end counts as a piece."""
