@@ -14,11 +14,13 @@ AGES = st.one_of(st.none(), st.integers(0, 200_000))
 def seen(draw: st.DrawFn) -> tuple[AutopilotFacts, Config]:
     names = [NodeId(f"n{number}") for number in range(draw(st.integers(1, 9)))]
     leader = draw(st.sampled_from(names))
-    members = [RaftMember(id=name, address=f"{name}:1", voter=name == leader or draw(st.booleans())) for name in names]
+    members = [RaftMember(id=name, raft_id=raft_id, address=f"{name}:1", voter=name == leader or draw(st.booleans()))
+               for raft_id, name in enumerate(names)]
     held = Config(cleanup_dead_servers=draw(st.booleans()), min_quorum=draw(st.integers(0, 9)), dead_server_last_contact_threshold=60)
 
     def look(before: AutopilotFacts | None, now_ms: Millis) -> AutopilotFacts:
-        contacts = {name: Contact(age_ms=draw(AGES), index=draw(st.integers(0, 2_000))) for name in names if draw(st.booleans())}
+        contacts = {member.raft_id: Contact(age_ms=draw(AGES), index=draw(st.integers(0, 2_000)))
+                    for member in members if draw(st.booleans())}
         return judge(before, members, contacts, held, leader=leader, term=3, index=1_500, now_ms=now_ms)
 
     return look(look(None, NOW), Millis(NOW + draw(st.integers(0, 200_000)))), held
@@ -28,7 +30,7 @@ def seen(draw: st.DrawFn) -> tuple[AutopilotFacts, Config]:
 @settings(max_examples=200)
 def test_removals_are_safe(found: tuple[AutopilotFacts, Config]) -> None:
     facts, held = found
-    removed = set(removals(facts, held))
+    removed = {each.id for each in removals(facts, held)}
     voters = {each.member.id for each in facts.servers if each.member.voter}
     assert facts.leader not in removed
     assert removed <= {each.member.id for each in facts.servers if is_dead(each, held)}
@@ -44,9 +46,9 @@ def test_votes_go_to_the_healthy_alone(found: tuple[AutopilotFacts, Config], aft
     facts, held = found
     later = Millis(NOW + 200_000 + after_ms)
     given_votes = promotions(facts, frozenset((NodeId("n1"),)), held, began_ms=NOW, now_ms=later)
-    for name in given_votes:
-        server = next(each for each in facts.servers if each.member.id == name)
+    for member in given_votes:
+        server = next(each for each in facts.servers if each.member == member)
         assert server.is_healthy
         assert not server.member.voter
-        assert name != "n1"
+        assert member.id != "n1"
         assert later - server.since_ms >= held.server_stabilization_time * 1000

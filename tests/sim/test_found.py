@@ -202,3 +202,49 @@ def test_a_standby_that_may_lag_judges_what_has_expired_by_cluster_time() -> Non
         assert statuses(runner, token, second) == [200]
         loop.run_for(5.0)
         assert statuses(runner, token, first, second) == [403, 403]
+
+
+def members_of(host: NodeHost) -> dict[str, int]:
+    assert host.node is not None
+    return {member.id: member.raft_id for member in host.node.log.status.members}
+
+
+def test_a_removal_that_is_done_again_leaves_who_has_joined_anew() -> None:
+    """Its answer was held up, and the node came back under its name before it was asked for again."""
+    with simulation(1) as loop:
+        runner = Runner(loop, Scenario(load=QUIET.load, options=Options(nodes=5)), Trace())
+        runner.form()
+        cluster = runner.cluster
+        first, second, third, *_ = cluster.hosts.values()
+        answers: list[Served] = []
+        before = members_of(first)[second.name]
+        cluster.ask(*third.serving["main"], cluster.request(Method.POST, "sys/storage/raft/remove-peer", {"server_id": second.name}),
+                    answers.append)
+        while second.name in members_of(first):
+            loop.run_for(0.000_1)
+        cut(runner, first, third)
+        cluster.kill(second)
+        cluster.replace_disk(second)
+        cluster.start(second)
+        while members_of(first).get(second.name, before) == before:
+            loop.run_for(0.001)
+        again = members_of(first)[second.name]
+        assert not answers
+        cluster.kill(first)
+        loop.run_for(8.0)
+        assert [answer.status for answer in answers] == [204]
+        assert cluster.active is not None
+        assert members_of(cluster.active.host)[second.name] == again
+
+
+def test_an_active_node_that_is_removed_hands_over_first() -> None:
+    """Or all would wait until one of them has noticed that nobody leads, and stood for election."""
+    with simulation(1) as loop:
+        runner = Runner(loop, QUIET, Trace())
+        runner.form()
+        first, _, third = runner.cluster.hosts.values()
+        assert runner.ask(third, Method.POST, "sys/storage/raft/remove-peer", {"server_id": first.name}).status == 204
+        assert first.name not in members_of(third)
+        began = loop.now
+        assert runner.ask(third, Method.POST, "secret/data/a", {"data": {"v": "1"}}).status == 200
+        assert loop.now - began < 0.4, "more than its lease and its hold"

@@ -36,7 +36,7 @@ from holdfast.storage import Changes
 
 PREFIX = "core/once/"
 REPEATED: Mapping[str, type[Effect]] = {type_.__name__: type_ for type_ in (ChangeMembership, AwaitRevoked)}
-"""Effects that may be done again: the members are what they were told to be, and waiting changes nothing."""
+"""Effects that may be done again: the members, named by their logs, are what they were told to be; waiting changes nothing."""
 COMMITTED = "the request was carried out; its answer, of {} bytes, was too large to be kept, and was lost with the node that gave it"
 
 

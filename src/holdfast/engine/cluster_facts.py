@@ -35,7 +35,10 @@ class Standby(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RaftMember(msgspec.Struct, frozen=True, kw_only=True):
+    """`raft_id`: the number of its log; a node that joins with an empty folder has a new one."""
+
     id: NodeId
+    raft_id: int
     address: str                                     # host:port
     voter: bool
 

@@ -204,7 +204,7 @@ class Clustering:
         self._step(saw.StepDownAsked())
 
     def gives_way(self, why: str) -> bool:
-        """As `step_down`, soon, for a disk that is full: others may have room. False: there are no others, or they had none just now."""
+        """As `step_down`, soon: where a disk is full, say, others may have room. False: there are no others, or it did so just now."""
         now = self._main.clock.boot_ms()
         passed_ms = now - self._gave_way_ms
         if self._machine is None or self._machine.state is not State.ACTIVE or passed_ms < GIVING_WAY_MS:

@@ -326,10 +326,10 @@ class Committer:
                     ended.append((answer, reply, self._batch.add(lines)))
                 case Commit(reply=reply, effects=(), audit=audit):
                     ended.append((answer, reply, self._batch.add(responses_of(audit))))
-                case Commit() as commit:
-                    self._spawn(self._effects(commit, answer))
+                case Commit(reply=reply, effects=effects, audit=audit):
+                    self._spawn(self._carry_out(ready.work, effects, reply, audit, answer))
                 case Do(effect=effect, audit=audit):
-                    self._spawn(self._do(effect, audit, answer))
+                    self._spawn(self._carry_out(ready.work, (effect,), None, audit, answer))
                 case Outside() as outside:
                     self._spawn(self._call(ready, outside, answer))
                 case other:
@@ -354,27 +354,23 @@ class Committer:
         if not answer.done():
             answer.set_result(reply)
 
-    async def _effects(self, commit: Commit, answer: Promise) -> None:
-        reply: Served = commit.reply
+    async def _carry_out(self, work: Work, effects: Sequence[Effect], reply: Reply | None, audit: Sequence[AuditEntry],
+                         answer: Promise) -> None:
+        """`reply`: None: what the last effect gives."""
+        served: Served
         try:
-            for effect in commit.effects:
-                await self._perform(effect)
+            for effect in effects:
+                served = await self._perform(effect)
+            served = served if reply is None else reply
+        except FenceLost as error:                       # the active node can do it
+            self._orphaned(work, answer, error)
+            return
         except HoldfastError as error:                   # what was committed stays so
-            reply = envelope.failed(error)
-        except Exception as error:
-            self._answer(answer, envelope.failed(HandlerError(f"{type(error).__name__} in an effect")), responses_of(commit.audit))
-            raise
-        self._answer(answer, reply, responses_of(commit.audit))
-
-    async def _do(self, effect: Effect, audit: Sequence[AuditEntry], answer: Promise) -> None:
-        try:
-            reply = await self._perform(effect)
-        except HoldfastError as error:
-            reply = envelope.failed(error)
+            served = envelope.failed(error)
         except Exception as error:                       # whoever waits for the answer must not wait for ever
             self._answer(answer, envelope.failed(HandlerError(f"{type(error).__name__} in an effect")), responses_of(audit))
             raise
-        self._answer(answer, reply, responses_of(audit))
+        self._answer(answer, served, responses_of(audit))
 
     async def _call(self, ready: Ready, outside: Outside, answer: Promise) -> None:
         """The call that others see; then the handler starts again and finds what came of it."""

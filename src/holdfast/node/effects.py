@@ -31,12 +31,13 @@ from holdfast.engine.effect import (
     Unseal,
 )
 from holdfast.engine.listener import Listener
-from holdfast.errors import BadRequest, UnavailableError
+from holdfast.errors import BadRequest
 from holdfast.ids import Millis, RequestId
 from holdfast.node.join import Admitting, Joiner
 from holdfast.node.main import Main
 from holdfast.node.measuring import took
 from holdfast.node.serving import Served
+from holdfast.storage import FenceLost
 from holdfast.storage.raft import RaftStatus
 from holdfast.system.status import leader_status, seal_status
 
@@ -74,7 +75,7 @@ class Effects:
         self._reload, self._reopen_audit, self._metrics, self._monitor = reload, reopen_audit, metrics, monitor
 
     async def perform(self, effect: Effect) -> Served:
-        """Raises BadRequest where the effect cannot be had here."""
+        """Raises BadRequest where the effect cannot be had here; FenceLost: another node, the active one, can carry it out."""
         match effect:
             case Init():
                 return await self._init(effect)
@@ -148,8 +149,8 @@ class Effects:
             recovery_keys_base64=in_base64 if auto else msgspec.UNSET, root_token=root_token.value.decode()))
 
     async def _revoked(self, awaited: AwaitRevoked) -> None:
-        """Until the due queue has had its turn with all of it. Raises BadRequest: an engine could not revoke; UnavailableError: this node
-        works on the queue no more."""
+        """Until the due queue has had its turn with all of it. Raises BadRequest: an engine could not revoke; FenceLost: this node works on
+        the queue no more."""
         progress = leases.NOT_BEGUN
         while self._main.is_active:
             before, progress = progress, self._main.attempts.read(partial(leases.progress, awaited=awaited, before=progress))
@@ -157,7 +158,7 @@ class Effects:
                 break
             await asyncio.sleep(REVOKED_POLL_S if progress.after == before.after else 0)
         else:
-            raise UnavailableError("the node is not active any more; what was revoked stays revoked")
+            raise FenceLost("this node is not active any more: what was revoked stays revoked")
         if progress.failed:
             raise BadRequest(f'failed to revoke "{progress.failed}": its engine could not; it will be asked again')
 

@@ -7,6 +7,7 @@ node that has a state of its own joins nothing.
 """
 import asyncio
 import base64
+import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import Protocol, TypeVar
@@ -27,12 +28,15 @@ from holdfast.node.api_client import ApiError, Target
 from holdfast.node.attempts import Attempts
 from holdfast.node.raft_links import RAFT_IDENTITY
 from holdfast.node.unsealing import seal_config
+from holdfast.storage import FenceLost
 from holdfast.storage.raft import Member, RaftLog
 from holdfast.system import autopilot
 from holdfast.telemetry.log import Logger
 
 TWIN_SILENT_MS = 5_000                               # a member that was heard of later than this is alive: heartbeats come every 50 ms
 CHALLENGE_PATH, ANSWER_PATH = "sys/storage/raft/bootstrap/challenge", "sys/storage/raft/bootstrap/answer"
+GIVEN_WAY_S = 10.0                                   # for draining (DRAIN_MAX_MS) and raft's transfer; then it goes without a successor
+
 T = TypeVar("T")
 
 
@@ -211,12 +215,12 @@ class Joiner:
 
 
 class Admitting:
-    """The active node's side. `write`: takes work of the node's own to the lane."""
+    """The active node's side. `write`: takes work of the node's own to the lane; `gives_way`: as `Clustering.gives_way`."""
 
     def __init__(self, attempts: Attempts, log: RaftLog, auto: Seal | None, draw: Callable[[int], bytes], now: Callable[[], Millis],
-                 boot_ms: Callable[[], Millis], write: Callable[[Task], None], logger: Logger) -> None:
+                 boot_ms: Callable[[], Millis], write: Callable[[Task], None], gives_way: Callable[[str], bool], logger: Logger) -> None:
         self._attempts, self._log, self._auto, self._draw, self._now, self._logger = attempts, log, auto, draw, now, logger
-        self._boot_ms, self._write = boot_ms, write
+        self._boot_ms, self._write, self._gives_way = boot_ms, write, gives_way
         self._promoting: set[asyncio.Task[None]] = set()
 
     def challenge(self, asked: ChallengeJoiner) -> Reply:
@@ -236,7 +240,7 @@ class Admitting:
             self._refuse_twin(known, asked)
             if known.id == node:
                 self._logger.warn("raft.member_replaced", node=node, address=asked.cluster_addr, why="it comes back with an empty folder")
-                await self._log.remove(node)             # the same name on an empty disk: what it had is gone
+                await self._log.remove(known.raft_id)    # the same name on an empty disk: what it had is gone
         member = Member(id=node, raft_id=asked.raft_id, address=asked.cluster_addr, voter=False)
         known_as = {known.raft_id: known for known in self._log.status.members}.get(asked.raft_id)
         if asked.non_voter is not (node in self._attempts.read(autopilot.non_voters)):
@@ -244,7 +248,7 @@ class Admitting:
         if known_as is None or not known_as.voter or known_as.address != asked.cluster_addr:
             await self._log.add(member, voter=False)
         if not asked.non_voter:
-            task = asyncio.get_running_loop().create_task(self._promote(node))
+            task = asyncio.get_running_loop().create_task(self._promote(member))
             self._promoting.add(task)
             task.add_done_callback(self._promoting.discard)
         handed = handshake.hand_over(seal, Secret(msgspec.msgpack.encode(identity)), draw=self._draw)
@@ -268,21 +272,34 @@ class Admitting:
                              "or remove that one first")
 
     async def change(self, asked: ChangeMembership) -> None:
-        """Raises BadRequest, UnavailableError."""
-        match asked.change:
-            case "remove":
-                await self._log.remove(asked.node)
-                self._logger.warn("raft.member_removed", node=asked.node, hint="it has to be wiped before it can join again")
-            case "promote":
-                await self._log.promote(asked.node)
-            case _:
-                await self._log.demote(asked.node)
-
-    async def _promote(self, node: NodeId) -> None:
+        """Raises BadRequest, UnavailableError; FenceLost: the node that leads next is to do it."""
         try:
-            await self._log.promote(node)
+            if asked.raft_id == self._log.raft_id and asked.change != "promote" and self._gives_way(f"{asked.change} asked of it"):
+                await self._led_by_another()             # or all would wait for an election
+            match asked.change:
+                case "remove":
+                    await self._log.remove(asked.raft_id)
+                    self._logger.warn("raft.member_removed", node=asked.node, hint="it has to be wiped before it can join again")
+                case "promote":
+                    await self._log.promote(asked.raft_id)
+                case _:
+                    await self._log.demote(asked.raft_id)
+        except UnavailableError as error:
+            if self._log.status.is_leader:
+                raise
+            raise FenceLost(str(error)) from error
+
+    async def _led_by_another(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GIVEN_WAY_S):
+                while self._log.status.is_leader:
+                    await self._log.change()
+
+    async def _promote(self, member: Member) -> None:
+        try:
+            await self._log.promote(member.raft_id)
         except HoldfastError as error:
-            self._logger.warn("raft.not_promoted", node=node, why=str(error))
+            self._logger.warn("raft.not_promoted", node=member.id, why=str(error))
 
     def seal(self) -> Seal:
         """The cluster's seal, as an unsealed node can use it. Raises UnavailableError."""

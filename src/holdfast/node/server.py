@@ -192,7 +192,7 @@ class Server:
             call=post, logger=logger, api_address=cluster.settings.api_address)
         self._effects.raft_status = lambda: log.status
         self._effects.admitting = admitting = Admitting(self.main.attempts, log, auto, RANDOM.draw, self.main.cluster_now,
-                                                         self.main.clock.boot_ms, self.main.submit_own, logger)
+                                                         self.main.clock.boot_ms, self.main.submit_own, cluster.gives_way, logger)
         self._effects.snapshots = Snapshots(self.main, log, self._store.replica, self._store.replica_path.parent, self._uploads,
                                             admitting.seal, cluster.put_back, self.main.clock, RANDOM.draw, logger)
 

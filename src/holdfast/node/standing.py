@@ -121,8 +121,8 @@ class Standing:
 
     def _judge(self) -> None:
         status, boot_ms = self._log.status, self._clock.boot_ms()
-        contacts = {peer.id: autopilot.Contact(age_ms=boot_ms - peer.last_contact_boot_ms if peer.last_contact_boot_ms else None,
-                                               index=peer.matched) for peer in status.peers}
+        contacts = {peer.raft_id: autopilot.Contact(age_ms=boot_ms - peer.last_contact_boot_ms if peer.last_contact_boot_ms else None,
+                                                    index=peer.matched) for peer in status.peers}
         self._autopilot = autopilot.judge(
             self._autopilot, _members(status.members), contacts, self._main.attempts.read(autopilot.config), leader=self._named.node,
             term=status.term, index=status.last, now_ms=self._main.cluster_now())
@@ -136,12 +136,12 @@ class Standing:
             return
         held = self._main.attempts.read(autopilot.config)
         without = self._main.attempts.read(autopilot.non_voters)
-        for node in autopilot.promotions(facts, without, held, began_ms=self._began_ms, now_ms=self._main.cluster_now()):
-            self._logger.info("autopilot.promotes", node=node)
-            await self._log.promote(node)
-        for node in autopilot.removals(facts, held):
-            self._logger.warn("autopilot.removes_dead_server", node=node)
-            await self._log.remove(node)
+        for member in autopilot.promotions(facts, without, held, began_ms=self._began_ms, now_ms=self._main.cluster_now()):
+            self._logger.info("autopilot.promotes", node=member.id)
+            await self._log.promote(member.raft_id)
+        for member in autopilot.removals(facts, held):
+            self._logger.warn("autopilot.removes_dead_server", node=member.id)
+            await self._log.remove(member.raft_id)
 
     # Both
 
@@ -164,4 +164,4 @@ class Standing:
 
 
 def _members(members: tuple[Member, ...]) -> tuple[RaftMember, ...]:
-    return tuple(RaftMember(id=member.id, address=member.address, voter=member.voter) for member in members)
+    return tuple(RaftMember(id=member.id, raft_id=member.raft_id, address=member.address, voter=member.voter) for member in members)

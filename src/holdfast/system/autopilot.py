@@ -100,16 +100,17 @@ def keep_without_vote(txn: Txn, node: NodeId, *, without: bool) -> None:
         NON_VOTERS.delete(txn, node)
 
 
-def judge(before: AutopilotFacts | None, members: Iterable[RaftMember], contacts: Mapping[NodeId, Contact], held: Config, *, leader: NodeId,
+def judge(before: AutopilotFacts | None, members: Iterable[RaftMember], contacts: Mapping[int, Contact], held: Config, *, leader: NodeId,
           term: int, index: int, now_ms: Millis) -> AutopilotFacts:
-    """How the members are doing. `before`: the last judgement of this term; `index`: of the leader's last entry; `now_ms`: cluster time."""
-    known = {server.member.id: server for server in before.servers} if before is not None else {}
+    """How the members are doing. `before`: the last judgement of this term; `contacts`: by raft id, so that who comes back with
+    an empty folder is no older than it is; `index`: of the leader's last entry; `now_ms`: cluster time."""
+    known = {server.member.raft_id: server for server in before.servers} if before is not None else {}
 
     def server(member: RaftMember) -> ServerHealth:
-        seen = Contact(age_ms=0, index=index) if member.id == leader else contacts.get(member.id, Contact(age_ms=None, index=0))
+        seen = Contact(age_ms=0, index=index) if member.id == leader else contacts.get(member.raft_id, Contact(age_ms=None, index=0))
         healthy = (seen.age_ms is not None and seen.age_ms <= held.last_contact_threshold * 1000
                    and seen.index + held.max_trailing_logs >= index)
-        last = known.get(member.id)
+        last = known.get(member.raft_id)
         since_ms = last.since_ms if last is not None and last.is_healthy is healthy else now_ms
         return ServerHealth(member=member, contact_ms=now_ms - since_ms if seen.age_ms is None else seen.age_ms, index=seen.index,
                             term=0 if seen.age_ms is None else term, is_healthy=healthy, since_ms=since_ms)
@@ -121,24 +122,24 @@ def judge(before: AutopilotFacts | None, members: Iterable[RaftMember], contacts
 
 
 def promotions(facts: AutopilotFacts, without_vote: frozenset[NodeId], held: Config, *, began_ms: Millis,
-               now_ms: Millis) -> tuple[NodeId, ...]:
+               now_ms: Millis) -> tuple[RaftMember, ...]:
     """Who is to be given a vote: whoever has been well for long enough. `began_ms`: when the active node began to look; until it has looked
     for a while, it cannot know for how long anybody has been well, and asks only that they are."""
     for_ms = held.server_stabilization_time * 1000
     wanted_ms = for_ms if now_ms - began_ms > for_ms * 11 // 10 else 0
     well = (each for each in facts.servers if each.is_healthy and now_ms - each.since_ms >= wanted_ms)
-    return tuple(each.member.id for each in well if not each.member.voter and each.member.id not in without_vote)
+    return tuple(each.member for each in well if not each.member.voter and each.member.id not in without_vote)
 
 
-def removals(facts: AutopilotFacts, held: Config) -> tuple[NodeId, ...]:
+def removals(facts: AutopilotFacts, held: Config) -> tuple[RaftMember, ...]:
     """Who is to be removed: the dead, as far as what is left stays safe."""
     if not held.cleanup_dead_servers:
         return ()
     dead = [each for each in facts.servers if is_dead(each, held) and each.member.id != facts.leader]
     voters = sum(each.member.voter for each in facts.servers)
     at_most = max(0, min((voters - 1) // 2, voters - held.min_quorum))
-    return (*(each.member.id for each in dead if not each.member.voter),
-            *[each.member.id for each in dead if each.member.voter][:at_most])
+    return (*(each.member for each in dead if not each.member.voter),
+            *[each.member for each in dead if each.member.voter][:at_most])
 
 
 def is_dead(server: ServerHealth, held: Config) -> bool:

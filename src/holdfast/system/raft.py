@@ -7,7 +7,7 @@ import binascii
 from typing import Annotated
 
 from holdfast.crypto import Secret
-from holdfast.engine import Context, Input, Method, Natural, Output, Perform, Response, Route, Txn, doc, on
+from holdfast.engine import Context, Input, Method, Natural, Output, Perform, RaftFacts, Response, Route, Txn, doc, on
 from holdfast.engine.effect import AdmitJoiner, ChallengeJoiner, ChangeMembership, Join, RestoreSnapshot, SaveSnapshot
 from holdfast.errors import BadRequest, UnavailableError
 from holdfast.ids import NodeId
@@ -120,9 +120,7 @@ def answer(txn: Txn, args: AnswerInput, ctx: Context) -> Perform:
 def configuration(txn: Txn, args: Anything, ctx: Context) -> Response:
     """Show the members, as this node's own log has them."""
     require_raft(ctx)
-    raft = ctx.facts.raft
-    if raft is None:
-        raise UnavailableError("this node's log is not running")
+    raft = _raft(ctx)
     servers = tuple(ServerOut(node_id=member.id, address=member.address, leader=member.id == raft.leader, voter=member.voter)
                     for member in sorted(raft.members, key=lambda member: member.id))
     return Response(data=ConfigurationOut(config=Members(index=raft.index, servers=servers)))
@@ -147,14 +145,20 @@ def _change(txn: Txn, args: ServerInput, ctx: Context, change: str) -> Response:
     require_raft(ctx)
     node = NodeId(_server(args.server_id))
     txn.need(Place.ACTIVE, Why.EFFECT)
-    raft = ctx.facts.raft
-    if raft is not None and all(member.id != node for member in raft.members):
+    member = next((member for member in _raft(ctx).members if member.id == node), None)
+    if member is None:
         if change == "remove":                       # done already, as in Vault: whoever removes it twice is not to be told of a failure
             return Response(warnings=(f"no member has the id {node}",))
         raise BadRequest(f"no member has the id {node}")
     autopilot.keep_without_vote(txn, node, without=change == "demote")       # or it would be given its vote again
-    ctx.effect(ChangeMembership(node=node, change=change))
+    ctx.effect(ChangeMembership(node=node, raft_id=member.raft_id, change=change))
     return Response()
+
+
+def _raft(ctx: Context) -> RaftFacts:
+    if ctx.facts.raft is None:
+        raise UnavailableError("this node's log is not running")
+    return ctx.facts.raft
 
 
 def _server(server_id: str) -> str:

@@ -300,7 +300,8 @@ class Cluster(World):
         joiner = effects.joiner = main.joiner = Joiner(main, clustering, log, node=own.node, cluster_address=own.cluster_address, auto=SEAL,
                                                        call=partial(self._call, process), logger=logger)
         effects.raft_status = lambda: log.status
-        effects.admitting = Admitting(main.attempts, log, SEAL, draw, main.cluster_now, main.clock.boot_ms, main.submit_own, logger)
+        effects.admitting = Admitting(main.attempts, log, SEAL, draw, main.cluster_now, main.clock.boot_ms, main.submit_own,
+                                       clustering.gives_way, logger)
         effects.snapshots = SimSnapshots(self.restores, replica, lambda: workers.keyring, lambda: main.facts, clustering.put_back,
                                          lambda: loop.now)
         workers.submit = main.submit

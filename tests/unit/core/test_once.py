@@ -11,7 +11,7 @@ from holdfast.core.lane import Lane
 from holdfast.core.once import Once
 from holdfast.core.outcome import Commit, Do
 from holdfast.crypto import AesGcmBarrier, Secret
-from holdfast.engine import Method, Origin, Place, Reply, Request, Txn, WriteId
+from holdfast.engine import Method, Origin, Place, RaftFacts, RaftMember, Reply, Request, Txn, WriteId
 from holdfast.engine.effect import AwaitRevoked, ChangeMembership, StepDown
 from holdfast.ids import NodeId
 from holdfast.limits import ONCE_ENDED_AT_ONCE, ONCE_REPLY_MAX_BYTES
@@ -266,12 +266,13 @@ def test_the_waiting_of_a_write_is_done_again_by_who_finds_its_record(node: Lane
 
 def test_a_change_of_members_is_done_again_by_who_finds_its_record(node: LaneNode) -> None:
     request = node.request(Method.POST, "sys/storage/raft/remove-peer", {"server_id": "n3"})
-    node.facts = replace(FACTS, storage_type="raft")
+    node.facts = replace(FACTS, storage_type="raft", raft=RaftFacts(leader=NodeId("n1"), members=(
+        RaftMember(id=NodeId("n3"), raft_id=33, address="c:8201", voter=True),)))
     node.finish(request, node.origin(request, 1))
     node.take_over()
     again = node.outcome(request, node.origin(request, 1))
     assert isinstance(again, Commit)
-    assert again.effects == (ChangeMembership(node=NodeId("n3"), change="remove"),)
+    assert again.effects == (ChangeMembership(node=NodeId("n3"), raft_id=33, change="remove"),)
 
 
 def test_a_step_down_that_comes_again_does_not_put_the_successor_out_of_its_place(node: LaneNode) -> None:

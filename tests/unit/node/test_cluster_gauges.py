@@ -13,8 +13,8 @@ STATUS = RaftStatus(term=7, leader=NodeId("n1"), leader_address="n1:8201", is_le
 
 
 def server(name: str, *, healthy: bool, index: int, contact_ms: int) -> ServerHealth:
-    return ServerHealth(member=RaftMember(id=NodeId(name), address=f"{name}:8201", voter=True), contact_ms=contact_ms, term=7, index=index,
-                        is_healthy=healthy, since_ms=Millis(0))
+    member = RaftMember(id=NodeId(name), raft_id=int(name[1:]), address=f"{name}:8201", voter=True)
+    return ServerHealth(member=member, contact_ms=contact_ms, term=7, index=index, is_healthy=healthy, since_ms=Millis(0))
 
 
 AUTOPILOT = AutopilotFacts(leader=NodeId("n1"), failure_tolerance=1, servers=(

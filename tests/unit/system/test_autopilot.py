@@ -18,14 +18,19 @@ DEAD_MS = 60_001
 
 
 def members(*voters: str, learners: tuple[str, ...] = ()) -> tuple[RaftMember, ...]:
-    return tuple(RaftMember(id=NodeId(name), address=f"{name}:8201", voter=name in voters) for name in (*voters, *learners))
+    return tuple(RaftMember(id=NodeId(name), raft_id=raft_id(name), address=f"{name}:8201", voter=name in voters)
+                 for name in (*voters, *learners))
 
 
-def seen(ages: Mapping[str, int], index: int = 100) -> dict[NodeId, Contact]:
-    return {NodeId(name): Contact(age_ms=age, index=index) for name, age in ages.items()}
+def raft_id(name: str) -> int:
+    return int(name[1:])
 
 
-def judged(who: tuple[RaftMember, ...], contacts: Mapping[NodeId, Contact], before: AutopilotFacts | None = None, held: Config = CLEANING,
+def seen(ages: Mapping[str, int], index: int = 100) -> dict[int, Contact]:
+    return {raft_id(name): Contact(age_ms=age, index=index) for name, age in ages.items()}
+
+
+def judged(who: tuple[RaftMember, ...], contacts: Mapping[int, Contact], before: AutopilotFacts | None = None, held: Config = CLEANING,
            now_ms: Millis = NOW) -> AutopilotFacts:
     return judge(before, who, contacts, held, leader=ONE, term=7, index=100, now_ms=now_ms)
 
@@ -36,7 +41,7 @@ def names(facts: AutopilotFacts, *, healthy: bool) -> list[str]:
 
 def test_healthy_is_who_was_heard_of_lately_and_has_nearly_all() -> None:
     who = members("n1", "n2", "n3", "n4", "n5")
-    contacts = seen({"n2": 10_000, "n3": 10_001}) | {NodeId("n4"): Contact(age_ms=0, index=-901)}
+    contacts = seen({"n2": 10_000, "n3": 10_001}) | {4: Contact(age_ms=0, index=-901)}
     facts = judged(who, contacts)
     assert names(facts, healthy=True) == ["n1", "n2"]
     assert facts.failure_tolerance == 0
@@ -60,7 +65,16 @@ def test_who_was_never_heard_of_grows_older_all_the_same() -> None:
     assert removals(first, CLEANING) == ()
     later = judged(who, seen({"n2": 0, "n3": 0}), first, now_ms=Millis(NOW + DEAD_MS))
     assert later.servers[3].contact_ms == DEAD_MS
-    assert removals(later, CLEANING) == ("n4",)
+    assert removals(later, CLEANING) == (who[3],)
+
+
+def test_who_comes_back_with_an_empty_folder_is_no_older_than_it_is() -> None:
+    who = members("n1", "n2", learners=("n3",))
+    first = judged(who, seen({"n2": 0}))
+    dead = judged(who, seen({"n2": 0}), first, now_ms=Millis(NOW + DEAD_MS))
+    assert removals(dead, CLEANING) == (who[2],)
+    again = (*who[:2], replace(who[2], raft_id=33))
+    assert removals(judged(again, seen({"n2": 0}), dead, now_ms=Millis(NOW + DEAD_MS + 1)), CLEANING) == ()
 
 
 @pytest.mark.parametrize(("voters", "dead", "quorum", "removed"), [
@@ -75,25 +89,25 @@ def test_who_was_never_heard_of_grows_older_all_the_same() -> None:
 def test_the_dead_are_removed_as_far_as_it_is_safe(voters: int, dead: list[str], quorum: int, removed: list[str]) -> None:
     all_names = [f"n{number}" for number in range(1, voters + 1)]
     facts = judged(members(*all_names), seen({name: DEAD_MS if name in dead else 0 for name in all_names}))
-    assert list(removals(facts, replace(CLEANING, min_quorum=quorum))) == removed
+    assert [each.id for each in removals(facts, replace(CLEANING, min_quorum=quorum))] == removed
     assert removals(facts, replace(CLEANING, cleanup_dead_servers=False)) == ()
 
 
 def test_dead_learners_go_whatever_the_quorum() -> None:
     facts = judged(members("n1", "n2", "n3", learners=("n4",)), seen({"n2": 0, "n3": DEAD_MS, "n4": DEAD_MS}))
-    assert removals(facts, CLEANING) == ("n4",)
+    assert [each.id for each in removals(facts, CLEANING)] == ["n4"]
 
 
 def test_a_vote_for_who_is_well_for_long_enough() -> None:
     who = members("n1", learners=("n2", "n3", "n4"))
     first = judged(who, seen({"n2": 0, "n3": 0}))
     without = frozenset((NodeId("n3"),))
-    assert promotions(first, without, CLEANING, began_ms=NOW, now_ms=NOW) == ("n2",)         # it has not looked for long itself
+    assert promotions(first, without, CLEANING, began_ms=NOW, now_ms=NOW) == (who[1],)         # it has not looked for long itself
     began = Millis(NOW - 60_000)
     assert promotions(first, without, CLEANING, began_ms=began, now_ms=NOW) == ()
     later = Millis(NOW + 10_000)
     second = judged(who, seen({"n2": 0, "n3": 0}), first, now_ms=later)
-    assert promotions(second, without, CLEANING, began_ms=began, now_ms=later) == ("n2",)
+    assert promotions(second, without, CLEANING, began_ms=began, now_ms=later) == (who[1],)
 
 
 RAFT = replace(FACTS, ha_enabled=True, storage_type="raft")
@@ -173,7 +187,7 @@ def test_who_is_demoted_is_not_given_its_vote_again(node: OneNode) -> None:
         return node.keys("autopilot/non-voters/")
 
     demoted = node.call(Method.POST, "sys/storage/raft/demote", {"server_id": "n2"})
-    assert demoted.effects == (ChangeMembership(node=NodeId("n2"), change="demote"),)
+    assert demoted.effects == (ChangeMembership(node=NodeId("n2"), raft_id=2, change="demote"),)
     assert marked() == ("autopilot/non-voters/n2",)
     assert node.call(Method.POST, "sys/storage/raft/promote", {"server_id": "n2"}).status == 204
     assert marked() == ()

@@ -12,7 +12,8 @@ from holdfast.engine.effect import AdmitJoiner, ChallengeJoiner, ChangeMembershi
 from holdfast.ids import NodeId
 from holdfast.limits import JOIN_ANSWER_MAX_BYTES, SERVER_ID_MAX
 
-MEMBERS = (RaftMember(id=NodeId("n1"), address="a:8201", voter=True), RaftMember(id=NodeId("n2"), address="b:8201", voter=False))
+MEMBERS = (RaftMember(id=NodeId("n1"), raft_id=11, address="a:8201", voter=True),
+           RaftMember(id=NodeId("n2"), raft_id=22, address="b:8201", voter=False))
 RAFT = replace(FACTS, ha_enabled=True, storage_type="raft", raft=RaftFacts(leader=NodeId("n1"), members=MEMBERS, index=7))
 SEALED = NodeFacts(initialized=True, ha_enabled=True, storage_type="raft")
 BELOW = "sys/storage/raft"
@@ -103,7 +104,7 @@ def test_challenge_and_answer_need_no_token_and_are_the_active_nodes(node: OneNo
 @pytest.mark.parametrize(("path", "change"), [("remove-peer", "remove"), ("promote", "promote"), ("demote", "demote")])
 def test_changes_of_members(node: OneNode, path: str, change: str) -> None:
     seen = node.call(Method.POST, f"{BELOW}/{path}", {"server_id": "n2"})
-    assert (seen.status, seen.effects) == (204, (ChangeMembership(node=NodeId("n2"), change=change),))
+    assert (seen.status, seen.effects) == (204, (ChangeMembership(node=NodeId("n2"), raft_id=22, change=change),))
 
 
 def test_snapshots(node: OneNode) -> None:

@@ -11,7 +11,7 @@ from enum import IntEnum
 from typing import Protocol
 
 from holdfast.errors import BadRequest, UnavailableError
-from holdfast.ids import Millis, NodeId
+from holdfast.ids import Millis
 from holdfast.limits import RAFT_MEMBERS_MAX
 from holdfast.storage.raft import form
 from holdfast.storage.raft.driver import Driver, Role
@@ -65,24 +65,25 @@ class Changing:
         if voter and not (known is not None and known.voter and known.address == member.address):
             await self._promote(_as(member, voter=True))
 
-    async def promote(self, node: NodeId) -> None:
-        member = self._member(node)
+    async def promote(self, raft_id: int) -> None:
+        member = self._member(raft_id)
         if not member.voter:
             await self._promote(_as(member, voter=True))
 
-    async def demote(self, node: NodeId) -> None:
+    async def demote(self, raft_id: int) -> None:
         async with self._one:
-            member = self._member(node)
+            member = self._member(raft_id)
             if member.voter:
                 self._keep_one_voter()
                 await self._make(Step.LEARNER, _as(member, voter=False))
 
-    async def remove(self, node: NodeId) -> None:
-        member = self._member(node)
+    async def remove(self, raft_id: int) -> None:
         async with self._one:
-            if member.raft_id not in self._home.members.now:     # by somebody who asked at the same time
+            self._leader()
+            member = self._home.members.now.get(raft_id)
+            if member is None:                           # by somebody who asked at the same time, or by this request's first run
                 return
-            if self._member(node).voter:
+            if member.voter:
                 self._keep_one_voter()
             await self._make(Step.REMOVE, member)
 
@@ -146,10 +147,10 @@ class Changing:
             raise UnavailableError("this node does not lead")
         return driver
 
-    def _member(self, node: NodeId) -> Member:
-        found = next((member for member in self._home.members.sorted() if member.id == node), None)
+    def _member(self, raft_id: int) -> Member:
+        found = self._home.members.now.get(raft_id)
         if found is None:
-            raise BadRequest(f"no member has the id {node}")
+            raise BadRequest("this node is no member any more")
         return found
 
     def _keep_one_voter(self) -> None:

@@ -428,17 +428,17 @@ class RaftLog:
         """The leader alone: a learner first; with `voter`, a voter once it has caught up. Raises BadRequest, UnavailableError."""
         await self._changing.add(member, voter=voter)
 
-    async def promote(self, node: NodeId) -> None:
+    async def promote(self, raft_id: int) -> None:
         """The leader alone: a learner becomes a voter once it has caught up. Raises BadRequest, UnavailableError."""
-        await self._changing.promote(node)
+        await self._changing.promote(raft_id)
 
-    async def demote(self, node: NodeId) -> None:
+    async def demote(self, raft_id: int) -> None:
         """The leader alone: a voter becomes a learner. Raises BadRequest, UnavailableError."""
-        await self._changing.demote(node)
+        await self._changing.demote(raft_id)
 
-    async def remove(self, node: NodeId) -> None:
-        """The leader alone; if it is itself, it leads no more. Raises BadRequest, UnavailableError."""
-        await self._changing.remove(node)
+    async def remove(self, raft_id: int) -> None:
+        """The leader alone; if it is itself, it leads no more. Who is no member is removed already. Raises BadRequest, UnavailableError."""
+        await self._changing.remove(raft_id)
 
     async def follow_moves(self) -> None:
         """The leader alone: the log says where members are found now that have another address than before. Raises UnavailableError."""

@@ -11,7 +11,7 @@ def test_rule_8_the_voter_that_is_left_waits_for_what_the_leader_promised() -> N
     async def run() -> None:
         first, second = await grow(Network(), 2, timing=QUICK)
         await first.log.lock()
-        await first.log.demote(first.name)
+        await first.log.demote(first.log.raft_id)
         await until(lambda: second.log.members.is_alone)
         assert second.log.driver is not None
         opens_at = second.log.driver.gate.opens_at
@@ -27,7 +27,7 @@ def test_rule_8_the_only_voter_waits_after_a_restart_while_others_may_read() -> 
     async def run() -> None:
         first, second = await grow(Network(), 2, timing=QUICK)
         await first.log.lock()
-        await first.log.demote(second.name)
+        await first.log.demote(second.log.raft_id)
         await first.kill()
         first.reset()
         first.open()
@@ -63,7 +63,7 @@ def test_a_leader_that_removed_itself_knows_that_after_a_restart() -> None:
     async def run() -> None:
         first, second = await grow(Network(), 2, timing=QUICK)
         await first.log.lock()
-        await first.log.remove(first.name)
+        await first.log.remove(first.log.raft_id)
         await until(lambda: second.log.members.is_alone)
         await first.close()
         first.open()

@@ -229,9 +229,9 @@ def test_a_new_member_that_nobody_reaches_stays_a_learner_and_can_be_removed_mea
         await until(lambda: len(nodes[0].log.status.members) == 2)
         with pytest.raises(UnavailableError, match="stays a learner"):
             await adding
-        adding = asyncio.ensure_future(nodes[0].log.promote(lost.id))
+        adding = asyncio.ensure_future(nodes[0].log.promote(lost.raft_id))
         await asyncio.sleep(0.02)
-        await nodes[0].log.remove(lost.id)
+        await nodes[0].log.remove(lost.raft_id)
         with pytest.raises(UnavailableError, match="was removed"):
             await adding
         fence = await nodes[0].log.lock()

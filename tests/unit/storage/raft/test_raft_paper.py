@@ -247,19 +247,20 @@ def test_6_members_come_as_learners_and_leave_and_the_one_removed_knows_it() -> 
         fence = await nodes[0].log.lock()
         await nodes[0].write(fence, 3)
         assert [member.voter for member in nodes[0].log.status.members] == [True] * 3
-        await nodes[0].log.demote(nodes[1].name)
+        await nodes[0].log.demote(nodes[1].log.raft_id)
         assert {member.id: member.voter for member in nodes[0].log.status.members} == {"n1": True, "n2": False, "n3": True}
-        await nodes[0].log.promote(nodes[1].name)
+        await nodes[0].log.promote(nodes[1].log.raft_id)
         network.isolate(nodes[2])
-        await asyncio.gather(*(nodes[0].log.remove(nodes[2].name) for _ in range(2)))      # the second one finds it done
+        await asyncio.gather(*(nodes[0].log.remove(nodes[2].log.raft_id) for _ in range(2)))      # the second one finds it done
         assert {member.id for member in nodes[0].log.status.members} == {"n1", "n2"}
         assert not nodes[2].log.is_removed, "nobody could tell it"
         network.heal()
         await until(lambda: nodes[2].log.is_removed)
-        with pytest.raises(BadRequest, match="no member has the id n3"):
-            await nodes[0].log.remove(nodes[2].name)
+        await nodes[0].log.remove(nodes[2].log.raft_id)
+        with pytest.raises(BadRequest, match="no member any more"):
+            await nodes[0].log.promote(nodes[2].log.raft_id)
         with pytest.raises(UnavailableError):
-            await nodes[1].log.remove(nodes[0].name)
+            await nodes[1].log.remove(nodes[0].log.raft_id)
         await nodes[0].write(fence, 3)
         await until(lambda: nodes[1].index == 6)
         await end(nodes)
@@ -273,14 +274,14 @@ def test_6_a_leader_that_removes_itself_leads_no_more_and_says_so() -> None:
         fence = await nodes[0].log.lock()
         with pytest.raises(BadRequest, match="is a member already"):
             await nodes[0].log.add(Member(id=NodeId("n2"), raft_id=77, address="x:1", voter=True), voter=True)
-        await nodes[0].log.remove(nodes[0].name)
+        await nodes[0].log.remove(nodes[0].log.raft_id)
         assert await nodes[0].log.held(fence, Millis(1 << 62)) is None
         assert nodes[0].log.is_removed
         leader, second = await first_fence(nodes[1:])
         await leader.write(second)
-        await leader.log.demote(next(node.name for node in nodes[1:] if node is not leader))
+        await leader.log.demote(next(node.log.raft_id for node in nodes[1:] if node is not leader))
         with pytest.raises(BadRequest, match="last voter"):
-            await leader.log.remove(leader.name)
+            await leader.log.remove(leader.log.raft_id)
         await end(nodes)
 
     play(run())

@@ -108,8 +108,8 @@ def test_two_of_five_go_on_and_the_one_that_lacks_changes_of_members_does_not_le
         fence = await ahead.log.lock()
         await until(lambda: all(len(node.log.members.now) == 5 for node in nodes))
         network.isolate(behind)
-        await ahead.log.demote(nodes[1].name)
-        await ahead.log.remove(nodes[2].name)
+        await ahead.log.demote(nodes[1].log.raft_id)
+        await ahead.log.remove(nodes[2].log.raft_id)
         last = await ahead.write(fence, 3)
         for node in nodes[1:4]:
             await node.kill()
@@ -125,7 +125,7 @@ def test_two_of_five_go_on_and_the_one_that_lacks_changes_of_members_does_not_le
         await ahead.write(fence)
         await until(lambda: behind.index == last + 1)
         assert names_of(ahead) == names_of(behind) == {"n1": True, "n5": True}
-        await ahead.log.demote(behind.name)              # changes from now on count, for both
+        await ahead.log.demote(behind.log.raft_id)              # changes from now on count, for both
         await until(lambda: names_of(behind) == {"n1": True, "n5": False})
         for node in (ahead, behind):
             await node.kill()
@@ -182,7 +182,7 @@ def test_it_stays_so_after_the_next_checkpoint() -> None:
             await third.write(fence, 1, size=100_000)
         await until(lambda: third.index == third.log.durable_index)
         await third.checkpoint()
-        await third.log.remove(second.name)
+        await third.log.remove(second.log.raft_id)
         await third.kill()
         third.reset()
         third.open()
