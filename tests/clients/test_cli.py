@@ -361,7 +361,7 @@ SCRIPTS: dict[str, tuple[Step, ...]] = {
         Step("write -output-curl-string $n-1/app user=bob", out="-X PUT"),
         Step("read -field=user $n-1/app", out="ann"),
         Step("write -output-policy $n-1/app user=bob", out='path "$n-1/app" {\n  capabilities = ["create", "update"]\n}'),
-        Step("agent", USAGE, err='the command "agent" does not exist yet in Holdfast'),
+        Step("agent", USAGE, err='the command "agent" does not exist in Holdfast'),
         Step("nonsense", 127),
     ),
     "processes of their own": (

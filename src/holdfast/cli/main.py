@@ -1,7 +1,7 @@
 """The program `holdfast`: from a command line to an exit code.
 
-1. Exit codes: 0 done; 1 the command line is wrong, or the command does not exist yet; 2 the server refused or could not be reached;
-   127 no such command. `status` has its own.
+1. Exit codes: 0 done; 1 the command line is wrong, or names a command of `vault` that is not here; 2 the server refused or could not be
+   reached; 127 no such command. `status` has its own.
 2. `-format` and `-detailed` are found wherever they stand; all other flags come before the arguments.
 """
 from __future__ import annotations
@@ -101,7 +101,7 @@ def _take_apart(argv: Sequence[str]) -> _Line:
 
 def _no_command(line: _Line, terminal: Terminal) -> int:
     if line.command in registry.MISSING:
-        terminal.err(f'the command "{line.command}" does not exist yet in Holdfast\n')
+        terminal.err(f'the command "{line.command}" does not exist in Holdfast\n')
         return USAGE
     help = overview(registry.top_level())
     if line.wants_help and not line.command:

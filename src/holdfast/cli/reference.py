@@ -22,7 +22,7 @@ count wherever they stand. `holdfast COMMAND -help` prints what is here.
 | code | meaning |
 | --- | --- |
 | 0 | done |
-| 1 | the command line is wrong, or the command does not exist yet |
+| 1 | the command line is wrong, or names a command of `vault` that is not here |
 | 2 | the server refused, could not be reached, or found nothing |
 | 127 | there is no such command |
 
@@ -87,7 +87,7 @@ def markdown() -> str:
         _INTRO + _environment(),
         "## Flags of every request\n\n" + _flag_table(HTTP.flags),
         *(_command(command) for command in registry.everything()),
-        f"## Not yet\n\nThese commands of `vault` say that they do not exist yet: {missing}.\n",
+        f"## Not here\n\nThese commands of `vault` do not exist, and say so: {missing}.\n",
     ]
     return "\n".join(parts)
 

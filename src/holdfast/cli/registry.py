@@ -1,7 +1,7 @@
 """Which commands there are, and where. A module is loaded only when one of its commands is asked for: starting must be quick.
 
 1. Every word in MODULES loads a module whose COMMANDS all begin with it; no name is in two places.
-2. MISSING are Vault's commands that do not exist here yet: they say so.
+2. MISSING are Vault's commands that do not exist here: they say so.
 """
 from __future__ import annotations
 

@@ -43,9 +43,9 @@ def test_no_such_command(cli: CommandLine, line: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(registry.MISSING))
-def test_commands_that_do_not_exist_yet_say_so(cli: CommandLine, name: str) -> None:
+def test_commands_that_do_not_exist_say_so(cli: CommandLine, name: str) -> None:
     result = cli(f"{name} -some=flag argument")
-    assert (result.code, result.out, result.err) == (1, "", f'the command "{name}" does not exist yet in Holdfast\n')
+    assert (result.code, result.out, result.err) == (1, "", f'the command "{name}" does not exist in Holdfast\n')
 
 
 def test_a_missing_command_is_not_there(cli: CommandLine) -> None:
