@@ -91,8 +91,7 @@ class Logs:
 
     def __init__(self, *, level: Level, format: Format, sinks: Sequence[Sink], clock: Callable[[], float] = time.time) -> None:
         self._level, self._format, self._sinks, self._clock = level, format, tuple(sinks), clock
-        self._named: dict[str, Level] = {}
-        self._loggers: dict[str, weakref.WeakSet[Logger]] = {}
+        self._loggers: weakref.WeakSet[Logger] = weakref.WeakSet()
         self._listeners: tuple[Listener, ...] = ()
         self._lock = threading.RLock()
         self.lost = 0
@@ -111,29 +110,14 @@ class Logs:
 
     def register(self, logger: Logger) -> None:
         with self._lock:
-            self._loggers.setdefault(logger.name, weakref.WeakSet()).add(logger)
-            logger.threshold = self._threshold(logger.name)
+            self._loggers.add(logger)
+            logger.threshold = self._threshold()
 
-    def set_level(self, level: Level, *, name: str | None = None) -> None:
-        """From now on, for all loggers, or only for those called `name`. The level for all takes back what was set for one."""
+    def set_level(self, level: Level) -> None:
+        """From now on."""
         with self._lock:
-            if name is None:
-                self._level = level
-                self._named.clear()
-            else:
-                self._named[name] = level
+            self._level = level
             self._refresh()
-
-    def reset_level(self, name: str) -> None:
-        """The logger has the common level again."""
-        with self._lock:
-            self._named.pop(name, None)
-            self._refresh()
-
-    def levels(self) -> dict[str, Level]:
-        """Every logger's level, by name."""
-        with self._lock:
-            return {name: self._named.get(name, self._level) for name in sorted(self._loggers)}
 
     def add_listener(self, listener: Listener) -> None:
         with self._lock:
@@ -169,7 +153,7 @@ class Logs:
         """Called by loggers, for what is not below their threshold."""
         with self._lock:
             event = Event(level, module, name, self._clock(), fields)
-            if level >= self._named.get(module, self._level):
+            if level >= self._level:
                 line = line_of(event, self._format)
                 for sink in self._sinks:
                     if not sink.write(line):
@@ -185,12 +169,11 @@ class Logs:
             self._sinks = ()
 
     def _refresh(self) -> None:
-        for name, loggers in self._loggers.items():
-            for logger in loggers:
-                logger.threshold = self._threshold(name)
+        for logger in self._loggers:
+            logger.threshold = self._threshold()
 
-    def _threshold(self, name: str) -> Level:
-        return min((self._named.get(name, self._level), *(listener.level for listener in self._listeners)))
+    def _threshold(self) -> Level:
+        return min((self._level, *(listener.level for listener in self._listeners)))
 
 
 class Logger:
@@ -212,10 +195,6 @@ class Logger:
         inner = Logger(self._logs, f"{self.name}.{name}", self._fields)
         self._logs.register(inner)
         return inner
-
-    def is_on(self, level: Level) -> bool:
-        """Would an event be taken? For fields that cost something to find out."""
-        return level >= self.threshold
 
     def log(self, level: Level, event: str, /, **fields: FieldValue) -> None:
         if level >= self.threshold:

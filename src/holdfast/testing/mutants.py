@@ -29,23 +29,19 @@ from holdfast.testing.nemesis import Plan
 from holdfast.testing.run import Outcome, Scenario, run_one
 
 
-class NoGate(Gate):
-    """Whoever asks gets a vote, if raft itself has nothing against it."""
-
-    def __init__(self, timing: Timing, now: Millis) -> None:
-        super().__init__(timing, now)
-        self.opens_at = Millis(0)
-
-    def heard_leader(self, at: Millis) -> None:
-        """So what?"""
-
-
 class NoGateAtStart(Gate):
     """Who has just started has forgotten whom it heard."""
 
     def __init__(self, timing: Timing, now: Millis) -> None:
         super().__init__(timing, now)
         self.opens_at = Millis(0)
+
+
+class NoGate(NoGateAtStart):
+    """Whoever asks gets a vote, if raft itself has nothing against it."""
+
+    def heard_leader(self, at: Millis) -> None:
+        """So what?"""
 
 
 class HoldUnasked(Hold):
