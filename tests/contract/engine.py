@@ -51,7 +51,7 @@ from holdfast.engine import (
     seconds,
     strings,
 )
-from holdfast.engine.effect import Monitor, ReopenAudit
+from holdfast.engine.effect import Monitor, Reload
 from holdfast.errors import BadRequest, LoginFailed, NotFound
 from holdfast.limits import JOB_KEYS_MAX
 
@@ -283,7 +283,7 @@ def stream(txn: Txn, args: Nothing, ctx: Context) -> Result:
 
 def effect(txn: Txn, args: Nothing, ctx: Context) -> Response:
     """An effect beside a write."""
-    ctx.effect(ReopenAudit())
+    ctx.effect(Reload("audit"))
     txn.put("effect", b"1")
     return Response()
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TypeAlias, cast
 
 from holdfast.engine import Context, Job, Response, Result, Txn
-from holdfast.engine.effect import ReopenAudit
+from holdfast.engine.effect import Reload
 from holdfast.errors import BadRequest
 from holdfast.limits import BATCH_CHANGES_MAX, BATCH_MAX_BYTES
 
@@ -78,7 +78,7 @@ def swallow_outside(txn: Txn, ctx: Context) -> Result:
 
 def swallow_effect(txn: Txn, ctx: Context) -> Result:
     try:
-        ctx.effect(ReopenAudit())
+        ctx.effect(Reload("audit"))
     except BaseException:  # noqa: BLE001
         return FINE
     return FINE
@@ -95,14 +95,14 @@ def swallow_memory(txn: Txn, ctx: Context) -> Result:
 def put_then_raise(txn: Txn, ctx: Context) -> Result:
     txn.put("a", b"1")
     ctx.job(Job(kind="fill", record=b"5"))
-    ctx.effect(ReopenAudit())
+    ctx.effect(Reload("audit"))
     raise ZeroDivisionError("after all was buffered")
 
 
 def put_then_refuse(txn: Txn, ctx: Context) -> Result:
     txn.put("a", b"1")
     ctx.job(Job(kind="fill", record=b"5"))
-    ctx.effect(ReopenAudit())
+    ctx.effect(Reload("audit"))
     raise BadRequest("after all was buffered")
 
 

@@ -10,7 +10,7 @@ from tests.contract.one_node import OneNode
 
 from holdfast.core.outcome import Answer, Commit, Forward, Heavy, Outside
 from holdfast.engine import Memo, Method, Place
-from holdfast.engine.effect import Monitor, ReopenAudit
+from holdfast.engine.effect import Monitor, Reload
 from holdfast.errors import InvariantError
 from holdfast.limits import BATCH_MAX_BYTES
 
@@ -109,7 +109,7 @@ class TestWords:
         raw = node.call(GET, "contract/raw").reply
         assert (raw.status, raw.body, raw.content_type) == (202, b"\x00\x01\x02", "application/octet-stream")
         assert node.call(GET, "contract/stream").effects == (Monitor(level="info"),)
-        assert node.call(POST, "contract/effect").effects == (ReopenAudit(),)
+        assert node.call(POST, "contract/effect").effects == (Reload("audit"),)
 
     def test_jobs_go_on_in_small_batches(self, node: OneNode) -> None:
         assert node.call(POST, "contract/many/2500").status == 204

@@ -13,6 +13,7 @@ from msgspec import inspect
 
 Members: TypeAlias = Mapping[str, msgspec.Raw]
 _FALSE, _TRUE = frozenset({"", "f", "F"}), frozenset({"t", "T"})
+_NUMBERS = {b"null": b"0", b"false": b"0", b"true": b"1", b'""': b"0"}
 _list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _encode = msgspec.json.Encoder().encode
@@ -33,6 +34,12 @@ def loosened(body: Members, kind: type[msgspec.Struct]) -> Members | None:
     shapes = _shapes(kind)
     found = {name: _loosened(raw, shapes[name]) if name in shapes else raw for name, raw in body.items()}
     return found if any(found[name] is not raw for name, raw in body.items()) else None
+
+
+def integer(raw: msgspec.Raw) -> int:
+    """A whole number where no field says that there is one; also digits in a text. Raises ValueError."""
+    text = _NUMBERS.get(bytes(raw), bytes(raw)).decode()
+    return int(text.removeprefix('"').removesuffix('"'), 0)
 
 
 @cache
@@ -71,8 +78,8 @@ def _loosened(raw: msgspec.Raw, shape: Shape) -> msgspec.Raw:
         return _as_text(raw)
     if shape.texts:
         return _join([_as_text(raw)])
-    if shape.number and text in (b"true", b"false"):
-        return msgspec.Raw(b"1" if text == b"true" else b"0")
+    if shape.number and text in _NUMBERS:
+        return msgspec.Raw(_NUMBERS[text])
     return raw
 
 

@@ -21,7 +21,6 @@ from holdfast.engine.effect import (
     Join,
     Monitor,
     Reload,
-    ReopenAudit,
     RestoreSnapshot,
     SaveSnapshot,
     Seal,
@@ -65,14 +64,14 @@ class Snapshots(Protocol):
 class Effects:
     """`auto`: the seal of the configuration, None for shares. The three callables reach what stands outside `Main`."""
 
-    def __init__(self, main: Main, auto: Sealing | None, *, reload: Callable[[], Awaitable[None]], reopen_audit: Callable[[], None],
+    def __init__(self, main: Main, auto: Sealing | None, *, reload: Callable[[], Awaitable[None]],
                  metrics: Callable[[bool], Awaitable[Reply]], monitor: Callable[[str, bool], AsyncIterator[bytes]]) -> None:
         self._main, self._auto = main, auto
         self.joiner: Joiner | None = None                # these four: where the storage has members
         self.snapshots: Snapshots | None = None
         self.raft_status: Callable[[], RaftStatus] | None = None
         self.admitting: Admitting | None = None
-        self._reload, self._reopen_audit, self._metrics, self._monitor = reload, reopen_audit, metrics, monitor
+        self._reload, self._metrics, self._monitor = reload, metrics, monitor
 
     async def perform(self, effect: Effect) -> Served:
         """Raises BadRequest where the effect cannot be had here; FenceLost: another node, the active one, can carry it out."""
@@ -97,8 +96,6 @@ class Effects:
                 return await self._metrics(prometheus)
             case Reload():
                 await self._reload()
-            case ReopenAudit():
-                self._reopen_audit()
             case Monitor(level=level, json=as_json):
                 return Stream(status=200, content_type="text/plain; charset=utf-8", chunks=self._monitor(level, as_json))
             case AwaitRevoked():

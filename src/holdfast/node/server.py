@@ -147,8 +147,7 @@ class Server:
                          derived_max=DERIVED_BESIDE_WORKERS_MAX if self.workers else DERIVED_ENTRIES_MAX)
         add_node_gauges(self.metrics, lambda: self.main.facts, lambda: words.load(Word.WATERMARK))
         self._requests = RequestLog(Logins(self.metrics, self.main.serve).serve, self.logger)
-        self._effects = Effects(self.main, auto, reload=self.reload, reopen_audit=self._devices.reopen, metrics=self._metrics,
-                                monitor=self._monitor)
+        self._effects = Effects(self.main, auto, reload=self.reload, metrics=self._metrics, monitor=self._monitor)
         if isinstance(store.log, RaftLog):
             self._cluster = self.main.cluster = self._clustering(store.log, store)
         if isinstance(store.log, RaftLog) and self._cluster is not None:

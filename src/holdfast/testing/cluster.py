@@ -284,7 +284,7 @@ class Cluster(World):
 
         main = Main(self.access, log, replica, words, machine, NoDevices(), workers, Unsealing(SEAL, lambda: draw(16).hex()), facts,
                     draw, perform, RequestMetrics(Metrics(process.name)), logger)
-        effects = Effects(main, SEAL, reload=_nothing, reopen_audit=lambda: None, metrics=_no_metrics, monitor=_no_lines)
+        effects = Effects(main, SEAL, reload=_nothing, metrics=_no_metrics, monitor=_no_lines)
         own = ClusterSettings(node=NodeId(host.name), hostname=host.name, api_address=f"https://{host.name}:8200",
                               cluster_address=host.address, listen_address=host.address,
                               is_strict=options.consistency is Consistency.STRICT)

@@ -10,6 +10,7 @@ from typing import TypeAlias
 import msgspec
 from msgspec.structs import replace
 
+from holdfast.engine.weak import integer
 from holdfast.errors import BadRequest
 
 DEFAULT_MAX_VERSIONS = 10
@@ -37,7 +38,6 @@ class Version(msgspec.Struct, frozen=True, array_like=True):
         return 0 if self.destroyed else self.deletion_ms or NEVER_MS
 
 
-_WEAK = {b"null": "0", b"false": "0", b"true": "1", b'""': "0"}
 Numbered: TypeAlias = tuple[int, Version]
 
 
@@ -118,14 +118,10 @@ def check_cas(cas: msgspec.Raw | None, meta: Metadata | None, config: Config) ->
     if cas is None:
         if config.cas_required or (meta is not None and meta.cas_required):
             raise BadRequest("check-and-set parameter required for this call")
-    elif _version(bytes(cas)) != (meta.current_version if meta is not None else 0):
-        raise BadRequest("check-and-set parameter did not match the current version")
-
-
-def _version(sent: bytes) -> int:
-    """A `cas` as Vault reads it, weakly: digits in a text count as a number, and null, false and "" as 0. Raises BadRequest."""
-    text = _WEAK.get(sent) or sent.decode().removeprefix('"').removesuffix('"')
+        return
     try:
-        return int(text, 0)
+        wanted = integer(cas)
     except ValueError as error:
         raise BadRequest("error parsing check-and-set parameter") from error
+    if wanted != (meta.current_version if meta is not None else 0):
+        raise BadRequest("check-and-set parameter did not match the current version")
