@@ -11,13 +11,13 @@ from tests.node import free_port
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
+DOCUMENTS = [*(ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CHANGELOG.md")), *sorted((ROOT / "docs").glob("*.md"))]
 BLOCKS = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
 
 
 def test_every_make_target_that_a_document_names_exists() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    documents = [ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CHANGELOG.md")] + sorted((ROOT / "docs").glob("*.md"))
-    named = {name for document in documents for name in re.findall(r"(?:`|^)make ([a-z]+)\b", document.read_text(), re.MULTILINE)}
+    named = {name for document in DOCUMENTS for name in re.findall(r"(?:`|^)make ([a-z]+)\b", document.read_text(), re.MULTILINE)}
     assert {"demo", "test", "bench"} <= named
     assert named <= targets
 
@@ -43,6 +43,6 @@ def test_the_first_minute_by_hand(tmp_path: Path) -> None:
 
 
 def test_files_that_documents_link_to_exist() -> None:
-    for document in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+    for document in DOCUMENTS:
         for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
             assert (document.parent / target).exists(), f"{document.name}: {target}"

@@ -13,9 +13,9 @@ from holdfast.crypto import Secret
 from holdfast.engine import Context, Input, Method, Natural, Nothing, Perform, Raw, Response, Route, Txn, doc, on
 from holdfast.engine.effect import Init, Seal, StepDown, Unseal
 from holdfast.errors import BadRequest, RequestError
+from holdfast.limits import SHARE_TEXT_MAX
 from holdfast.system.status import is_initialized
 
-SHARE_MAX_LENGTH = 1024                              # a genuine one has 66 hex digits
 _HEX = re.compile(r"(?:[0-9A-Fa-f]{2}){32,33}")      # another length is no key's: base64 that happens to have only such letters
 
 
@@ -79,7 +79,7 @@ def read_share(text: str) -> Secret:
     """A share however it was written: hex first, then base64. Raises BadRequest."""
     if _HEX.fullmatch(text):
         return Secret(bytes.fromhex(text))
-    if len(text) <= SHARE_MAX_LENGTH:
+    if len(text) <= SHARE_TEXT_MAX:
         try:
             return Secret(base64.b64decode(text, validate=True))
         except (binascii.Error, ValueError):
