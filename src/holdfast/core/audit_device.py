@@ -168,13 +168,13 @@ def read_options(options: Mapping[str, str]) -> FileOptions:
         _refuse("file_path", f"has a NUL, or more than {limits.AUDIT_FILE_PATH_MAX_BYTES} bytes")
     if posixpath.basename(file_path) in ("", ".", ".."):
         _refuse("file_path", "names no file")
-    format_ = options.get("format", "json")
+    format_ = options.get("format", "").strip().lower() or "json"  # clients that know an option send it empty where it was not set
     if format_ == "jsonx":
         _refuse("format", "jsonx is not supported; use json")
     if format_ != "json":
         _refuse("format", f"{format_!r} is unknown; use json")
     return FileOptions(
-        file_path=file_path, mode=_mode(options.get("mode", "0600")), prefix=options.get("prefix", ""),
+        file_path=file_path, mode=_mode(options.get("mode", "").strip() or "0600"), prefix=options.get("prefix", ""),
         log_raw=_flag(options, "log_raw", False), hmac_accessor=_flag(options, "hmac_accessor", True),
         elide_list_responses=_flag(options, "elide_list_responses", False), skip_test=_flag(options, "skip_test", False))
 

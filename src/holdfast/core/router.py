@@ -24,6 +24,8 @@ class Hit(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
 SYSTEM = Mount(uuid="system", path="sys/", type="system", accessor="", default_ttl_s=0, max_ttl_s=0)
 NOWHERE = Mount(uuid="", path="", type="", accessor="", default_ttl_s=0, max_ttl_s=0)
+ALIASES = {"generic": "kv"}
+"""Types by their old names: a mount keeps the name it was asked for by, or who asks for it would find another than it wants."""
 Compiled: TypeAlias = tuple[tuple[re.Pattern[str], Route], ...]
 """Routes with their patterns ready to be matched, in the order in which they are asked."""
 
@@ -48,7 +50,7 @@ class Registry:
 
     def find(self, type_: str, options: Mapping[str, str], *, is_auth: bool) -> Engine | None:
         """The engine of this type and `version` option; without the option, the lowest version there is."""
-        version = options.get("version", "")
+        type_, version = ALIASES.get(type_, type_), options.get("version", "")
         exact = self._engines.get((is_auth, type_, version))
         if exact is not None or version:
             return exact

@@ -93,6 +93,8 @@ def test_options_default_to_vaults() -> None:
         ({"file_path": "a", "mode": "0640"}, "mode", 0o640),
         ({"file_path": "a", "mode": "0755"}, "mode", 0o644),
         ({"file_path": "a", "mode": "0000"}, "mode", None),
+        ({"file_path": "a", "mode": "", "format": ""}, "mode", 0o600),
+        ({"file_path": "a", "format": " JSON"}, "file_path", "a"),
         ({"file_path": "a", "log_raw": "T"}, "log_raw", True),
         ({"file_path": "a", "hmac_accessor": "0"}, "hmac_accessor", False),
         ({"file_path": "a", "elide_list_responses": "true"}, "elide_list_responses", True),

@@ -84,6 +84,17 @@ class TestSecretsEngines:
         assert (data["options"] or {}).get("version", "") == version
         assert node.call(POST, "x/data/a" if version == "2" else "x/a", {"data": {"a": 1}}).status == (200 if version == "2" else 204)
 
+    def test_kv_goes_by_its_old_name_too_and_keeps_it(self, node: OneNode) -> None:
+        enable(node, "mounts/old", type="generic", options={})
+        data = node.call(GET, "sys/mounts/old").json["data"]
+        assert (data["type"], data["accessor"][:8], data["options"]) == ("generic", "generic_", None)
+        assert node.call(POST, "old/a", {"b": 1}).status == 204
+        assert node.call(GET, "old/a").json["data"] == {"b": 1}
+        assert node.call(POST, "sys/mounts/old/tune", {"options": {"version": "2"}}).status == 204
+        assert node.call(GET, "old/data/a").json["data"]["data"] == {"b": 1}
+        assert refused(node, POST, "sys/mounts/x", {"type": "generic", "options": {"version": "2"}}) == \
+            'secrets engine "generic" does not allow setting a version'
+
     @pytest.mark.parametrize(("path", "body", "error"), [
         ("x", {}, "backend type must be specified as a string"),
         ("x", {"type": "foo"}, "plugin not found in the catalog: foo"),
