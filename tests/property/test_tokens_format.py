@@ -35,19 +35,20 @@ def test_a_changed_character_is_noticed(random: str, at: int, byte: int) -> None
 
 
 @settings(max_examples=200)
-@given(default=st.integers(1, 10_000), most=st.integers(1, 10_000), asked=S, own=S, period=S, own_max=S, explicit=S, age=S)
+@given(default=st.integers(1, 10_000), most=st.integers(1, 10_000), asked=S, own=S, period=S, own_max=S, explicit=S,
+       age_ms=S.map(lambda s: s * 997))
 def test_a_life_stays_within_every_bound(default: int, most: int, asked: int, own: int, period: int, own_max: int, explicit: int,
-                                         age: int) -> None:
+                                         age_ms: int) -> None:
     bounds = [most, *(bound for bound in (own_max, explicit) if bound)]
     ends = explicit if period else min(bounds)
     try:
         life = ttl.life(ttl.Limits(default_s=default, max_s=most), asked_s=asked, own_s=own, period_s=period, own_max_s=own_max,
-                        explicit_max_s=explicit, age_s=age)
+                        explicit_max_s=explicit, age_ms=age_ms)
     except BadRequest:
         assert ends
-        assert age >= ends
+        assert age_ms >= ends * 1000
         return
     assert 0 < life.ttl_s <= min(bounds)
-    assert not ends or age + life.ttl_s <= ends
+    assert not ends or age_ms + life.ttl_ms <= ends * 1000
     wanted = period or asked or own or default
     assert (life.ttl_s == wanted) is (not life.warnings)

@@ -36,8 +36,8 @@ def record(txn: Txn, hit: Hit, ctx: Context, response: Response) -> Response:
         raise BadRequest(LAST_USE)
     life = ttl.life(_limits(ctx), own_s=leased.ttl_s, own_max_s=leased.max_ttl_s)
     ends_ms = ctx.token.expires_ms if ctx.token is not None and ctx.token.type == BATCH_TYPE else None
-    ttl_s = _until(ends_ms, life.ttl_s, ctx.now_ms)
-    id, expires_ms = f"{ctx.request.path}/{random_name(ctx.rng)}", Millis(ctx.now_ms + ttl_s * 1000)
+    expires_ms, ttl_s = _until(ends_ms, life, ctx.now_ms)
+    id = f"{ctx.request.path}/{random_name(ctx.rng)}"
     lease_store.put_new(txn, id, LeaseEntry(
         mount=mount.uuid, mount_path=mount.path, path=ctx.request.path, kind=leased.kind, record=leased.record, token=_owner(txn, ctx),
         issued_ms=ctx.now_ms, expires_ms=expires_ms, due_ms=expires_ms, index=txn.own_index, max_ttl_s=leased.max_ttl_s,
@@ -46,8 +46,12 @@ def record(txn: Txn, hit: Hit, ctx: Context, response: Response) -> Response:
                    warnings=(*response.warnings, *life.warnings))
 
 
-def _until(ends_ms: Millis | None, ttl_s: int, now_ms: Millis) -> int:
-    return ttl_s if ends_ms is None else min(ttl_s, max((ends_ms - now_ms) // 1000, 1))
+def _until(ends_ms: Millis | None, life: ttl.Life, now_ms: Millis) -> tuple[Millis, int]:
+    """When it expires, and how many seconds that is, as answers show it."""
+    expires_ms = Millis(now_ms + life.ttl_ms)
+    if ends_ms is not None and ends_ms < expires_ms:
+        return ends_ms, max((ends_ms - now_ms) // 1000, 1)
+    return expires_ms, life.ttl_s
 
 
 def _owner(txn: Txn, ctx: Context) -> str:
@@ -91,9 +95,8 @@ def renew(txn: Txn, ctx: Context, access: Access, id: str, *, increment_s: int) 
     if handler.renew is not None:
         again = handler.renew(inner, lease.record, own)
         own_s, own_max_s, kept = again.ttl_s, again.max_ttl_s, again.record
-    life = ttl.life(_limits(own), asked_s=increment_s, own_s=own_s, own_max_s=own_max_s, age_s=(ctx.now_ms - lease.issued_ms) // 1000)
-    ttl_s = _until(lease.ends_ms, life.ttl_s, ctx.now_ms)
-    expires_ms = Millis(ctx.now_ms + ttl_s * 1000)
+    life = ttl.life(_limits(own), asked_s=increment_s, own_s=own_s, own_max_s=own_max_s, age_ms=ctx.now_ms - lease.issued_ms)
+    expires_ms, ttl_s = _until(lease.ends_ms, life, ctx.now_ms)
     lease_store.reschedule(txn, id, lease, replace(lease, record=kept, max_ttl_s=own_max_s, expires_ms=expires_ms, due_ms=expires_ms,
                                                    renewed_ms=ctx.now_ms))
     return Response(lease=Lease(id=id, duration_s=ttl_s, renewable=True), warnings=life.warnings)

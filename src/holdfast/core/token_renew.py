@@ -25,8 +25,8 @@ def renew(txn: Txn, ctx: Context, access: Access, id: str, entry: TokenEntry, *,
         raise BadRequest("lease is not renewable")
     own, limits = _terms(txn, ctx, access, entry)
     life = ttl.life(limits, asked_s=increment_s, own_s=own.ttl_s, period_s=own.period_s, own_max_s=own.max_ttl_s,
-                    explicit_max_s=own.explicit_max_ttl_s, age_s=(ctx.now_ms - entry.created_ms) // 1000)
-    expires_ms = Millis(ctx.now_ms + life.ttl_s * 1000)
+                    explicit_max_s=own.explicit_max_ttl_s, age_ms=ctx.now_ms - entry.created_ms)
+    expires_ms = Millis(ctx.now_ms + life.ttl_ms)
     token_store.put_changed(txn, id, entry, replace(entry, expires_ms=expires_ms, renewed_ms=ctx.now_ms))
     return Response(auth=shown(txn, entry, text=text, lease_s=life.ttl_s), warnings=life.warnings)
 
@@ -58,7 +58,7 @@ def _terms(txn: Txn, ctx: Context, access: Access, entry: TokenEntry) -> tuple[T
 
 def _last_s(entry: TokenEntry) -> int:
     """How long it was given to live, when it was made or at its last renewal."""
-    return entry.ttl_s if entry.renewed_ms is None or entry.expires_ms is None else (entry.expires_ms - entry.renewed_ms) // 1000
+    return entry.ttl_s if entry.renewed_ms is None or entry.expires_ms is None else -(-(entry.expires_ms - entry.renewed_ms) // 1000)
 
 
 def _of_role(txn: Txn, entry: TokenEntry, made: TokenParams) -> TokenParams:

@@ -355,6 +355,14 @@ class TestRenewal:
         assert seen.json["auth"]["lease_duration"] == 5400 - 3000
         assert seen.json["warnings"] == ['TTL of "1h" exceeded the effective max_ttl of "40m"; TTL value is capped accordingly']
 
+    def test_the_maximum_ends_to_the_millisecond(self, node: TokenNode) -> None:
+        """What was left was given in whole seconds: who renewed half a second before the end lived half a second past it."""
+        token = node.create({"policies": ["dev"], "ttl": "1h", "explicit_max_ttl": "1h"})
+        node.advance(3599.4)
+        assert node.post("auth/token/renew-self", {"increment": "1h"}, token=token).json["auth"]["lease_duration"] == 1
+        node.advance(0.7)
+        assert not node.is_alive(token)
+
     def test_a_period_goes_on_for_ever(self, node: TokenNode) -> None:
         token = node.create({"policies": ["dev"], "period": "1h"})
         for _ in range(3 * 768):

@@ -9,20 +9,20 @@ LIMITS = Limits(default_s=600, max_s=3600)
 
 
 def test_what_goes_before_what() -> None:
-    assert life(LIMITS) == Life(ttl_s=600)
-    assert life(LIMITS, own_s=60) == Life(ttl_s=60)
-    assert life(LIMITS, own_s=60, asked_s=90) == Life(ttl_s=90)
-    assert life(LIMITS, own_s=60, asked_s=90, period_s=120) == Life(ttl_s=120)
+    assert life(LIMITS) == Life(ttl_ms=600_000)
+    assert life(LIMITS, own_s=60) == Life(ttl_ms=60_000)
+    assert life(LIMITS, own_s=60, asked_s=90) == Life(ttl_ms=90_000)
+    assert life(LIMITS, own_s=60, asked_s=90, period_s=120) == Life(ttl_ms=120_000)
 
 
 def test_a_maximum_counts_from_the_beginning_a_period_from_now() -> None:
-    assert life(LIMITS, asked_s=600, age_s=3500).ttl_s == 100
-    assert life(LIMITS, period_s=600, age_s=1_000_000).ttl_s == 600
-    assert life(LIMITS, period_s=600, explicit_max_s=1_000, age_s=900).ttl_s == 100
+    assert life(LIMITS, asked_s=600, age_ms=3500_000).ttl_s == 100
+    assert life(LIMITS, period_s=600, age_ms=1_000_000_000).ttl_s == 600
+    assert life(LIMITS, period_s=600, explicit_max_s=1_000, age_ms=900_000).ttl_s == 100
     with pytest.raises(BadRequest, match="past the max TTL, cannot renew"):
-        life(LIMITS, age_s=3600)
+        life(LIMITS, age_ms=3600_000)
     with pytest.raises(BadRequest, match="past the max TTL, cannot renew"):
-        life(LIMITS, period_s=60, explicit_max_s=1_000, age_s=1_000)
+        life(LIMITS, period_s=60, explicit_max_s=1_000, age_ms=1_000_000)
 
 
 def test_what_is_said() -> None:
