@@ -16,11 +16,13 @@ SHOWN = (("list", "array"), ("tuple", "array"), ("dict", "object"), ("mapping", 
 
 
 def document(mounted: Iterable[tuple[str, str, Iterable[Route]]]) -> Json:
-    """One document of what is mounted: path below /v1/, tag and routes of each."""
+    """One document of what is mounted: path below /v1/, tag and routes of each. What stands in braces in a path is a parameter; see
+    `literal`."""
     paths: dict[str, Json] = {}
     for mount, tag, routes in mounted:
         for route in routes:
             paths["/" + mount + "/".join(_template(route))] = _path(route, mount, tag)
+    _tell_apart(paths)
     return {
         "openapi": "3.0.2",
         "info": {"title": "Holdfast", "description": "Secrets over HTTP. Every path stands below /v1/.", "version": VERSION,
@@ -30,9 +32,27 @@ def document(mounted: Iterable[tuple[str, str, Iterable[Route]]]) -> Json:
     }
 
 
+def literal(path: str) -> str:
+    """A mount's path as it is: braces of its own name no parameter."""
+    return path.replace("{", "%7B").replace("}", "%7D")
+
+
 def parameters(pattern: str) -> tuple[str, ...]:
     """Names of the parts of a path that a pattern leaves open, in order."""
     return tuple(segment[1:] for segment in pattern.split("/") if segment[:1] in (":", "*"))
+
+
+def _tell_apart(paths: Mapping[str, Json]) -> None:
+    """No two operations have one id: mounts whose paths differ in signs alone (`a-b/`, `a/b/`) would give them the same."""
+    seen: set[object] = set()
+    for _, item in sorted(paths.items()):
+        for operation in item.values():
+            if isinstance(operation, dict) and "operationId" in operation:
+                name, number = operation["operationId"], 1
+                while operation["operationId"] in seen:
+                    number += 1
+                    operation["operationId"] = f"{name}-{number}"
+                seen.add(operation["operationId"])
 
 
 def _template(route: Route) -> Iterator[str]:
@@ -44,8 +64,10 @@ def _path(route: Route, mount: str, tag: str) -> Json:
     in_path = parameters(route.pattern)
     described = {field.name: field for op in route.ops.values() for field in op.fields()}
     item: dict[str, object] = {"description": route.help}
-    if in_path:
-        item["parameters"] = [
+    of_mount = [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}, "description": "Path of the mount."}
+                for name in re.findall(r"{(.*?)}", mount)]
+    if in_path or of_mount:
+        item["parameters"] = of_mount + [
             {"name": name, "in": "path", "required": True, "schema": {"type": "string"},
              "description": described[name].text if name in described else ""} for name in in_path]
     if route.ops and all(op.sudo for op in route.ops.values()):
@@ -85,13 +107,21 @@ def _operation(route: Route, method: Method, op: Op, mount: str, tag: str, *, li
 def _body(fields: Iterable[Field]) -> Json:
     known = tuple(fields)
     schema: dict[str, object] = {
-        "type": "object", "properties": {field.name: {"type": kind(field), "description": field.text} for field in known}}
+        "type": "object", "properties": {field.name: {**_schema(field), "description": field.text} for field in known}}
     required = [field.name for field in known if field.required]
     return schema | {"required": required} if required else schema
 
 
 def _query(field: Field) -> Json:
-    return {"name": field.name, "in": "query", "description": field.text, "required": field.required, "schema": {"type": kind(field)}}
+    return {"name": field.name, "in": "query", "description": field.text, "required": field.required, "schema": _schema(field)}
+
+
+def _schema(field: Field) -> Json:
+    """Of an array OpenAPI wants to know of what."""
+    shown = kind(field)
+    if shown != "array":
+        return {"type": shown}
+    return {"type": "array", "items": {"type": "integer" if "[int]" in field.type else "string"}}
 
 
 def kind(field: Field) -> str:

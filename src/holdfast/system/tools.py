@@ -12,6 +12,7 @@ from holdfast.limits import RANDOM_MAX_BYTES
 ALGORITHMS: Mapping[str, str] = {
     f"{family}-{bits}": f"{name}{bits}" for family, name in (("sha2", "sha"), ("sha3", "sha3_")) for bits in (224, 256, 384, 512)}
 FORMATS = ("hex", "base64")
+LINE_ENDS = str.maketrans("", "", "\r\n")              # what `base64` breaks its lines with, and Go's decoder passes over
 SOURCES = ("platform", "seal", "all")
 
 
@@ -65,7 +66,7 @@ def hash_input(txn: Txn, args: HashInput, ctx: Context) -> Response:
     if algorithm is None:
         raise BadRequest(f"unsupported algorithm {name[:40]}")
     try:
-        content = base64.b64decode(args.input, validate=True)
+        content = base64.b64decode(args.input.translate(LINE_ENDS), validate=True)
     except (binascii.Error, ValueError) as error:
         raise BadRequest(f"unable to decode input as base64: {error}") from error
     return Response(data=HashOut(sum=_shown(hashlib.new(algorithm, content).digest(), args.format)))

@@ -136,7 +136,7 @@ def _described(txn: Txn, access: Access, args: SpecInput, caller: Token | None) 
     for entry in _visible(txn, caller):
         if entry.path == "sys/":
             continue                                 # above: it is no engine of the registry
-        path = entry.path
+        path = openapi.literal(entry.path)
         if args.generic_mount_paths and entry.type not in fields.UNSUPPORTED_STATUS:
             name = path.removeprefix("auth/").strip("/").replace("-", "_").replace("/", "_")
             path = ("auth/" if entry.is_auth else "") + "{" + name + "_mount_path}/"

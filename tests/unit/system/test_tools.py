@@ -34,6 +34,7 @@ def test_random_bytes_in_hex(node: OneNode) -> None:
     ("", {}, hashlib.sha256(b"abc").hexdigest()),
     ("/sha2-512", {"algorithm": "sha2-224"}, hashlib.sha512(b"abc").hexdigest()),
     ("", {"algorithm": "sha3-256"}, hashlib.sha3_256(b"abc").hexdigest()),
+    ("", {"input": "YW\nJj\r\n"}, hashlib.sha256(b"abc").hexdigest()),
     ("", {"format": "base64"}, base64.b64encode(hashlib.sha256(b"abc").digest()).decode()),
 ])
 def test_digests(node: OneNode, path: str, body: dict[str, str], expected: str) -> None:

@@ -1,5 +1,7 @@
 """What user interfaces and the command line ask: visible mounts, the kv preflight, help, OpenAPI."""
 import json
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -159,6 +161,26 @@ class TestOpenApi:
         assert paths["/sys/auth/{path}"]["x-vault-sudo"] is True
         lists = paths["/sys/policies/acl"]["get"]["parameters"][-1]
         assert (lists["name"], lists["required"], lists["schema"]["enum"]) == ("list", True, ["true"])
+
+    def test_it_is_valid(self, node: OneNode) -> None:
+        """Arrays without items, two operations of one id and braces of a mount's own path are what generators of clients stop at."""
+        for path in ("a-b", "a/b", "A_b", "a/{b}"):
+            assert node.call(POST, f"sys/mounts/{path}", {"type": "kv"}).status == 204
+        self.test_operations_have_names_of_their_own(node)
+        paths = self.document(node)["paths"] | self.document(node, query={"generic_mount_paths": "true"})["paths"]
+        assert all(re.findall(r"{(.*?)}", path) == [known["name"] for known in item.get("parameters", ())] for path, item in paths.items())
+        arrays = list(self.arrays(paths))
+        assert arrays
+        assert all("items" in schema for schema in arrays)
+
+    def arrays(self, value: object) -> Iterator[dict[str, Any]]:
+        if isinstance(value, dict):
+            if value.get("type") == "array":
+                yield value
+            value = list(value.values())
+        if isinstance(value, list):
+            for each in value:
+                yield from self.arrays(each)
 
     def test_a_record_is_an_object(self, node: OneNode) -> None:
         operation = self.document(node)["paths"]["/sys/mounts/{path}"]["post"]
