@@ -1,10 +1,11 @@
 """A node that is wrong here is told so, and so are those that it is wrong for: each says in its log what is wrong and what to do."""
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 
 import pytest
-from tests.cluster_nodes import CALM, PERFORMANCE_STANDBY, REMOVED, Cluster, Member
+from tests.cluster_nodes import CALM, PERFORMANCE_STANDBY, REMOVED, SEALED, Cluster, Member
 from tests.cluster_nodes import cluster as cluster_of
 from tests.processes import wait_until
 
@@ -120,6 +121,21 @@ def test_a_wiped_node_comes_back_under_its_old_id(three: Cluster) -> None:
     three.wait_whole()
 
 
+def test_a_node_whose_cluster_port_is_taken_stays_sealed_and_says_why(three: Cluster) -> None:
+    """It was an unsealed standby from then on that served nobody, and that could be neither sealed nor unsealed."""
+    standby = three.standbys[0]
+    standby.main().post("sys/seal").ok()
+    with socket.create_server((standby.host, standby.cluster_port)):
+        for _ in range(2):
+            answer = standby.main("").post("sys/unseal", {"key": standby.shares[0]})
+            assert answer.status == 503
+            assert answer.errors[0].startswith(f"the cluster port {standby.cluster_address} cannot be had: ")
+            standby.wait_health(SEALED)
+            assert standby.main("").get("sys/leader").errors == ["Vault is sealed"]
+    standby.main("").post("sys/unseal", {"key": standby.shares[0]}).ok()
+    three.wait_whole()
+
+
 def test_a_removed_node(three: Cluster) -> None:
     """Last, as it is one of the three."""
     standby = three.standbys[0]
@@ -132,3 +148,7 @@ def test_a_removed_node(three: Cluster) -> None:
     standby.start()
     standby.wait_health(REMOVED)
     wait_until(lambda: standby.log_text.count("raft.removed") == 2, "it says so at each start", WITHIN_S)
+    answer = standby.main("").post("sys/unseal", {"key": standby.shares[0]})
+    assert (answer.status, standby.health()) == (400, REMOVED)
+    assert "it needs an empty folder" in answer.errors[0]
+    assert standby.main("").get("sys/seal-status").ok().json["sealed"] is True

@@ -106,7 +106,8 @@ class Clustering:
     # What Main asks for
 
     async def start(self, opened: Opened) -> None:
-        """Takes part, as a standby at first. Raises BadRequest: it was removed; IntegrityError."""
+        """Takes part, as a standby at first. Raises BadRequest: it was removed; UnavailableError: its port is taken; IntegrityError. Then
+        `stop` puts back what it had begun."""
         if self._log.is_removed:
             raise BadRequest(f"this node was removed from its cluster: {NEEDS_EMPTY_FOLDER}")
         self._keys = Keys(opened, self._main.keys_changed)
@@ -319,7 +320,10 @@ class Clustering:
     async def _take_part(self, identity: Identity) -> None:
         self._log.note_applied(self._replica.index)
         self._port = self._new_port(self._introduce)
-        await self._port.listen(self.settings.listen_address)
+        try:
+            await self._port.listen(self.settings.listen_address)
+        except OSError as error:
+            raise UnavailableError(f"the cluster port {self.settings.listen_address} cannot be had: {error.strerror or error}") from error
         self._raft = RaftLinks(self._port, self._log, identity, self._logger)
         self._raft.open()
         await self._log.start(self._raft, on_change=self._log_changed, address=self.settings.cluster_address)

@@ -390,7 +390,12 @@ class Main:
             self.go_active(await self.log.lock())
         else:
             self._show_unsealed(is_active=False)
-            await self.cluster.start(opened)
+            try:
+                await self.cluster.start(opened)
+            except BaseException:                        # or it would be unsealed for whoever asks, serve nobody, and take no share
+                await self.cluster.stop()
+                self._forget_keys()
+                raise
         self._logger.info("core.unsealed", cluster=self._facts.cluster_id, index=self.words.load(WATERMARK))
 
     def go_active(self, fence: Fence) -> None:
@@ -554,11 +559,14 @@ class Main:
                 await self.log.unlock(committer.fence, None)
             if self._ended is not None:
                 self._ended.refuse_rest(UnavailableError("Vault is sealed"))
-            self._opened = self._ended = None
-            self.workers.give_keys(None)
-            self.attempts.use_keys(None)
-            self.publish(sealed=True, is_active=False, performance_standby=False, active_since_ms=None, cluster_id="")
+            self._forget_keys()
             self._logger.info("core.sealed")
+
+    def _forget_keys(self) -> None:
+        self._opened = self._ended = None
+        self.workers.give_keys(None)
+        self.attempts.use_keys(None)
+        self.publish(sealed=True, is_active=False, performance_standby=False, active_since_ms=None, cluster_id="")
 
 
 def _done(reply: Reply) -> "asyncio.Future[Served]":
