@@ -5,7 +5,8 @@ from typing import TypeAlias
 import msgspec
 
 from holdfast.core import acl, envelope, tokens
-from holdfast.core.audit_device import NO_DEVICES, Standing, standing
+from holdfast.core.audit_device import NO_DEVICES, Device, Standing, standing
+from holdfast.core.audit_headers import HeaderSettings
 from holdfast.core.mounts import Defaults
 from holdfast.core.router import Hit, Registry, Router
 from holdfast.engine import Bound, Engine, Given, Method, Mount, Op, Request, Token, Txn
@@ -16,13 +17,18 @@ WRITES = frozenset((Method.POST, Method.PATCH))
 NO_QUERY: Mapping[str, str] = {}
 
 
-class Way(msgspec.Struct, frozen=True, eq=False):
-    """What method and path decide, whoever asks."""
+class Way(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """What method, path and policies decide: one value for all tokens that have them. Its fields are explained at Grant."""
 
     hit: Hit
+    rules: acl.Rules | None
+    permitted: bool
+    is_plain: bool
     bound: Bound | None
     prefix: str
     tail: bytes
+    devices: tuple[Device, ...]
+    headers: Mapping[str, HeaderSettings]
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -71,23 +77,26 @@ class Access:
         if path.endswith("/") and method in WRITES:
             raise BadRequest("cannot write to a path ending in '/'")
         token = tokens.find(txn, principal) if principal is not None else None
-        # Kept for all tokens; but nobody without one fills the cache with paths of his own.
-        way = txn.derive(self._way, method, path) if token is not None else self._way(txn, method, path)
-        hit, rules = way.hit, None
-        if not hit.op.public:
-            if token is None:
+        if token is not None:
+            way = txn.derive(self._way, method, path, token.policies, acl.subject(txn, token))
+        else:                                            # nobody without a token fills the cache with paths of his own
+            way = self._way(txn, method, path, (), "")
+            if not way.hit.op.public:
                 raise PermissionDenied if principal is None else InvalidToken
-            rules = acl.rules(txn, token, method, path)
+        return Grant(hit=way.hit, mount=way.hit.mount, token=token, rules=way.rules, permitted=way.permitted, is_plain=way.is_plain,
+                     sure_until_ms=tokens.FOREVER_MS if token is None else tokens.sure_until_ms(token),
+                     bound=way.bound, prefix=way.prefix, tail=way.tail,
+                     standing=Standing(way.devices, way.headers) if way.devices else NO_DEVICES)
+
+    def _find_way(self, txn: Txn, method: Method, path: str, policies: tuple[str, ...], entity_id: str) -> Way:
+        hit = self.router.find(txn, method, path)
+        rules = None if hit.op.public else acl.rules(txn, policies, entity_id, method, path)
         permitted = rules is None or acl.permits_always(rules, hit.op, method)
         seen = NO_DEVICES if _is_about_state(hit.op) else standing(txn)
-        return Grant(hit=hit, mount=hit.mount, token=token, rules=rules, permitted=permitted,
-                     is_plain=permitted and not hit.op.writes and not (seen.devices and method is Method.POST),
-                     sure_until_ms=tokens.FOREVER_MS if token is None else tokens.sure_until_ms(token),
-                     bound=way.bound, prefix=way.prefix, tail=way.tail, standing=seen)
-
-    def _find_way(self, txn: Txn, method: Method, path: str) -> Way:
-        hit = self.router.find(txn, method, path)
-        return Way(hit, _bind_path(hit), "" if hit.engine is None or hit.engine.at_root else hit.mount.prefix, _tail(hit))
+        return Way(hit=hit, rules=rules, permitted=permitted,
+                   is_plain=permitted and not hit.op.writes and not (seen.devices and method is Method.POST), bound=_bind_path(hit),
+                   prefix="" if hit.engine is None or hit.engine.at_root else hit.mount.prefix, tail=_tail(hit),
+                   devices=seen.devices, headers=seen.headers)
 
 
 def bind(grant: Grant, request: Request) -> Bound:

@@ -46,16 +46,16 @@ def matcher(txn: Txn, names: tuple[str, ...], entity_id: str) -> Matcher:
     return txn.derive(_load_matcher, names)
 
 
-def rules(txn: Txn, token: Token, method: Method, path: str) -> Rules:
-    """Called while a Grant is made: cached with it."""
-    if token.is_root:
+def subject(txn: Txn, token: Token) -> str:
+    """The entity that the rules of this token depend on; empty: on its policies alone, as those of all others that have them."""
+    return token.entity_id if token.entity_id and txn.derive(_is_templated, token.policies) else ""
+
+
+def rules(txn: Txn, names: tuple[str, ...], entity_id: str, method: Method, path: str) -> Rules:
+    """Of tokens with these policies and this `subject`."""
+    if policy_store.ROOT in names:
         return ROOT_RULES
-    known = matcher(txn, token.policies, token.entity_id)
-    return txn.derive(_load_rules, known, method, path) if known.is_shared else _load_rules(txn, known, method, path)
-
-
-def _load_rules(txn: Txn, known: Matcher, method: Method, path: str) -> Rules:
-    """For `txn.derive`: depends on its arguments alone, so that it is found once for all tokens with the same policies."""
+    known = matcher(txn, names, entity_id)
     listing = method is Method.LIST
     asked = path + "/" if listing and not path.endswith("/") else path
     found = known.find(asked, listing=listing)

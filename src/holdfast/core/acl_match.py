@@ -124,7 +124,6 @@ class Matcher:
 
     def __init__(self, policies: Iterable[Policy], base: "Matcher | None" = None) -> None:
         """`base`: whose stanzas go before. What many tokens share is made once, and each adds its own for a copy of its tables."""
-        self.is_shared = base is None                # many tokens have it
         self.exact: dict[str, Permissions] = dict(base.exact) if base is not None else {}
         self.prefixes: dict[str, Permissions] = dict(base.prefixes) if base is not None else {}
         self.segmented: dict[str, Permissions] = dict(base.segmented) if base is not None else {}

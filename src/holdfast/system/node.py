@@ -41,7 +41,7 @@ def _check_token(txn: Txn, ctx: Context) -> None:
     conditions.check_own_state(ctx.attempt)
     if ctx.token is None:
         raise PermissionDenied if ctx.request.token is None else InvalidToken
-    rules = acl.rules(txn, ctx.token, ctx.request.method, ctx.request.path)
+    rules = acl.rules(txn, ctx.token.policies, ctx.token.entity_id, ctx.request.method, ctx.request.path)
     if not acl.permits_always(rules, ROUTES[0].ops[Method.GET], ctx.request.method):
         raise PolicyDenied
 

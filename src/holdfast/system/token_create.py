@@ -128,7 +128,7 @@ def _check_root(policies: tuple[str, ...], parent: TokenEntry, *, is_batch: bool
 
 def has_sudo(txn: Txn, ctx: Context, token: Token) -> bool:
     """Root, or sudo on the path of this request."""
-    rules = acl.rules(txn, token, ctx.request.method, ctx.request.path)
+    rules = acl.rules(txn, token.policies, token.entity_id, ctx.request.method, ctx.request.path)
     return rules.is_root or Capability.SUDO in rules.capabilities
 
 

@@ -82,7 +82,7 @@ def _check_asking(txn: Txn, args: WrappedInput, ctx: Context) -> None:
         raise PermissionDenied
     if token is None:
         raise InvalidToken
-    rules = acl.rules(txn, token, request.method, request.path)
+    rules = acl.rules(txn, token.policies, token.entity_id, request.method, request.path)
     if not rules.is_root and Capability.UPDATE not in rules.capabilities:
         raise PolicyDenied
     if token.num_uses > 0 and not ctx.attempt.memo.spent:

@@ -16,11 +16,37 @@ def test_values_are_bounded_and_those_in_use_stay() -> None:
     replica.write({"a": b""})
     cache.catch_up(replica.open())
     for number in range(100):
-        cache.put(number, entry(replica, f"k{number}"))
+        for _ in range(2):
+            cache.put(number, entry(replica, f"k{number}"))
+        assert cache.get(number) is not None
         cache.put("used", entry(replica, "u")) if number == 0 else None
         assert cache.get("used") is not None
         assert len(cache.young) + len(cache._old) <= 10
     assert cache.get(0) is None
+
+
+def test_what_is_asked_for_once_pushes_nothing_out() -> None:
+    replica, cache = MemoryReplica(), Derived(10)
+    replica.write({"a": b""})
+    cache.catch_up(replica.open())
+    for number in range(100):
+        cache.put(number, entry(replica, f"k{number}"))
+        assert len(cache._computed) <= 10
+    assert [number for number in range(100) if cache.get(number) is not None] == list(range(10))
+
+
+def test_a_value_that_holds_no_more_is_followed_by_the_next_at_once_however_full_it_is() -> None:
+    replica, cache = MemoryReplica(), Derived(2)
+    replica.write({"a": b"", "b": b""})
+    cache.catch_up(replica.open())
+    for name in ("a", "b"):
+        cache.put(name, entry(replica, name))
+    replica.write({"a": b"1"})
+    cache.catch_up(replica.open())
+    assert cache.get("a") is None
+    cache.put("a", entry(replica, "a"))
+    assert cache.get("a") is not None
+    assert cache.get("b") is not None
 
 
 def test_names_are_bounded_and_what_is_forgotten_counts_as_changed() -> None:
@@ -60,7 +86,8 @@ def test_what_many_values_share_is_known_in_every_generation_of_names() -> None:
             cache.catch_up(replica.open())
             assert not [each for each in range(number) if cache.get(each) is not None]
             part = Reads(names=["shared"], held_at=replica.index)
-        cache.put(number, ("value", Reads(names=[f"k{number}"], parts=[part], held_at=replica.index)))
+        for _ in range(2):
+            cache.put(number, ("value", Reads(names=[f"k{number}"], parts=[part], held_at=replica.index)))
         assert cache.get(number) is not None
 
 
