@@ -5,7 +5,7 @@ what an effect ended in, never what it only began; (3) the lane and the follower
 """
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import assert_never
 
@@ -29,6 +29,7 @@ from holdfast.ha.message import BOUNDS, Echo, EchoReply, ForwardStream, Message,
 from holdfast.ha.watermark import NEVER
 from holdfast.http.reply import RAFT_NODE_ID
 from holdfast.ids import Index, Millis, NodeId
+from holdfast.node.background import Background
 from holdfast.node.cluster_gauges import LifeMetrics
 from holdfast.node.follow import Follower, Keys, KeysLost, Replica
 from holdfast.node.ha_link import HaLink, Taken, close_stream, send_stream
@@ -101,7 +102,7 @@ class Clustering:
         self._stepping = False
         self._events: list[saw.Event] = []
         self._left: asyncio.Event = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._background = Background()
 
     # What Main asks for
 
@@ -144,10 +145,7 @@ class Clustering:
                 await self._left.wait()
             self._machine = None
         await self._stop_following()
-        sealing = asyncio.current_task()                 # it may be one of these: what it has begun, it ends
-        for task in (*self._tasks, *([self._contending] if self._contending else [])):
-            if task is not sealing:
-                task.cancel()
+        self._background.cancel()
         self._links.stop_dialling()
         if self._timer is not None:
             self._timer.cancel()
@@ -226,7 +224,7 @@ class Clustering:
         await self._take_part(identity)
         follower = Follower(self._log, self._replica, None, in_thread, self._log.note_applied)
         following = asyncio.get_running_loop().create_task(follower.run())
-        following.add_done_callback(self._ended)
+        following.add_done_callback(self._background.ended)
         before: Index | None = None
         try:
             async with asyncio.timeout(within_s):
@@ -266,7 +264,7 @@ class Clustering:
                     raise UnavailableError("the state was put back, but this node lost its place before all others had it")
                 await self._install_own()
         except KeysLost as lost:
-            self._spawn(self._seal_without_keys(lost))   # the lane, which knows the keys of before, rests until then
+            self._background.begin(self._seal_without_keys(lost))   # the lane, which knows the keys of before, rests until then
             return copy.index
         except BaseException:
             self._main.wake()
@@ -348,7 +346,7 @@ class Clustering:
                 if self._log.is_removed and not self._is_removed:
                     self._is_removed = True
                     self._logger.error("raft.removed", node=self.settings.node, hint=NEEDS_EMPTY_FOLDER)
-                    self._spawn(self._seal_once_removed())
+                    self._background.begin(self._seal_once_removed())
 
     async def _seal_once_removed(self) -> None:
         """Until the others know durably that this node has no vote any more, whoever of them starts again asks for it, and learns by the
@@ -363,13 +361,13 @@ class Clustering:
     def _follow(self) -> None:
         self._follower = Follower(self._log, self._replica, self._keys, in_thread, self.applied, self._look_for_the_active)
         self._following = asyncio.get_running_loop().create_task(self._follow_to_the_end(self._follower))
-        self._following.add_done_callback(self._ended)
+        self._following.add_done_callback(self._background.ended)
 
     async def _follow_to_the_end(self, follower: Follower) -> None:
         try:
             await follower.run()
         except KeysLost as lost:
-            self._spawn(self._seal_without_keys(lost))
+            self._background.begin(self._seal_without_keys(lost))
 
     async def _stop_following(self) -> None:
         follower, following = self._follower, self._following
@@ -472,27 +470,27 @@ class Clustering:
                 self._links.hang_up(node, channel)
             case do.Campaign():
                 if self._contending is None or self._contending.done():
-                    self._contending = self._spawn(self._contend())
+                    self._contending = self._background.begin(self._contend())
             case do.StartLane(fence=fence):
                 self._start_lane(fence)
             case do.DrainLane(fence=fence):
-                self._spawn(self._drain(fence))
+                self._background.begin(self._drain(fence))
             case do.StopLane(fence=fence):
                 self._stop_lane(fence)
             case do.GiveUp(fence=fence, to=to):
-                self._spawn(self._log.unlock(fence, to))
+                self._background.begin(self._log.unlock(fence, to))
             case do.AnswerStream(ticket=ticket, header=header):
                 self._answer_stream(ticket, header)
             case do.Refuse():
                 self._refuse(effect)
             case do.Enrol(peer=peer):
-                self._spawn(self._enrol(peer))
+                self._background.begin(self._enrol(peer))
             case do.Changed(state=state):
                 self._logger.info("ha.state", state=state.value)
                 self._life.changed(state)
                 self._show()
             case do.Confirm(number=number):
-                self._spawn(self._confirm(number))
+                self._background.begin(self._confirm(number))
             case do.LetRead(ticket=ticket):
                 self._answer(ticket, Reply(status=204))
             case do.Left():
@@ -554,7 +552,7 @@ class Clustering:
         self._links.withdraw()
         self._main.close_lane()
         self._standing.goes_standby()
-        self._spawn(self._lane_stopped(fence, self._clock.boot_ms()))
+        self._background.begin(self._lane_stopped(fence, self._clock.boot_ms()))
 
     async def _lane_stopped(self, fence: Fence, began: Millis) -> None:
         await self._main.go_standby()
@@ -625,18 +623,18 @@ class Clustering:
             self._step(saw.RanNot(id=id, term=run.term))
             return
         except HoldfastError as error:
-            served = self._main.failed(error)
+            served = envelope.failed(error)
         if self._main.facts.shows_node_id:
             served = replace(served, headers=(*served.headers, (RAFT_NODE_ID, self.settings.node)))
         if isinstance(served, Stream) and id.node != self.settings.node:
-            self._spawn(send_stream(self._links.find(id.node, Channel.FORWARDING), id, served, self._logger))
+            self._background.begin(send_stream(self._links.find(id.node, Channel.FORWARDING), id, served, self._logger))
             self._step(saw.Ran(id=id, reply=None))
         else:
             self._step(saw.Ran(id=id, reply=envelope.passed_on(served) if isinstance(served, Reply) else served))
 
     def _answer(self, ticket: int | None, reply: Served) -> None:
         if not self._tickets.answer(ticket, reply) and isinstance(reply, Stream):
-            self._spawn(close_stream(reply))
+            self._background.begin(close_stream(reply))
 
     def _refuse(self, refused: do.Refuse) -> None:
         """To a node that leads, as far as this one hears, but cannot be reached to forward to, its client may find the way."""
@@ -653,17 +651,6 @@ class Clustering:
         stream = Stream(status=header.status, content_type=header.content_type, headers=header.headers, chunks=Taken(incoming))
         if not self._tickets.answer(ticket, stream):
             incoming.cancel("nobody waits for it")
-
-    def _spawn(self, coroutine: Coroutine[None, None, None]) -> "asyncio.Task[None]":
-        task = asyncio.get_running_loop().create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-        return task
-
-    def _ended(self, task: "asyncio.Task[None]") -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            task.get_loop().call_exception_handler({"message": "work of the cluster failed", "exception": error})
 
 
 async def _chunks(copy: StateCopy) -> AsyncIterator[bytes]:

@@ -497,11 +497,6 @@ class Main:
         """Cluster time, at the active node."""
         return self._now()
 
-    @staticmethod
-    def failed(error: HoldfastError) -> Reply:
-        """What a client reads of it."""
-        return envelope.failed(error)
-
     def pass_to(self, watermark: Index) -> None:
         """V has risen: what waits for it leaves."""
         self.words.store(WATERMARK, watermark)

@@ -3,13 +3,13 @@
 Invariants: (1) nothing is sent to or taken from anybody who does not hold the raft identity of this cluster; (2) a message may be lost,
 never changed; (3) that the link to a peer was reset is told to raft as a hint, at once.
 """
-import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 
 from holdfast.cluster import Alpn, Bounds, Credentials, Identity, Incoming, Link, LinkError, Mesh, Port, Streams
 from holdfast.engine import Table
 from holdfast.errors import HoldfastError
 from holdfast.limits import FRAME_MAX_BYTES
+from holdfast.node.background import Background
 from holdfast.storage.raft import RaftLog, is_append
 from holdfast.telemetry.log import Logger
 
@@ -52,7 +52,7 @@ class RaftLinks:
         self._mesh = Mesh(port, Alpn.RAFT, lambda: self._credentials, bounds=RAFT_BOUNDS, log=logger, receiver=lambda _: _Silent(),
                           on_reset=self._reset, in_order=(RAFT_APPEND,))
         self._links: list[Link] = []
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._background = Background()
 
     def open(self) -> None:
         """From now on members can come in."""
@@ -63,8 +63,7 @@ class RaftLinks:
         self._mesh.close("this node leaves the cluster")
         for link in self._links:
             link.close("this node leaves the cluster")
-        for task in self._tasks:
-            task.cancel()
+        self._background.cancel()
 
     def members_changed(self) -> None:
         """Keeps links to exactly those that the log names, so that the death of any of them is seen at once."""
@@ -77,7 +76,7 @@ class RaftLinks:
             self._mesh.send(address, RAFT_APPEND if is_append(data) else RAFT_MESSAGE, data)
 
     def send_snapshot(self, to: int, address: str, header: bytes, chunks: AsyncIterator[bytes], done: Callable[[bool], None]) -> None:
-        self._spawn(self._send_snapshot(address, header, chunks, done))
+        self._background.begin(self._send_snapshot(address, header, chunks, done))
 
     async def _send_snapshot(self, address: str, header: bytes, chunks: AsyncIterator[bytes], done: Callable[[bool], None]) -> None:
         arrived = False
@@ -104,7 +103,7 @@ class RaftLinks:
 
     def _snapshot(self, incoming: Incoming) -> None:
         incoming.confirm_later()                     # its sender counts on whoever has it durably
-        self._spawn(self._receive_snapshot(incoming))
+        self._background.begin(self._receive_snapshot(incoming))
 
     async def _receive_snapshot(self, incoming: Incoming) -> None:
         try:
@@ -118,8 +117,3 @@ class RaftLinks:
         for member in self._log.status.members:
             if member.address == address:
                 self._log.suspect(member.raft_id)
-
-    def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
-        task = asyncio.get_running_loop().create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)

@@ -32,6 +32,7 @@ from holdfast.http.upload import prepare
 from holdfast.limits import DERIVED_BESIDE_WORKERS_MAX, DERIVED_ENTRIES_MAX, DRAIN_WITHIN_S, MEASURE_WITHIN_S, TICKET_KEY_S
 from holdfast.node import harden
 from holdfast.node.api_client import post
+from holdfast.node.background import Background
 from holdfast.node.clock import SystemClock
 from holdfast.node.cluster import PORT_BOUNDS, Clustering, ClusterSettings
 from holdfast.node.cluster_gauges import MeasuredLog, set_cluster_gauges
@@ -100,7 +101,7 @@ class Server:
         self._ticket_key = Secret(RANDOM.draw(32))
         self._tls: tuple[TlsFiles | None, ...] = ()
         self._requests: RequestLog
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._background = Background(self._defect)
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     @property
@@ -161,8 +162,8 @@ class Server:
             raft = raft_settings(settings.storage)
             if named := leaders(raft.retry_join):
                 self.main.joiner.keep_trying(named, non_voter=raft.retry_join_as_non_voter)
-        self._spawn(tend_devices(self.main.attempts, self._devices, self._audit_broken))
-        self._spawn(self._tend())
+        self._background.begin(tend_devices(self.main.attempts, self._devices, self._audit_broken))
+        self._background.begin(self._tend())
         settle_memory()
 
     def _clustering(self, log: RaftLog, store: Store) -> Clustering:
@@ -223,8 +224,7 @@ class Server:
         for listening in self.listening:
             listening.stop_accepting()
         await asyncio.gather(self._pool.drain(DRAIN_WITHIN_S), *(listening.drain(DRAIN_WITHIN_S) for listening in self.listening))
-        for task in self._tasks:
-            task.cancel()
+        self._background.cancel()
         if self.main.joiner is not None:
             self.main.joiner.stop()
         await self.main.seal()
@@ -235,7 +235,7 @@ class Server:
 
     def begin_reload(self) -> None:
         """SIGHUP."""
-        self._spawn(self.reload())
+        self._background.begin(self.reload())
 
     async def reload(self) -> None:
         """SIGHUP: certificates, headers of answers, the levels of the log, audit files. A certificate that does not fit is reported, and
@@ -340,15 +340,10 @@ class Server:
             return False
         return True
 
-    def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
-        task = asyncio.get_running_loop().create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._finished)
-
-    def _finished(self, task: "asyncio.Task[None]") -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None and not self.ended.done():
-            self.ended.set_exception(error)              # a node that cannot tend itself must not go on
+    def _defect(self, error: BaseException) -> None:
+        """A node that cannot tend itself must not go on."""
+        if not self.ended.done():
+            self.ended.set_exception(error)
 
 
 def own_headers(settings: Settings, node_id: str) -> tuple[tuple[str, str], ...]:

@@ -17,6 +17,7 @@ from holdfast.crypto import Keyring, Secret
 from holdfast.engine import Memo, NodeFacts, Place, Request, Stream
 from holdfast.errors import HandlerError, HoldfastError, UnavailableError
 from holdfast.limits import RESPAWN_DELAYS_S, STREAM_CHUNKS_MAX
+from holdfast.node.background import Background
 from holdfast.node.commit import Promise
 from holdfast.node.ha_link import close_stream
 from holdfast.node.message import (
@@ -152,7 +153,7 @@ class WorkerProcess:
             async with asyncio.timeout(within_s):
                 return await waiting
         except TimeoutError:
-            del self._measuring[number]
+            self._measuring.pop(number, None)            # it may have come in the same turn of the loop
             return None
 
 
@@ -164,7 +165,7 @@ class Pool:
         self._first: Start | None = None             # what each is told when it starts; its facts are kept up to date here
         self._workers: dict[int, WorkerProcess] = {}
         self._keyring: Keyring | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._background = Background()
         self._failures: dict[int, int] = {}
         self._ending = False
 
@@ -258,9 +259,7 @@ class Pool:
             lost.started.set_exception(UnavailableError(f"worker {number} ended before it accepted connections"))
         self._workers.pop(number, None)
         if not self._ending:
-            task = asyncio.get_running_loop().create_task(self._again(number, lost))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._background.begin(self._again(number, lost))
 
     async def _ended(self, lost: WorkerProcess) -> int:
         """The exit code. It ends by itself, and says why, or it is ended."""
@@ -273,14 +272,20 @@ class Pool:
 
     async def _again(self, number: int, lost: WorkerProcess) -> None:
         code = await self._ended(lost)
-        failures = self._failures.get(number, 0)
-        self._failures[number] = failures + 1
         self._logger.error("worker.lost", number=number, pid=lost.process.pid, exit=code)
-        await asyncio.sleep(RESPAWN_DELAYS_S[min(failures, len(RESPAWN_DELAYS_S) - 1)])
-        if not self._ending:
+        while True:
+            failures = self._failures.get(number, 0)
+            self._failures[number] = failures + 1
+            await asyncio.sleep(RESPAWN_DELAYS_S[min(failures, len(RESPAWN_DELAYS_S) - 1)])
+            if self._ending:
+                return
             try:
                 worker = await self._exec(number)
                 if self._first is not None:
                     await self._begin(number, worker, self._first)
-            except UnavailableError as error:
+                return
+            except UnavailableError as error:            # it began, and has ended: its own end brings the next one
+                self._logger.error("worker.failed", number=number, why=str(error))
+                return
+            except OSError as error:                     # no process, memory or descriptor to be had just now
                 self._logger.error("worker.failed", number=number, why=str(error))

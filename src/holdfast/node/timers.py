@@ -15,6 +15,7 @@ from holdfast.errors import UnavailableError
 from holdfast.ids import Millis
 from holdfast.limits import DUE_AT_ONCE, DUE_OF_ONE_MOUNT
 from holdfast.node.attempts import Attempts
+from holdfast.node.background import Background
 from holdfast.node.serving import Served
 from holdfast.telemetry.log import Logger
 
@@ -33,11 +34,12 @@ class Timers:
         self._committer, self._attempts, self._time, self._now, self._logger = committer, attempts, time, now, logger
         self._under_way: dict[str, asyncio.Task[None]] = {}
         self._shares: dict[str, int] = {}            # entries under way by whose they are
+        self._background = Background()
         self._loop_task: asyncio.Task[None] | None = None
         self._warned = self._put_off = False
 
     def start(self) -> None:
-        self._loop_task = asyncio.get_running_loop().create_task(self._loop())
+        self._loop_task = self._background.begin(self._loop())
 
     async def stop(self) -> None:
         """What is under way ends; the rest stays in the queue."""

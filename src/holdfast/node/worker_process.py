@@ -9,7 +9,6 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Coroutine
 from pathlib import Path
 
 import uvloop
@@ -23,6 +22,7 @@ from holdfast.errors import InvariantError
 from holdfast.http import Listening, Uploads, listen
 from holdfast.node import harden
 from holdfast.node.attempts import Attempts
+from holdfast.node.background import Background
 from holdfast.node.clock import SystemClock
 from holdfast.node.devices import AuditDevices, open_sink, try_device
 from holdfast.node.listeners import tls_config
@@ -76,7 +76,7 @@ class WorkerProcess:
         self._start: Start
         self._log: RequestLog
         self._hearing: asyncio.Task[None] | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._background = Background(self._defect)
 
     def _lost(self) -> None:
         if not self._ending.done():
@@ -86,7 +86,7 @@ class WorkerProcess:
         worker = self._worker
         if worker is None:
             if isinstance(message, Start):
-                self._spawn(self._begin(message))
+                self._background.begin(self._begin(message))
             else:
                 self._early.append(message)
             return
@@ -108,7 +108,7 @@ class WorkerProcess:
             case Hear(level=level):
                 self._hear(level)
             case Drain(within_s=within_s):
-                self._spawn(self._drain(within_s))
+                self._background.begin(self._drain(within_s))
             case Start():
                 raise InvariantError("a worker is started once")
 
@@ -130,7 +130,7 @@ class WorkerProcess:
     def _hear(self, level: Level) -> None:
         if self._hearing is not None:
             self._hearing.cancel()
-        self._hearing = None if level is Level.OFF else self._spawn(self._tell(level))
+        self._hearing = None if level is Level.OFF else self._background.begin(self._tell(level))
 
     async def _tell(self, level: Level) -> None:
         """What this process logs, to main."""
@@ -166,7 +166,7 @@ class WorkerProcess:
         self._worker = worker
         for message in self._early:
             self._received(message)
-        self._spawn(tend_devices(attempts, self._devices))
+        self._background.begin(tend_devices(attempts, self._devices))
         self.channel.send(Started(addresses=tuple(address for each in self._listening for address in each.addresses)))
 
     async def _drain(self, within_s: float) -> None:
@@ -175,16 +175,10 @@ class WorkerProcess:
         await asyncio.gather(*(listening.drain(within_s) for listening in self._listening))
         self._lost()
 
-    def _spawn(self, coroutine: Coroutine[None, None, None]) -> "asyncio.Task[None]":
-        task = asyncio.get_running_loop().create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-        return task
-
-    def _ended(self, task: "asyncio.Task[None]") -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None and not self._ending.done():
-            self._ending.set_exception(error)            # nothing here may fail: main starts another worker
+    def _defect(self, error: BaseException) -> None:
+        """Nothing here may fail: main starts another worker."""
+        if not self._ending.done():
+            self._ending.set_exception(error)
 
 
 async def run(fd: int) -> None:

@@ -12,6 +12,7 @@ from random import Random
 
 import msgspec
 
+from holdfast.core import envelope
 from holdfast.core.access import Access
 from holdfast.core.audit_device import Device
 from holdfast.core.mounts import Defaults
@@ -165,7 +166,7 @@ class SimWorkers:
         try:
             served = done.result()
         except HoldfastError as error:
-            served = Main.failed(error)
+            served = envelope.failed(error)
         assert isinstance(served, Reply), "streams are not asked for"
         self.tell(worker.process, worker.received, Done(number=number, reply=served))
 
