@@ -26,6 +26,7 @@ from holdfast.ids import Millis, NodeId
 from holdfast.limits import JOIN_RETRY_S, JOIN_SAID_S, JOIN_STATE_S
 from holdfast.node.api_client import ApiError, Target
 from holdfast.node.attempts import Attempts
+from holdfast.node.background import Background
 from holdfast.node.raft_links import RAFT_IDENTITY
 from holdfast.node.unsealing import seal_config
 from holdfast.storage import FenceLost
@@ -115,6 +116,7 @@ class Joiner:
         self._auto = auto
         self._call, self._logger = call, logger
         self._pending: Pending | None = None
+        self._background = Background()
         self._trying: asyncio.Task[None] | None = None
         self._one = asyncio.Lock()
 
@@ -141,7 +143,7 @@ class Joiner:
     def keep_trying(self, targets: Sequence[Target], *, non_voter: bool) -> None:
         """Asks one after the other until this node has the state, or has what it needs but the shares."""
         if self._trying is None or self._trying.done():
-            self._trying = asyncio.get_running_loop().create_task(self._keep_trying(tuple(targets), non_voter=non_voter))
+            self._trying = self._background.begin(self._keep_trying(tuple(targets), non_voter=non_voter))
 
     def stop(self) -> None:
         if self._trying is not None:
@@ -221,7 +223,7 @@ class Admitting:
                  boot_ms: Callable[[], Millis], write: Callable[[Task], None], gives_way: Callable[[str], bool], logger: Logger) -> None:
         self._attempts, self._log, self._auto, self._draw, self._now, self._logger = attempts, log, auto, draw, now, logger
         self._boot_ms, self._write, self._gives_way = boot_ms, write, gives_way
-        self._promoting: set[asyncio.Task[None]] = set()
+        self._background = Background()
 
     def challenge(self, asked: ChallengeJoiner) -> Reply:
         """sys/storage/raft/bootstrap/challenge."""
@@ -248,9 +250,7 @@ class Admitting:
         if known_as is None or not known_as.voter or known_as.address != asked.cluster_addr:
             await self._log.add(member, voter=False)
         if not asked.non_voter:
-            task = asyncio.get_running_loop().create_task(self._promote(member))
-            self._promoting.add(task)
-            task.add_done_callback(self._promoting.discard)
+            self._background.begin(self._promote(member))
         handed = handshake.hand_over(seal, Secret(msgspec.msgpack.encode(identity)), draw=self._draw)
         members = self._log.status.members
         peers = tuple(PeerOut(id=member.id, address=member.address, suffrage=0 if member.voter else 1) for member in members)

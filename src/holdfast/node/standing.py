@@ -16,6 +16,7 @@ from holdfast.ha.echo import About, Echoes, Roll
 from holdfast.ha.gate import CLUSTER_TIME_OFFSET_MS
 from holdfast.ha.message import Echo, EchoReply, Peer
 from holdfast.ids import Index, Millis, NodeId
+from holdfast.node.background import Background
 from holdfast.node.main import Main
 from holdfast.storage.raft import Member, RaftLog
 from holdfast.system import autopilot
@@ -48,6 +49,7 @@ class Standing:
         self._echoes, self._roll = Echoes(), Roll()
         self._autopilot: AutopilotFacts | None = None
         self._began_ms = Millis(0)                       # as active
+        self._background = Background()
         self._task: asyncio.Task[None] | None = None
 
     # A standby
@@ -97,7 +99,7 @@ class Standing:
         """Looks at the members from now on."""
         self._echoes.disconnected()
         self._roll, self._autopilot, self._began_ms = Roll(), None, self._main.cluster_now()
-        self._task = asyncio.get_running_loop().create_task(self._look_after())
+        self._task = self._background.begin(self._look_after())
 
     def goes_standby(self) -> None:
         """Is not asked any more."""
