@@ -322,7 +322,7 @@ class Clustering:
             await self._port.listen(self.settings.listen_address)
         except OSError as error:
             raise UnavailableError(f"the cluster port {self.settings.listen_address} cannot be had: {error.strerror or error}") from error
-        self._raft = RaftLinks(self._port, self._log, identity, self._logger)
+        self._raft = RaftLinks(self._port, self._log, identity, self._logger, self.settings.cluster_address)
         self._raft.open()
         await self._log.start(self._raft, on_change=self._log_changed, address=self.settings.cluster_address)
         self._raft.members_changed()

@@ -44,10 +44,10 @@ class _FromMember:
 
 
 class RaftLinks:
-    """`storage.raft.Transport` over a port. One life: from an unsealing to a sealing."""
+    """`storage.raft.Transport` over a port. One life: from an unsealing to a sealing. `address`: where the others find this node."""
 
-    def __init__(self, port: Port, log: RaftLog, identity: Identity, logger: Logger) -> None:
-        self._port, self._log, self._logger = port, log, logger
+    def __init__(self, port: Port, log: RaftLog, identity: Identity, logger: Logger, address: str) -> None:
+        self._port, self._log, self._logger, self._address = port, log, logger, address
         self._credentials = Credentials(own=identity, accepts=(identity.certificate,))
         self._mesh = Mesh(port, Alpn.RAFT, lambda: self._credentials, bounds=RAFT_BOUNDS, log=logger, receiver=lambda _: _Silent(),
                           on_reset=self._reset, in_order=(RAFT_APPEND,))
@@ -66,9 +66,11 @@ class RaftLinks:
         self._background.cancel()
 
     def members_changed(self) -> None:
-        """Keeps links to exactly those that the log names, so that the death of any of them is seen at once."""
+        """Keeps links to exactly those that the log names, so that the death of any of them is seen at once. One at this node's address is
+        what it was before it lost its disk."""
         own = self._log.raft_id
-        self._mesh.keep([member.address for member in self._log.status.members if member.raft_id != own])
+        self._mesh.keep([member.address for member in self._log.status.members
+                         if member.raft_id != own and member.address != self._address])
 
     def send(self, to: int, address: str, data: bytes) -> None:
         """One message to the member `to`; lost if there is no link to it and none comes soon."""
