@@ -272,8 +272,11 @@ def _explain(request: HttpRequest, parts: SplitResult, error: Exception, setting
     if isinstance(error, TimeoutError):
         return CannotConnect(f"{head}context deadline exceeded")
     if isinstance(error, http.client.HTTPException):
-        text = "EOF" if isinstance(error, http.client.RemoteDisconnected) else f"malformed HTTP response: {error}"
-        return CannotConnect(head + text)
+        if isinstance(error, http.client.RemoteDisconnected):
+            return CannotConnect(f"{head}EOF")
+        if isinstance(error, http.client.IncompleteRead):
+            return CannotConnect(f"{head}unexpected EOF")
+        return CannotConnect(f"{head}malformed HTTP response: {error}")
     if isinstance(error, socket.gaierror):
         what = "no such host" if error.errno in (socket.EAI_NONAME, socket.EAI_NODATA) else error.strerror
         return CannotConnect(f"{head}dial tcp: lookup {parts.hostname}: {what}")

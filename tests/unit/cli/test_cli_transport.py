@@ -219,6 +219,20 @@ def test_an_answer_cut_short() -> None:
             ask(Settings(address=f"http://127.0.0.1:{listener.server_address[1]}"))
 
 
+class _HalfAnAnswer(socketserver.BaseRequestHandler):
+    def handle(self) -> None:
+        self.request.recv(1 << 16)
+        self.request.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\na\r\n01234")
+
+
+def test_an_answer_that_ends_in_its_middle() -> None:
+    """As a snapshot does whose server is killed; it said "malformed HTTP response: IncompleteRead(5 bytes read, 5 more expected)"."""
+    listener = socketserver.TCPServer(("127.0.0.1", 0), _HalfAnAnswer)
+    for _ in _serve(listener):
+        with pytest.raises(CannotConnect, match=r": unexpected EOF$"):
+            ask(Settings(address=f"http://127.0.0.1:{listener.server_address[1]}"))
+
+
 def test_through_a_proxy(plain: Place) -> None:
     asked = "GET http://vault.test:9/v1/x?y=1 t None "
     assert ask(Settings(address="http://vault.test:9", proxy=plain.address)) == asked
