@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from holdfast.limits import POLICY_PARSE_ON_LANE_MAX
+
 WRITES = ("POST", "PATCH", "DELETE")
 MERGE = {"Content-Type": "application/merge-patch+json"}
 WRAP = {"X-Vault-Wrap-TTL": "120"}
@@ -179,6 +181,7 @@ def _policies() -> list[Step]:
         Step(204, "DELETE", "sys/policy/older"),
         Step(204, "POST", "sys/policies/acl/short", {"policy": READS}),
         Step(204, "DELETE", "sys/policies/acl/short"),
+        Step(204, "POST", "sys/policies/acl/long", {"policy": READS + "#" * POLICY_PARSE_ON_LANE_MAX}),
         Step(400, "POST", "sys/policies/acl/bad", {"policy": "path {"}),
         Step(200, "POST", "auth/token/create", {"policies": ["reads"]},
              keep={"reader": "auth.client_token", "reader_accessor": "auth.accessor"}),

@@ -8,9 +8,10 @@ from typing import Annotated
 
 from holdfast.core import policy_parse, policy_store
 from holdfast.core.policy import Policy
-from holdfast.engine import Context, Input, Keys, Method, Nothing, Output, Response, Route, Txn, doc, listing, on
+from holdfast.engine import Context, Input, Keys, Method, Nothing, Output, Place, Response, Route, Txn, doc, listing, on
 from holdfast.errors import BadRequest, NotFound
 from holdfast.limits import POLICY_MAX_BYTES, POLICY_NAME_MAX, POLICY_PARSE_ON_LANE_MAX
+from holdfast.replica import Why
 
 NAME = doc("Name of the policy.")
 OLD_FIELD = "'rules' is deprecated, please use 'policy' instead"
@@ -149,7 +150,11 @@ def _write(txn: Txn, name: str, text: str, ctx: Context) -> None:
     size = len(text.encode())
     if size > POLICY_MAX_BYTES:
         raise BadRequest(f"a policy has at most {POLICY_MAX_BYTES} bytes")
-    found = parsed(text) if size <= POLICY_PARSE_ON_LANE_MAX else ctx.heavy(parsed, text)
+    if size > POLICY_PARSE_ON_LANE_MAX:
+        txn.need(Place.ACTIVE, Why.WRITE)                # what it is taken apart into goes to no other process of the node
+        found = ctx.heavy(parsed, text)
+    else:
+        found = parsed(text)
     if isinstance(found, str):
         raise BadRequest(found)
     if name in policy_store.IMMUTABLE:

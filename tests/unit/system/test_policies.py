@@ -6,7 +6,7 @@ import pytest
 from tests.contract.one_node import OneNode
 
 from holdfast.core.identity import ENTITIES, Entity
-from holdfast.core.outcome import Heavy
+from holdfast.core.outcome import Forward, Heavy
 from holdfast.core.token_create import create
 from holdfast.core.token_store import TokenEntry
 from holdfast.engine import Method, Place, Rng, Txn
@@ -93,11 +93,18 @@ class TestTexts:
 
     def test_a_long_text_is_parsed_in_a_pool(self, node: OneNode) -> None:
         request = node.request(POST, "sys/policies/acl/p", {"policy": READER + "\n" + "#" * POLICY_PARSE_ON_LANE_MAX})
-        assert isinstance(node.attempt(request, Place.WORKER), Heavy)
+        assert isinstance(node.attempt(request, Place.ACTIVE), Heavy)
         seen = node.call(POST, "sys/policies/acl/p", {"policy": "pth {}" + "#" * POLICY_PARSE_ON_LANE_MAX})
         assert seen.json["errors"] == ['failed to parse policy: invalid key "pth" on line 1']
         write(node, "p", READER + "\n" + "#" * POLICY_PARSE_ON_LANE_MAX)
         assert node.call(GET, "secret/data/ab", token=token(node, "p")).status == 404
+
+    def test_a_worker_parses_none(self, node: OneNode) -> None:
+        """It handed on what it had parsed, which on its way to main was no longer a policy: every long one was answered 500."""
+        request = node.request(POST, "sys/policies/acl/p", {"policy": READER + "\n" + "#" * POLICY_PARSE_ON_LANE_MAX})
+        outcome = node.attempt(request, Place.WORKER)
+        assert isinstance(outcome, Forward)
+        assert outcome.memo.results == {}
 
     def test_what_is_deleted_is_gone_and_what_is_not_there_is_no_error(self, node: OneNode) -> None:
         write(node, "p", READER)
