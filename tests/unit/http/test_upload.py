@@ -137,6 +137,8 @@ def test_little_of_it_is_in_memory(run: Callable[..., None], monkeypatch: pytest
         for at in range(0, len(CONTENT), 1 << 16):
             writer.write(CONTENT[at:at + (1 << 16)])
             await writer.drain()
+            if not at:
+                await until(lambda: place.unfinished_bytes > 0)
             most = max(most, place.unfinished_bytes)
         await reader.readuntil(b"\r\n\r\n")
         writer.close()
