@@ -75,9 +75,9 @@ def _loosened(raw: msgspec.Raw, shape: Shape) -> msgspec.Raw:
     if text == b"null" or (shape.text and shape.number):
         return raw                                   # not sent; or a duration, which is no boolean
     if shape.text:
-        return _as_text(raw)
+        return as_text(raw)
     if shape.texts:
-        return _join([_as_text(raw)])
+        return _join([as_text(raw)])
     if shape.number and text in _NUMBERS:
         return msgspec.Raw(_NUMBERS[text])
     return raw
@@ -102,20 +102,20 @@ def _as_list(raw: msgspec.Raw, shape: Shape) -> msgspec.Raw:
     items = _list(raw)
     if not shape.texts:
         return _pairs(raw, items)
-    texts = [_as_text(item) for item in items]
+    texts = [as_text(item) for item in items]
     return raw if all(text is item for text, item in zip(texts, items, strict=True)) else _join(texts)
 
 
 def _each(raw: msgspec.Raw) -> msgspec.Raw:
     values = _object(raw)
-    texts = {name: _as_text(value) for name, value in values.items()}
+    texts = {name: as_text(value) for name, value in values.items()}
     return raw if all(texts[name] is value for name, value in values.items()) else msgspec.Raw(_encode(texts))
 
 
 def _pairs(raw: msgspec.Raw, items: list[msgspec.Raw]) -> msgspec.Raw:
     found = {}
     for item in items:
-        text = bytes(_as_text(item))
+        text = bytes(as_text(item))
         name, equals, value = msgspec.json.decode(text, type=str).partition("=") if text.startswith(b'"') else ("", "", "")
         if not name or not equals:
             return raw                                   # not understood: refused as it was sent
@@ -123,7 +123,7 @@ def _pairs(raw: msgspec.Raw, items: list[msgspec.Raw]) -> msgspec.Raw:
     return msgspec.Raw(_encode(found))
 
 
-def _as_text(raw: msgspec.Raw) -> msgspec.Raw:
+def as_text(raw: msgspec.Raw) -> msgspec.Raw:
     """Of a number, a boolean or nothing; anything else stays what it is."""
     text = bytes(raw)
     if text in (b"true", b"false"):

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from holdfast.engine import Context, Duration, Input, Natural, Output, Response, Result, Txn, doc, listing, seconds
 from holdfast.engine.route import is_null
 from holdfast.engine.time import go_duration, rfc3339
+from holdfast.engine.weak import as_text
 from holdfast.errors import BadRequest, NotFound, listed
 from holdfast.limits import KV_CUSTOM_KEY_MAX_BYTES, KV_CUSTOM_METADATA_MAX, KV_CUSTOM_VALUE_MAX_BYTES
 from holdfast.secrets import json_object, merge_patch
@@ -167,19 +168,11 @@ def _quoted(name: str) -> str:
 
 
 def _text(value: msgspec.Raw) -> str:
-    text = bytes(value)
-    match text[:1]:
-        case b'"':
-            return msgspec.json.decode(text, type=str)
-        case b"{" | b"[":
-            kind = "map[string]interface {}" if text[:1] == b"{" else "[]interface {}"
-            raise BadRequest(f"{INVALID}: '' expected type 'string', got unconvertible type '{kind}'")
-        case b"n":
-            return ""
-        case b"t" | b"f":
-            return "1" if text == b"true" else "0"       # what Vault makes of them
-        case _:
-            return text.decode()
+    text = bytes(as_text(value))
+    if text[:1] in (b"{", b"["):
+        kind = "map[string]interface {}" if text[:1] == b"{" else "[]interface {}"
+        raise BadRequest(f"{INVALID}: '' expected type 'string', got unconvertible type '{kind}'")
+    return msgspec.json.decode(text, type=str)
 
 
 def _keep(txn: Txn, args: Write, meta: Metadata, custom: Mapping[str, str]) -> Response:
