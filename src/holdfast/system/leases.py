@@ -35,6 +35,8 @@ from holdfast.errors import BadRequest, NotFound, OutsideError
 from holdfast.ids import Millis
 from holdfast.limits import LEASES_COUNTED_MAX
 
+TIDIED = Response(status=202, warnings=(
+    "Tidy operation successfully started. Any information from the operation will be printed to Vault's server logs.",))
 MORE = "There are more leases that could not be revoked than this answer lists."
 
 
@@ -109,8 +111,7 @@ def count_leases(txn: Txn, args: ListInput, ctx: Context) -> Response:
 
 def tidy(txn: Txn, args: Nothing, ctx: Context) -> Response:
     """Look for remains of leases: there are none, for a lease and what finds it change together."""
-    return Response(status=202, warnings=(
-        "Tidy operation successfully started. Any information from the operation will be printed to Vault's server logs.",))
+    return TIDIED
 
 
 def routes(access: Access) -> tuple[Route, ...]:

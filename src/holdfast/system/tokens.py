@@ -14,12 +14,30 @@ from holdfast.core.access import Access
 from holdfast.core.token_store import ACCESSORS, ENTRIES, TokenEntry
 from holdfast.core.tokens import BATCH_TYPE, SERVICE_TYPE, BatchClaims, Principal
 from holdfast.crypto import Secret
-from holdfast.engine import Context, Duration, Engine, Input, Method, Nothing, Output, Place, Response, Route, Token, Txn, doc, on, seconds
+from holdfast.engine import (
+    Context,
+    Duration,
+    Engine,
+    Input,
+    Method,
+    Nothing,
+    Output,
+    Place,
+    Response,
+    Route,
+    Token,
+    Txn,
+    doc,
+    listing,
+    on,
+    seconds,
+)
 from holdfast.engine.time import rfc3339
 from holdfast.errors import BadRequest, PermissionDenied
 from holdfast.ids import Millis
 from holdfast.replica import Why
 from holdfast.system import token_create, token_roles
+from holdfast.system.leases import TIDIED
 
 
 class TokenInput(Input, frozen=True):
@@ -78,10 +96,6 @@ class TokenOut(Output, frozen=True, kw_only=True):
     type: str
 
 
-class AccessorsOut(Output, frozen=True):
-    keys: tuple[str, ...]
-
-
 class Found(msgspec.Struct, frozen=True, kw_only=True):
     """A living token: what it is for requests, and its record or claims."""
 
@@ -113,7 +127,7 @@ def lookup_accessor(txn: Txn, args: AccessorInput, ctx: Context) -> Response:
 
 def list_accessors(txn: Txn, args: Nothing, ctx: Context) -> Response:
     """List the accessors of all service tokens."""
-    return Response(data=AccessorsOut(keys=tuple(sorted(entry.accessor for entry in ACCESSORS.all(txn).values()))))
+    return listing(sorted(entry.accessor for entry in ACCESSORS.all(txn).values()))
 
 
 def revoke(txn: Txn, args: GivenToken, ctx: Context) -> Response:
@@ -162,8 +176,7 @@ def revoke_orphan(txn: Txn, args: GivenToken, ctx: Context) -> Response:
 
 def tidy(txn: Txn, args: Nothing, ctx: Context) -> Response:
     """Look for remains of tokens: there are none, for a token and what finds it change together."""
-    return Response(status=202, warnings=(
-        "Tidy operation successfully started. Any information from the operation will be printed to Vault's server logs.",))
+    return TIDIED
 
 
 def find(txn: Txn, ctx: Context, text: str) -> Found | None:
