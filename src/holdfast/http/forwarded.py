@@ -6,7 +6,6 @@ import base64
 import binascii
 from urllib.parse import unquote_to_bytes
 
-from cryptography import x509
 from msgspec.structs import replace
 
 from holdfast.config.settings import Listener as Settings
@@ -64,6 +63,8 @@ class Forwarded:
         found = values[0]
         for decoder in self._decoders:
             found = _decoded(found, decoder)
+        from cryptography import x509  # here: slow to import, and few have such a proxy
+
         try:
             x509.load_der_x509_certificate(found)
         except ValueError as error:

@@ -32,11 +32,11 @@ from holdfast.ids import Index, Millis, NodeId
 from holdfast.node.background import Background
 from holdfast.node.cluster_gauges import LifeMetrics
 from holdfast.node.follow import Follower, Keys, KeysLost, Replica
-from holdfast.node.ha_link import HaLink, Taken, close_stream, send_stream
+from holdfast.node.ha_link import HaLink, Taken, send_stream
 from holdfast.node.ha_links import HaLinks
 from holdfast.node.main import Main, in_thread
 from holdfast.node.raft_links import RAFT_BOUNDS, RAFT_IDENTITY, RaftLinks
-from holdfast.node.serving import Served
+from holdfast.node.serving import Served, close_stream
 from holdfast.node.standing import Named, Standing, url_of
 from holdfast.node.tickets import Tickets
 from holdfast.replica import Abandoned, Why

@@ -32,7 +32,6 @@ from holdfast.engine.effect import (
 from holdfast.engine.listener import Listener
 from holdfast.errors import BadRequest
 from holdfast.ids import Millis, RequestId
-from holdfast.node.join import Admitting, Joiner
 from holdfast.node.main import Main
 from holdfast.node.measuring import took
 from holdfast.node.serving import Served
@@ -54,6 +53,20 @@ class InitOut(msgspec.Struct, frozen=True, kw_only=True):
     root_token: str
 
 
+class Joining(Protocol):
+    """This node's way into a cluster that others run."""
+
+    async def join(self, asked: Join) -> Reply: ...
+
+
+class Admitting(Protocol):
+    """Others' way in and out, at the active node."""
+
+    def challenge(self, asked: ChallengeJoiner) -> Reply: ...
+    async def admit(self, asked: AdmitJoiner) -> Reply: ...
+    async def change(self, asked: ChangeMembership) -> None: ...
+
+
 class Snapshots(Protocol):
     """The state of the cluster, out and in again."""
 
@@ -67,7 +80,7 @@ class Effects:
     def __init__(self, main: Main, auto: Sealing | None, *, reload: Callable[[], Awaitable[None]],
                  metrics: Callable[[bool], Awaitable[Reply]], monitor: Callable[[str, bool], AsyncIterator[bytes]]) -> None:
         self._main, self._auto = main, auto
-        self.joiner: Joiner | None = None                # these four: where the storage has members
+        self.joiner: Joining | None = None                # these four: where the storage has members
         self.snapshots: Snapshots | None = None
         self.raft_status: Callable[[], RaftStatus] | None = None
         self.admitting: Admitting | None = None

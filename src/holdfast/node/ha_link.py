@@ -7,6 +7,7 @@ from holdfast.engine import Stream, WriteId
 from holdfast.errors import IntegrityError
 from holdfast.ha.event import Channel
 from holdfast.ha.message import BOUNDS, ForwardStream, Kind, Message, Peer, decode, encode
+from holdfast.node.serving import close_stream
 from holdfast.telemetry.log import Logger
 
 
@@ -96,8 +97,3 @@ async def send_stream(link: HaLink | None, id: WriteId, stream: Stream, logger: 
     except LinkError as error:
         logger.warn("ha.stream_broken", node=id.node, why=error.why)
 
-
-async def close_stream(stream: Stream) -> None:
-    """Nobody waits for it."""
-    if isinstance(stream.chunks, AsyncGenerator):
-        await stream.chunks.aclose()

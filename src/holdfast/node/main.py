@@ -4,7 +4,7 @@ Invariants: (1) keys reach the workers before the facts that say "unsealed", and
 here has passed the same pipeline as in a worker; (3) sealing zeroes the workers' lease first, so that no read is answered after it.
 """
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from msgspec.structs import replace
@@ -25,7 +25,6 @@ from holdfast.errors import AuditError, BadRequest, HoldfastError, InvariantErro
 from holdfast.ha.gate import CLUSTER_TIME_OFFSET_MS, LEASE_UNTIL_BOOT_MS, WATERMARK, Words
 from holdfast.ids import Index, Millis
 from holdfast.limits import DERIVED_ENTRIES_MAX
-from holdfast.node.api_client import Target
 from holdfast.node.attempts import Attempts, Devices
 from holdfast.node.clock import Clock
 from holdfast.node.commit import Committer, Promise, Replica
@@ -94,13 +93,8 @@ class Cluster(Protocol):
 class Joiner(Protocol):
     """How this node comes into a cluster that others run."""
 
-    def keep_trying(self, targets: Sequence[Target], *, non_voter: bool) -> None:
-        """Asks one leader after the other."""
-
     async def answer_with(self, seal: Seal) -> None:
         """Enough shares have come. Raises BadRequest, UnavailableError."""
-
-    def stop(self) -> None: ...
 
 
 class Main:

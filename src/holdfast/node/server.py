@@ -6,15 +6,12 @@ import socket
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from holdfast._native import Words
-from holdfast.cluster import TlsPort
-from holdfast.config import raft_settings
 from holdfast.config.settings import Settings, TcpListener, UnixListener
 from holdfast.core.access import Access
 from holdfast.core.lockout import LOCKABLE
@@ -23,23 +20,18 @@ from holdfast.crypto import Seal, Secret
 from holdfast.engine import Effect, Memo, NodeFacts, Place, Reply, Request
 from holdfast.errors import HoldfastError, UnavailableError
 from holdfast.ha.gate import Word
-from holdfast.ha.machine import Machine
 from holdfast.ha.settings import Consistency
-from holdfast.ha.settings import Settings as HaSettings
 from holdfast.http import Listening, TlsConfig, Uploads, listen
 from holdfast.http.reply import HOSTNAME, RAFT_NODE_ID
 from holdfast.http.upload import prepare
 from holdfast.limits import DERIVED_BESIDE_WORKERS_MAX, DERIVED_ENTRIES_MAX, DRAIN_WITHIN_S, MEASURE_WITHIN_S, TICKET_KEY_S
 from holdfast.node import harden
-from holdfast.node.api_client import post
 from holdfast.node.background import Background
 from holdfast.node.clock import SystemClock
-from holdfast.node.cluster import PORT_BOUNDS, Clustering, ClusterSettings
 from holdfast.node.cluster_gauges import MeasuredLog, set_cluster_gauges
 from holdfast.node.commit import Promise
 from holdfast.node.devices import AuditDevices, open_sink, try_device
 from holdfast.node.effects import Effects
-from holdfast.node.join import Admitting, Joiner, leaders
 from holdfast.node.listeners import hold_ports, read_tls, read_tls_anew, tls_config
 from holdfast.node.logins import Logins
 from holdfast.node.main import Main
@@ -58,14 +50,11 @@ from holdfast.node.registry import ENGINES
 from holdfast.node.request_log import FailedHandshakes, RequestLog, defects
 from holdfast.node.seals import configured_seal, retired_seal
 from holdfast.node.serving import Served
-from holdfast.node.snapshots import Snapshots
 from holdfast.node.spawn import Pool
 from holdfast.node.store import Store, open_store
 from holdfast.node.tending import audit_trouble, tend_devices
 from holdfast.node.unsealing import Unsealing
 from holdfast.replica import Abandoned, Why
-from holdfast.storage.disk import OsDisk
-from holdfast.storage.incarnation import next_incarnation
 from holdfast.storage.raft import RaftLog
 from holdfast.system import build
 from holdfast.telemetry.collect import INTERVAL_S, Collector
@@ -75,6 +64,9 @@ from holdfast.telemetry.metrics import Snapshot
 from holdfast.telemetry.monitor import monitor
 from holdfast.telemetry.setup import LogOptions
 from holdfast.version import VERSION
+
+if TYPE_CHECKING:
+    from holdfast.node.membership import Membership
 
 TEND_EVERY_S = 1.0
 TEND_AGAIN_S = 30.0                                  # after a checkpoint failed: the next one may copy gigabytes in vain, too
@@ -95,7 +87,7 @@ class Server:
         self._uploads: Path
         self._devices: AuditDevices
         self._effects: Effects
-        self._cluster: Clustering | None = None
+        self._membership: Membership | None = None
         self._pool: Pool
         self._held: list[socket.socket] = []
         self._ticket_key = Secret(RANDOM.draw(32))
@@ -150,55 +142,23 @@ class Server:
         self._requests = RequestLog(Logins(self.metrics, self.main.serve).serve, self.logger)
         self._effects = Effects(self.main, auto, reload=self.reload, metrics=self._metrics, monitor=self._monitor)
         if isinstance(store.log, RaftLog):
-            self._cluster = self.main.cluster = self._clustering(store.log, store)
-        if isinstance(store.log, RaftLog) and self._cluster is not None:
-            self._begin_membership(store.log, self._cluster, auto)
+            from holdfast.node.membership import Membership  # here: see there
+
+            self._membership = Membership(self.main, self._effects, store, store.log, settings, auto, self._uploads, self.logs)
         self.main.begin()
         if auto is not None and self.main.facts.initialized:
             await self.main.unseal_itself()
         await self._pool.start(replace(first, facts=self.main.facts))
         await self._listen(tcp if not self.workers else (), tls)
-        if self.main.joiner is not None and not self.main.facts.initialized:
-            raft = raft_settings(settings.storage)
-            if named := leaders(raft.retry_join):
-                self.main.joiner.keep_trying(named, non_voter=raft.retry_join_as_non_voter)
+        if self._membership is not None:
+            self._membership.look_for_cluster()
         self._background.begin(tend_devices(self.main.attempts, self._devices, self._audit_broken))
         self._background.begin(self._tend())
         settle_memory()
 
-    def _clustering(self, log: RaftLog, store: Store) -> Clustering:
-        settings = self.settings
-        listener, raft = next(each for each in settings.listeners if isinstance(each, TcpListener)), raft_settings(settings.storage)
-        own = ClusterSettings(
-            node=store.node, hostname=socket.gethostname(), api_address=settings.api_addr,
-            cluster_address=urlsplit(settings.cluster_addr).netloc, listen_address=listener.cluster_address,
-            is_strict=settings.consistency.value == Consistency.STRICT.value, look_every_s=raft.autopilot_update_interval_s,
-            change_every_s=raft.autopilot_reconcile_interval_s)
-        logger = self.logs.logger("cluster")
-
-        def new_machine(incarnation: int) -> Machine:
-            return Machine(HaSettings(node=store.node, incarnation=incarnation, consistency=Consistency(settings.consistency.value),
-                                      disable_performance_standby=settings.disable_performance_standby))
-
-        return Clustering(self.main, log, store.replica, own, draw=RANDOM.draw,
-                          new_incarnation=partial(next_incarnation, OsDisk(), store.replica_path.parent),
-                          new_port=lambda introduce: TlsPort(introduce, bounds=PORT_BOUNDS, log=logger),
-                          new_machine=new_machine, logger=logger)
-
-    def _begin_membership(self, log: RaftLog, cluster: Clustering, auto: Seal | None) -> None:
-        logger = self.logs.logger("raft")
-        self._effects.joiner = self.main.joiner = Joiner(
-            self.main, cluster, log, node=cluster.settings.node, cluster_address=cluster.settings.cluster_address, auto=auto,
-            call=post, logger=logger, api_address=cluster.settings.api_address)
-        self._effects.raft_status = lambda: log.status
-        self._effects.admitting = admitting = Admitting(self.main.attempts, log, auto, RANDOM.draw, self.main.cluster_now,
-                                                         self.main.clock.boot_ms, self.main.submit_own, cluster.gives_way, logger)
-        self._effects.snapshots = Snapshots(self.main, log, self._store.replica, self._store.replica_path.parent, self._uploads,
-                                            admitting.seal, cluster.put_back, self.main.clock, RANDOM.draw, logger)
-
     def _audit_broken(self, broken: bool) -> None:
-        if self._cluster is not None:
-            self._cluster.audit_is_broken(broken)
+        if self._membership is not None:
+            self._membership.audit_is_broken(broken)
 
     async def _listen(self, tcp: tuple[TcpListener, ...], tls: tuple[TlsFiles | None, ...]) -> None:
         """Unix sockets, and without workers everything."""
@@ -225,8 +185,8 @@ class Server:
             listening.stop_accepting()
         await asyncio.gather(self._pool.drain(DRAIN_WITHIN_S), *(listening.drain(DRAIN_WITHIN_S) for listening in self.listening))
         self._background.cancel()
-        if self.main.joiner is not None:
-            self.main.joiner.stop()
+        if self._membership is not None:
+            self._membership.stop_looking()
         await self.main.seal()
         self._devices.close()
         await self._store.close()

@@ -3,7 +3,7 @@
 What differs stands outside: `forward`, for what must run elsewhere, and `carry_out`, for what only main can do.
 """
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from functools import partial
 from typing import TypeAlias, assert_never
 
@@ -130,3 +130,9 @@ class Serving:
                 return False
             await asyncio.sleep(WATERMARK_POLL_S)
         return True
+
+
+async def close_stream(stream: Stream) -> None:
+    """Nobody waits for it."""
+    if isinstance(stream.chunks, AsyncGenerator):
+        await stream.chunks.aclose()

@@ -19,7 +19,6 @@ from holdfast.errors import HandlerError, HoldfastError, UnavailableError
 from holdfast.limits import RESPAWN_DELAYS_S, STREAM_CHUNKS_MAX
 from holdfast.node.background import Background
 from holdfast.node.commit import Promise
-from holdfast.node.ha_link import close_stream
 from holdfast.node.message import (
     Begin,
     Cancel,
@@ -41,7 +40,7 @@ from holdfast.node.message import (
     TicketKey,
     Took,
 )
-from holdfast.node.serving import Served
+from holdfast.node.serving import Served, close_stream
 from holdfast.replica import Why
 from holdfast.telemetry.log import Event, Level, Logger
 from holdfast.telemetry.metrics import Snapshot

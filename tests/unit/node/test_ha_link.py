@@ -5,7 +5,8 @@ import pytest
 
 from holdfast.cluster import Incoming
 from holdfast.engine import Stream
-from holdfast.node.ha_link import Taken, close_stream
+from holdfast.node.ha_link import Taken
+from holdfast.node.serving import close_stream
 
 
 def stream_of(incoming: Incoming) -> Stream:
