@@ -38,6 +38,8 @@ class MountConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     listing_visibility: str = ""
     passthrough_request_headers: tuple[str, ...] = ()
     allowed_response_headers: tuple[str, ...] = ()
+    allowed_managed_keys: tuple[str, ...] = ()
+    delegated_auth_accessors: tuple[str, ...] = ()
     token_type: TokenType = TokenType.DEFAULT_SERVICE
     user_lockout: UserLockout | None = None
 

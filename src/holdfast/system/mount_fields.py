@@ -27,6 +27,8 @@ RESPONSE_KEYS = doc("Fields of responses that audit entries show as they are.")
 VISIBILITY = doc("Whether user interfaces see it without a token: \"unauth\" or \"hidden\".")
 PASSED = doc("Headers of requests that the engine may read.")
 ALLOWED = doc("Headers of responses that the engine may set.")
+MANAGED_KEYS = doc("Kept and shown; there are no managed keys.")
+DELEGATED = doc("Accessors of auth methods that the engine may log in to; kept and shown, no engine does.")
 TOKEN_TYPE = doc("Kind of the tokens of logins; of auth methods alone.")
 LOCKOUT = doc("How failed logins lock an alias; of auth methods alone.")
 
@@ -49,6 +51,8 @@ class ConfigInput(Input, frozen=True):
     listing_visibility: Annotated[str | None, VISIBILITY] = None
     passthrough_request_headers: Annotated[Strings, PASSED] = None
     allowed_response_headers: Annotated[Strings, ALLOWED] = None
+    allowed_managed_keys: Annotated[Strings, MANAGED_KEYS] = None
+    delegated_auth_accessors: Annotated[Strings, DELEGATED] = None
     token_type: Annotated[str | None, TOKEN_TYPE] = None
     user_lockout_config: Annotated[LockoutInput | None, LOCKOUT] = None
     plugin_name: Annotated[str | None, doc("The engine's name, where the type is \"plugin\".")] = None
@@ -93,6 +97,8 @@ class ConfigOut(Output, frozen=True):
     listing_visibility: str | UnsetType = UNSET
     passthrough_request_headers: tuple[str, ...] | UnsetType = UNSET
     allowed_response_headers: tuple[str, ...] | UnsetType = UNSET
+    allowed_managed_keys: tuple[str, ...] | UnsetType = UNSET
+    delegated_auth_accessors: tuple[str, ...] | UnsetType = UNSET
     token_type: str | UnsetType = UNSET
     user_lockout_config: LockoutOut | UnsetType = UNSET
 
@@ -125,6 +131,8 @@ class TuneOut(Output, frozen=True):
     listing_visibility: str | UnsetType
     passthrough_request_headers: tuple[str, ...] | UnsetType
     allowed_response_headers: tuple[str, ...] | UnsetType
+    allowed_managed_keys: tuple[str, ...] | UnsetType
+    delegated_auth_accessors: tuple[str, ...] | UnsetType
     user_lockout_counter_reset_duration: int | UnsetType
     user_lockout_threshold: int | UnsetType
     user_lockout_duration: int | UnsetType
@@ -148,7 +156,8 @@ def _show_config(entry: MountEntry) -> ConfigOut:
         audit_non_hmac_request_keys=config.audit_non_hmac_request_keys or UNSET,
         audit_non_hmac_response_keys=config.audit_non_hmac_response_keys or UNSET,
         listing_visibility=config.listing_visibility or UNSET, passthrough_request_headers=config.passthrough_request_headers or UNSET,
-        allowed_response_headers=config.allowed_response_headers or UNSET,
+        allowed_response_headers=config.allowed_response_headers or UNSET, allowed_managed_keys=config.allowed_managed_keys or UNSET,
+        delegated_auth_accessors=config.delegated_auth_accessors or UNSET,
         token_type=config.token_type.value if entry.is_auth else UNSET,
         user_lockout_config=_show_lockout(config.user_lockout) if config.user_lockout else UNSET)
 
@@ -167,7 +176,8 @@ def show_tuned(entry: MountEntry, *, default_ttl_s: int, max_ttl_s: int) -> Tune
         audit_non_hmac_request_keys=config.audit_non_hmac_request_keys or UNSET,
         audit_non_hmac_response_keys=config.audit_non_hmac_response_keys or UNSET,
         listing_visibility=config.listing_visibility or UNSET, passthrough_request_headers=config.passthrough_request_headers or UNSET,
-        allowed_response_headers=config.allowed_response_headers or UNSET,
+        allowed_response_headers=config.allowed_response_headers or UNSET, allowed_managed_keys=config.allowed_managed_keys or UNSET,
+        delegated_auth_accessors=config.delegated_auth_accessors or UNSET,
         user_lockout_counter_reset_duration=lockout.counter_reset_s if lockout else UNSET,
         user_lockout_threshold=lockout.threshold if lockout else UNSET, user_lockout_duration=lockout.duration_s if lockout else UNSET,
         user_lockout_disable=lockout.disable if lockout else UNSET, options=entry.options or UNSET)
@@ -191,7 +201,9 @@ def configured(config: MountConfig, given: ConfigInput) -> MountConfig:
         audit_non_hmac_response_keys=_list(given.audit_non_hmac_response_keys, config.audit_non_hmac_response_keys),
         listing_visibility=config.listing_visibility if given.listing_visibility is None else given.listing_visibility,
         passthrough_request_headers=_list(given.passthrough_request_headers, config.passthrough_request_headers),
-        allowed_response_headers=_list(given.allowed_response_headers, config.allowed_response_headers))
+        allowed_response_headers=_list(given.allowed_response_headers, config.allowed_response_headers),
+        allowed_managed_keys=_list(given.allowed_managed_keys, config.allowed_managed_keys),
+        delegated_auth_accessors=_list(given.delegated_auth_accessors, config.delegated_auth_accessors))
 
 
 def _list(given: Strings, now: tuple[str, ...]) -> tuple[str, ...]:

@@ -169,6 +169,16 @@ class TestTuning:
             "description": "d", "default_lease_ttl": 2764800, "max_lease_ttl": 2764800, "force_no_cache": False,
             "listing_visibility": "unauth", "options": {"version": "1"}}
 
+    @pytest.mark.parametrize("name", ["delegated_auth_accessors", "allowed_managed_keys", "passthrough_request_headers"])
+    def test_lists_are_shown_as_they_were_set_or_whoever_declares_them_sets_them_for_ever(self, node: OneNode, name: str) -> None:
+        enable(node, "mounts/x", type="kv", config={name: ["a", "b"]})
+        for path in ("sys/mounts/x", "sys/internal/ui/mounts/x"):
+            assert node.call(GET, path).json["data"]["config"][name] == ["a", "b"]
+        assert node.call(POST, "sys/mounts/x/tune", {name: "c"}).status == 204
+        assert node.call(GET, "sys/mounts/x/tune").json["data"][name] == ["c"]
+        assert node.call(POST, "sys/mounts/x/tune", {name: []}).status == 204
+        assert name not in node.call(GET, "sys/mounts/x/tune").json["data"]
+
     def test_what_changes_nothing_writes_nothing(self, node: OneNode) -> None:
         assert dict(node.call(POST, "sys/mounts/kv1/tune", {"description": ""}).changes) == {}
 
