@@ -124,7 +124,7 @@ class Client:
     def exchange(
         self, method: str, path: str, *, query: Query = (), body: bytes | None = None, content_type: str = "",
         upload: BinaryIO | None = None, sink: Sink | None = None
-    ) -> HttpResponse:  # fmt: skip
+    ) -> HttpResponse:
         """One request and its answer, whatever is in it. Raises ApiError for an error status."""
         headers = self._headers(method, path, content_type)
         request = HttpRequest(method=method, url=self._url(path, query), headers=headers, body=body, upload=upload, sink=sink)

@@ -129,4 +129,4 @@ def detailed_header(fourth: str) -> Sequence[str]:
     return (
         "Path", "Plugin", "Accessor", "Default TTL", "Max TTL", fourth, "Replication", "Seal Wrap", "External Entropy Access", "Options",
         "Description", "UUID", "Version", "Running Version", "Running SHA256", "Deprecation Status",
-    )  # fmt: skip
+    )

@@ -41,13 +41,13 @@ _POLL_S = 1.0
 _FIELDS = (
     "uuid", "type", "description", "accessor", "config", "options", "local", "seal_wrap", "external_entropy_access", "plugin_version",
     "running_plugin_version", "running_sha256", "deprecation_status",
-)  # fmt: skip
+)
 _SWITCHES = frozenset(("local", "seal_wrap", "external_entropy_access"))
 _CONFIG = (
     "audit_non_hmac_request_keys", "audit_non_hmac_response_keys", "listing_visibility", "passthrough_request_headers",
     "allowed_response_headers", "token_type", "allowed_managed_keys", "user_lockout_config", "delegated_auth_accessors", "plugin_name",
     "identity_token_key",
-)  # fmt: skip
+)
 
 
 def enable(session: Session, kind: MountKind) -> int:

@@ -19,11 +19,11 @@ _SERVER_FIELDS = (
     ("ID", "id"), ("Name", "name"), ("Address", "address"), ("NodeStatus", "node_status"), ("LastContact", "last_contact"),
     ("LastTerm", "last_term"), ("LastIndex", "last_index"), ("Healthy", "healthy"), ("StableSince", "stable_since"), ("Status", "status"),
     ("Version", "version"), ("UpgradeVersion", "upgrade_version"), ("RedundancyZone", "redundancy_zone"), ("NodeType", "node_type"),
-)  # fmt: skip
+)
 _SERVER_LINES = (
     ("Name", "name"), ("Address", "address"), ("Status", "status"), ("Node Status", "node_status"), ("Healthy", "healthy"),
     ("Last Contact", "last_contact"), ("Last Term", "last_term"), ("Last Index", "last_index"), ("Version", "version"),
-)  # fmt: skip
+)
 _SERVER_MAYBE = (("Upgrade Version", "upgrade_version"), ("Redundancy Zone", "redundancy_zone"), ("Node Type", "node_type"))
 _NUMBERS = frozenset(("last_term", "last_index"))
 _CONFIG_ROWS = (
@@ -31,7 +31,7 @@ _CONFIG_ROWS = (
     ("Dead Server Last Contact Threshold", "dead_server_last_contact_threshold"),
     ("Server Stabilization Time", "server_stabilization_time"), ("Min Quorum", "min_quorum"), ("Max Trailing Logs", "max_trailing_logs"),
     ("Disable Upgrade Migration", "disable_upgrade_migration"),
-)  # fmt: skip
+)
 _DURATIONS = ("last-contact-threshold", "dead-server-last-contact-threshold", "server-stabilization-time")
 
 

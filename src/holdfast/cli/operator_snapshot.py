@@ -90,12 +90,12 @@ def _inspect(session: Session) -> int:
         rows = (
             ("ID", meta.id), ("Size", str(meta.size)), ("Index", str(meta.index)), ("Term", str(meta.term)), ("Version", str(meta.version)),
             ("WAL Index", str(meta.wal_index)), ("Cluster ID", meta.cluster), ("Servers", servers),
-        )  # fmt: skip
+        )
         session.ui.output(table(("Key", "Value"), rows))
         return 0
     return output_data(session.ui, Record(
         ID=meta.id, Size=meta.size, Index=meta.index, Term=meta.term, Version=meta.version, WALIndex=meta.wal_index, ClusterID=meta.cluster,
-        Servers=[server.id for server in meta.configuration.servers]))  # fmt: skip
+        Servers=[server.id for server in meta.configuration.servers]))
 
 
 def _read(path: str) -> Meta:

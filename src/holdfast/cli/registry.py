@@ -41,7 +41,7 @@ MISSING = frozenset((
     "pki verify-sign", "plugin", "plugin deregister", "plugin info", "plugin list",
     "plugin register", "plugin reload", "plugin reload-status", "plugin runtime", "proxy", "ssh", "transform", "transform import",
     "transform import-version", "transit", "transit import", "transit import-version", "version-history",
-))  # fmt: skip
+))
 
 
 def _load(word: str) -> tuple[Command, ...]:

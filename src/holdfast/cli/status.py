@@ -15,12 +15,12 @@ NO_TIME = "0001-01-01T00:00:00Z"
 _SEAL_FIELDS: tuple[tuple[str, Json], ...] = (
     ("type", ""), ("initialized", False), ("sealed", False), ("t", 0), ("n", 0), ("progress", 0), ("nonce", ""), ("version", ""),
     ("build_date", ""), ("migration", False),
-)  # fmt: skip
+)
 _SEAL_EXTRAS = ("cluster_name", "cluster_id", "recovery_seal", "recovery_seal_type", "storage_type", "removed_from_cluster", "warnings")
 _LEADER_EXTRAS = (
     "leader_address", "leader_cluster_address", "performance_standby", "performance_standby_last_remote_wal", "last_wal",
     "raft_committed_index", "raft_applied_index",
-)  # fmt: skip
+)
 
 
 def _object(response: HttpResponse) -> Object:

@@ -111,7 +111,6 @@ class Summary:
         return added((own, *(part.distribution() for part in self._parts))) if self._parts else own
 
 
-
 T = TypeVar("T", Counter, Gauge, Summary)
 
 

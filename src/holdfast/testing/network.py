@@ -47,7 +47,6 @@ class Conditions:
         return low + (high - low) * dice.random()
 
 
-
 class Network:
     """All machines and what is between them. `trace` hears of each delivery."""
 

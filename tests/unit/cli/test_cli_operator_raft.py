@@ -30,20 +30,20 @@ CONFIGURATION = {
 SERVER = {
     "id": "n1", "name": "n1", "address": "127.0.0.1:8201", "node_status": "alive", "last_contact": "0s", "last_term": 7, "last_index": 100,
     "healthy": True, "stable_since": "2026-11-21T08:00:00Z", "status": "leader", "version": "1.17.0", "node_type": "voter",
-}  # fmt: skip
+}
 STATE = {
     "data": {
         "healthy": False, "failure_tolerance": 1, "leader": "n1", "voters": ["n1"], "non_voters": ["n2"],
         "servers": {"n2": {**SERVER, "id": "n2", "name": "n2", "status": "non-voter", "healthy": False}, "n1": SERVER},
     }
-}  # fmt: skip
+}
 CONFIG = {
     "data": {
         "cleanup_dead_servers": True, "last_contact_threshold": "10s", "dead_server_last_contact_threshold": "24h0m0s",
         "max_trailing_logs": 1000, "min_quorum": 3, "server_stabilization_time": "10s",
         "disable_upgrade_migration": False,
     }
-}  # fmt: skip
+}
 
 
 def test_list_peers(cli: CommandLine) -> None:
@@ -53,7 +53,7 @@ def test_list_peers(cli: CommandLine) -> None:
         "Node    Address           State       Voter\n"
         "----    -------           -----       -----\n"
         "n1      127.0.0.1:8201    leader      true\n"
-        "n2      127.0.0.1:8211    follower    false\n"))  # fmt: skip
+        "n2      127.0.0.1:8211    follower    false\n"))
     assert msgspec.json.decode(cli("operator raft list-peers -format=json").out)["data"] == CONFIGURATION["data"]
 
 
@@ -71,7 +71,7 @@ def test_join(cli: CommandLine, tmp_path: Path) -> None:
     assert (result.code, result.out) == (0, "Key       Value\n---       -----\nJoined    true\n")
     assert cli.server.sent() == ("POST", "sys/storage/raft/join", {
         "auto_join": "", "auto_join_scheme": "", "auto_join_port": 0, "leader_api_addr": "https://n1:8200", "leader_ca_cert": "PEM",
-        "leader_client_cert": "inline", "leader_client_key": "", "retry": False, "non_voter": True})  # fmt: skip
+        "leader_client_cert": "inline", "leader_client_key": "", "retry": False, "non_voter": True})
     assert cli("operator raft join -format=json -retry https://n1:8200").out == '{\n  "joined": true\n}\n'
 
 
@@ -96,7 +96,7 @@ def test_join_by_discovery(cli: CommandLine) -> None:
     ("snapshot restore ''", 1, "Snapshot file name is required"),
     ("snapshot restore /does/not/exist", 2, "Error opening the snapshot"),
     ("snapshot inspect /does/not/exist", 2, "Error opening the snapshot"),
-])  # fmt: skip
+])
 def test_a_wrong_command_line(cli: CommandLine, line: str, code: int, text: str) -> None:
     result = cli(f"operator raft {line}")
     assert (result.code, result.out) == (code, "")
@@ -108,7 +108,7 @@ def test_a_wrong_command_line(cli: CommandLine, line: str, code: int, text: str)
     ("remove-peer", "Peer removed successfully!", "Error removing the peer from raft cluster"),
     ("promote", "Server promoted successfully!", "Error promoting server"),
     ("demote", "Server demoted successfully!", "Error demoting server"),
-])  # fmt: skip
+])
 def test_changes_of_members(cli: CommandLine, name: str, success: str, problem: str) -> None:
     cli.server.on(f"PUT sys/storage/raft/{name}")
     result = cli(f"operator raft {name} n3")
@@ -153,12 +153,12 @@ def test_autopilot_state(cli: CommandLine) -> None:
     assert cli("operator raft autopilot state -format=pretty").out == result.out
     shown = msgspec.json.decode(cli("operator raft autopilot state -format=json").out)
     assert list(shown) == ["Healthy", "FailureTolerance", "Servers", "Leader", "Voters", "NonVoters", "RedundancyZones", "Upgrade",
-                           "OptimisticFailureTolerance"]  # fmt: skip
+                           "OptimisticFailureTolerance"]
     assert (shown["FailureTolerance"], shown["NonVoters"], shown["Upgrade"]) == (1, ["n2"], None)
     assert shown["Servers"]["n1"] == {
         "ID": "n1", "Name": "n1", "Address": "127.0.0.1:8201", "NodeStatus": "alive", "LastContact": "0s", "LastTerm": 7, "LastIndex": 100,
         "Healthy": True, "StableSince": "2026-11-21T08:00:00Z", "Status": "leader", "Version": "1.17.0", "UpgradeVersion": "",
-        "RedundancyZone": "", "NodeType": "voter"}  # fmt: skip
+        "RedundancyZone": "", "NodeType": "voter"}
     table = cli("operator raft autopilot state -format=table")
     assert (table.code, table.err) == (1, "Could not parse output: cannot use the table formatter for this type\n")
 
@@ -199,7 +199,7 @@ def snapshot(state: bytes = b"state" * 1_000) -> bytes:
     meta = archive.Meta(
         id="i", index=100, term=7, size=len(state), wal_index=90, generation=1, cluster="c",
         configuration=archive.Configuration(servers=(archive.Server(suffrage=0, id="n1", address="a:1"),)),
-    )  # fmt: skip
+    )
 
     async def pieces() -> AsyncIterator[bytes]:
         yield state
@@ -270,7 +270,7 @@ def test_a_snapshot_is_inspected(cli: CommandLine, tmp_path: Path) -> None:
     result = cli(f"operator raft snapshot inspect {tmp_path}/a.snap")
     assert (result.code, result.out) == (0, (
         "Key           Value\n---           -----\nID            i\nSize          5000\nIndex         100\nTerm          7\n"
-        "Version       1\nWAL Index     90\nCluster ID    c\nServers       n1\n"))  # fmt: skip
+        "Version       1\nWAL Index     90\nCluster ID    c\nServers       n1\n"))
     assert msgspec.json.decode(cli(f"operator raft snapshot inspect -format=json {tmp_path}/a.snap").out)["Servers"] == ["n1"]
     (tmp_path / "a.snap").write_bytes(snapshot()[:100])
     result = cli(f"operator raft snapshot inspect {tmp_path}/a.snap")

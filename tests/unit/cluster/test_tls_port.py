@@ -114,8 +114,6 @@ def test_a_protocol_that_is_not_offered_is_refused_in_words() -> None:
     run(main)
 
 
-
-
 def test_sockets_are_not_inherited_and_a_dead_peer_is_noticed() -> None:
     async def main() -> None:
         a, b = Node("a"), Node("b")
