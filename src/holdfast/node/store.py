@@ -53,7 +53,8 @@ class Store:
 
 
 async def open_store(stanza: StorageStanza, boot_ms: Callable[[], Millis]) -> Store:
-    """Raises StorageError; UnavailableError: another process has the folder; IntegrityError: what was acknowledged is damaged."""
+    """Raises StorageError: also for a folder of another node; UnavailableError: another process has the folder; IntegrityError: what was
+    acknowledged is damaged."""
     if stanza.type == "inmem":
         folder = Path(tempfile.mkdtemp(prefix="holdfast-"))
         replica = LmdbReplica(folder, writable=True)
@@ -72,6 +73,8 @@ async def open_store(stanza: StorageStanza, boot_ms: Callable[[], Millis]) -> St
 
 async def _open(log: FileLog | RaftLog, path: Path, node: NodeId) -> Store:
     try:
+        if isinstance(log, RaftLog):
+            _check_name(log, node)
         replica = LmdbReplica(path / "replica", writable=True)
         if isinstance(log, RaftLog):
             log.note_applied(replica.index)              # what a replica has was committed, whatever the disk says of that
@@ -85,6 +88,15 @@ async def _open(log: FileLog | RaftLog, path: Path, node: NodeId) -> Store:
             log.close()
         raise
     return Store(log, replica, path / "replica", node, lambda: None)
+
+
+def _check_name(log: RaftLog, node: NodeId) -> None:
+    """The others know a member by the name that their logs have: one that calls itself otherwise cannot be removed by either name, and as
+    the active node would not find itself among those who are well. Raises StorageError."""
+    known = log.members.now.get(log.raft_id)
+    if known is not None and known.id != node:
+        raise StorageError(f'this node is "{node}" by its node_id, and its folder is that of the member "{known.id}": a member keeps its '
+                           "node_id; to join as another one, it needs an empty folder")
 
 
 def _node_id(stanza: StorageStanza, path: Path) -> NodeId:
