@@ -127,23 +127,17 @@ def _merge(session: Session, client: Client, path: str, data: Data, *, falls_bac
 
 def _read_then_write(client: Client, path: str, data: Data) -> Secret | None:
     """Changes some fields by reading and writing; a write of somebody else in between makes it fail."""
-    before, version = _read_version(client.using(show=False), path, purpose="patch")
+    metadata, before = read_existing(client.using(show=False), path, purpose="patch")
+    if before is None:
+        raise Failure(f"No data found at {path}; patch only works on existing data", API)
     merged = {**before, **data}
     kept: Data = {key: value for key, value in merged.items() if value is not None or key not in data}
     with Explained(f"Error writing data to {path}"):
-        return client.write(path, {"data": kept, "options": {"cas": version}})
-
-
-def _read_version(client: Client, path: str, *, purpose: str, version: int = 0) -> tuple[Object, Json]:
-    """Data and number of a version (0: the current one). Raises Failure if it holds none."""
-    metadata, data = read_existing(client, path, purpose=purpose, version=version)
-    if data is None:
-        raise Failure(f"No data found at {path}; {purpose} only works on existing data", API)
-    return data, metadata.get("version")
+        return client.write(path, {"data": kept, "options": {"cas": metadata.get("version")}})
 
 
 def read_existing(client: Client, path: str, *, purpose: str, version: int = 0) -> tuple[Object, Object | None]:
-    """Metadata and data of a version; no data: it has been deleted. Raises Failure if there is no such version."""
+    """Metadata and data of a version, 0: the current one; no data: it has been deleted. Raises Failure if there is no such version."""
     with Explained(f"Error doing pre-read at {path}"):
         secret = client.read(path, [("version", str(version))] if version else ())
     if secret is None or secret.data is None:

@@ -23,9 +23,7 @@ def configuration_table(rows: Mapping[str, str]) -> str:
     return "==> Holdfast server configuration:\n\n" + "\n".join(lines) + "\n"
 
 
-def dev_banner(
-    *, address: str, root_token: str, unseal_key: str = "", ca_cert: str = "", recovery_key: str = "", notes: Sequence[str] = ()
-) -> str:
+def dev_banner(*, address: str, root_token: str, unseal_key: str = "", ca_cert: str = "", notes: Sequence[str] = ()) -> str:
     """What to know of a dev node. `address` with its scheme; `unseal_key` in base64; `ca_cert`: path, with TLS only."""
     lines = [
         "WARNING! This is a dev node: all it knows is in memory and gone when it ends,",
@@ -38,11 +36,8 @@ def dev_banner(
     if ca_cert:
         lines += [f"    $ export VAULT_CACERT='{ca_cert}'", ""]
     lines.append("")
-    if unseal_key or recovery_key:
-        kind = "unseal" if unseal_key else "recovery"
-        lines += [
-            f"{kind.capitalize()} Key: {unseal_key or recovery_key}",
-        ]
+    if unseal_key:
+        lines.append(f"Unseal Key: {unseal_key}")
     lines += [f"Root Token: {root_token}", ""]
     for note in notes:
         lines += [note, ""]

@@ -100,14 +100,14 @@ class Folder:
 class FakeDisk:
     """`Disk` over memory. `kill` and `lose_power` are what happens to the process and to the machine that use it."""
 
-    def __init__(self, seed: int = 0, free_bytes: int = 1 << 40) -> None:
+    def __init__(self, seed: int = 0) -> None:
         self._dice = Random(seed)
         self._mutex = threading.RLock()
         self._folders: dict[Path, Folder] = {}
         self._life = 0
         self.locks: set[Path] = set()
         self.boots = 1
-        self.free = free_bytes
+        self.free = 1 << 40
         self.fail_writes: list[int] = []                 # errno of the next writes; 0: this one succeeds
         self.fail_syncs: list[int] = []                  # likewise
         self.steps_left: int | None = None               # writes, syncs and changes of names until all stops; None: it goes on

@@ -84,11 +84,11 @@ def by_key(history: Iterable[Operation]) -> dict[str, list[Operation]]:
     return found
 
 
-def show(history: Sequence[Operation], around: float | None = None, seconds: float = 1.0) -> str:
-    """One line for each operation, by invocation; `around`: only those near that time."""
+def show(history: Sequence[Operation], around: float | None = None) -> str:
+    """One line for each operation, by invocation; `around`: only those within a second of that time."""
     lines = []
     for each in sorted(history, key=lambda one: one.invoked):
-        if around is not None and not (each.invoked - seconds <= around <= min(each.returned, each.invoked + 10) + seconds):
+        if around is not None and not (each.invoked - 1 <= around <= min(each.returned, each.invoked + 10) + 1):
             continue
         value = f"{each.expected}→{each.value}" if each.act is Act.CAS else str(each.value)
         done = "" if each.done else " (no)" if each.done is False else " (?)"

@@ -141,13 +141,13 @@ def _unwritten(values: dict[int, str | None], placed: Sequence[Placed]) -> str |
     return None
 
 
-def check_any(history: Sequence[Operation], initial: str | None = INITIAL) -> str | None:
+def check_any(history: Sequence[Operation]) -> str | None:
     """Any mixture of reads, writes and compare-and-set. Raises Undecided."""
     operations = sorted((each for each in history if not (each.is_open and each.act is Act.READ)), key=lambda each: each.invoked)
     by_return = sorted((index for index, each in enumerate(operations) if not each.is_open), key=lambda index: operations[index].returned)
     seen: set[tuple[int, str | None]] = set()
     # Depth first over (which have taken place, the register). The next one is any that was invoked before the first return still to come.
-    stack: list[tuple[int, str | None]] = [(0, initial)]
+    stack: list[tuple[int, str | None]] = [(0, INITIAL)]
     steps, furthest = 0, 0
     while stack:
         done, value = stack.pop()

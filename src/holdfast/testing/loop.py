@@ -349,10 +349,10 @@ class Pool:
 
 
 class Threads(Executor):
-    """An executor of the simulation, for those who keep one."""
+    """An executor of the simulation, for those who keep one; its calls use the disk."""
 
-    def __init__(self, loop: SimLoop, workers: int = 1, *, uses_disk: bool = True) -> None:
-        self.pool = Pool(loop, workers, uses_disk=uses_disk)
+    def __init__(self, loop: SimLoop, workers: int = 1) -> None:
+        self.pool = Pool(loop, workers, uses_disk=True)
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """The answer is not to be waited for: that would wait for ever."""

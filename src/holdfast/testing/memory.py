@@ -96,9 +96,9 @@ class MemoryReplica:
         self.apply([WriteBatch(index=Index(self.index + 1), time_ms=Millis(time_ms), changes=dict(changes))])
         return self.index
 
-    def seed(self, values: Mapping[str, bytes], barrier: PlainBarrier | None = None) -> Index:
+    def seed(self, values: Mapping[str, bytes]) -> Index:
         """Writes plaintext values as the barrier would have them."""
-        seals = barrier or PlainBarrier()
+        seals = PlainBarrier()
         return self.write({key: seals.encrypt(key, value, nonce=b"") for key, value in values.items()})
 
     @property

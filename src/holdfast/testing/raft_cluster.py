@@ -12,7 +12,7 @@ import msgspec
 
 from holdfast.ids import Index, Millis, NodeId
 from holdfast.storage import Fence, FenceLost, Snapshot, Uncertain, WriteBatch
-from holdfast.storage.raft import TIMING, Member, RaftLog, Sizes, Timing
+from holdfast.storage.raft import Member, RaftLog, Sizes
 from holdfast.testing.history import Trace
 from holdfast.testing.loop import SimLoop, SimulationError, Threads, simulation
 from holdfast.testing.memory import MemoryReplica
@@ -60,14 +60,12 @@ class Ledger:
 
 
 class RaftCluster(World):
-    """`timing` and `log_of` are for those who break rules on purpose."""
+    """The members, held against one ledger."""
 
     hosts: dict[str, RaftHost]                       # type: ignore[assignment]
 
-    def __init__(self, loop: SimLoop, count: int, trace: Trace, *, timing: Timing = TIMING,
-                 log_of: Callable[..., RaftLog] = RaftLog) -> None:
+    def __init__(self, loop: SimLoop, count: int, trace: Trace) -> None:
         super().__init__(loop, tuple(f"n{number}" for number in range(1, count + 1)), trace)
-        self.timing, self._log_of = timing, log_of
         self.ledger = Ledger()
         self.changes = self.appends = 0              # fences given, batches acknowledged
         self._holds: dict[str, tuple[int, float]] = {}   # host → (term, until, by the simulation's time)
@@ -97,8 +95,8 @@ class RaftCluster(World):
 
     async def _run(self, host: RaftHost, process: Process) -> None:
         loop = self.loop
-        log = self._log_of(FOLDER, NodeId(host.name), disk=host.disk, boot_ms=host.machine.boot_ms, draw=process.random.randbytes,
-                           timing=self.timing, sizes=SMALL, appender=Threads(loop, 1), maker=Threads(loop, 2))
+        log = RaftLog(FOLDER, NodeId(host.name), disk=host.disk, boot_ms=host.machine.boot_ms, draw=process.random.randbytes,
+                      sizes=SMALL, appender=Threads(loop, 1), maker=Threads(loop, 2))
         host.log, host.raft_id = log, log.raft_id
         if host.name == "n1" and host.life == 1:
             log.bootstrap(address_of(host.name))
@@ -305,11 +303,11 @@ class RaftOutcome(msgspec.Struct, frozen=True, kw_only=True):
     faults: Mapping[str, int]
 
 
-def run_members(seed: int, *, seconds: float, count: int = 3, plan: Plan = USUAL, timing: Timing = TIMING) -> RaftOutcome:
+def run_members(seed: int, *, seconds: float, count: int = 3, plan: Plan = USUAL) -> RaftOutcome:
     """Faults, a calm, and the checks at its end. Raises SimulationError."""
     trace = Trace()
     with simulation(seed) as loop:
-        cluster = RaftCluster(loop, count, trace, timing=timing)
+        cluster = RaftCluster(loop, count, trace)
         for host in cluster.hosts.values():
             cluster.start(host)
         loop.run_for(FORMED_S)
