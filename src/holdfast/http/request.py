@@ -159,10 +159,12 @@ def read_headers(others: list[tuple[str, bytes]]) -> Headers:
     def first(name: str) -> str:
         return values.get(name, [""])[0]
 
+    # A client that carries states about, and has got none yet, as from an answer to a read, sends an empty one.
+    states = tuple(state for state in values.get("x-vault-index", ()) if state)
     if first("x-vault-wrap-ttl") and first("x-vault-wrap-format").lower() == "jwt":
         raise BadRequest("X-Vault-Wrap-Format: wrapping tokens in JWT format are not supported")
     return Headers(
-        wrap_ttl=first("x-vault-wrap-ttl"), states=tuple(values.get("x-vault-index", ())), inconsistent=first("x-vault-inconsistent"),
+        wrap_ttl=first("x-vault-wrap-ttl"), states=states, inconsistent=first("x-vault-inconsistent"),
         forward=first("x-vault-forward"), no_forwarding=bool(first("x-vault-no-request-forwarding")))
 
 

@@ -198,6 +198,7 @@ def test_headers_that_ask_for_a_state() -> None:
     assert request.inconsistent is Inconsistent.FORWARD
     assert request.wants_active
     assert request.no_forwarding
+    assert make("/v1/a", "X-Vault-Index:", "X-Vault-Index: two").states == ("two",)
 
 
 @pytest.mark.parametrize("header", ["X-Vault-Inconsistent: perhaps", "X-Vault-Forward: anywhere"])
