@@ -68,7 +68,7 @@ class Worker:
             return answer
         self._numbers += 1
         self._waiting[self._numbers] = answer
-        self._send(Submit(number=self._numbers, request=request, to=to, why=why, memo=memo))
+        self._send(Submit(number=self._numbers, request=request, to=to, why=why, memo=memo.portable()))
         return answer
 
     async def _refuse(self, request: Request, outcome: Commit | Outside | Do) -> Served:
