@@ -11,7 +11,8 @@ import re
 from holdfast.config.tree import Array, Literal, Object, Scalar, Value
 from holdfast.limits import DURATION_MAX_S, DURATION_TEXT_MAX, INTEGER_MAX, INTEGER_MIN
 
-_TRUE, _FALSE = {"1", "t", "T", "TRUE", "true", "True"}, {"", "0", "f", "F", "FALSE", "false", "False"}
+TRUE, FALSE = frozenset(("1", "t", "T", "TRUE", "true", "True")), frozenset(("0", "f", "F", "FALSE", "false", "False"))
+"""What Go reads as a truth."""
 _WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
 _TERM = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)", re.ASCII)
 _DAYS = re.compile(r"(\d+)(d?)", re.ASCII)
@@ -39,8 +40,8 @@ def boolean(value: Value) -> bool:
         return found
     if isinstance(found, int | float):
         return found != 0
-    if found in _TRUE or found in _FALSE:
-        return found in _TRUE
+    if not found or found in TRUE or found in FALSE:
+        return found in TRUE
     raise ValueError(f"{found[:40]!r} is neither true nor false")
 
 

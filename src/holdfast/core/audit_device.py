@@ -11,6 +11,7 @@ from typing import NoReturn
 import msgspec
 
 from holdfast import limits
+from holdfast.config.units import FALSE, TRUE
 from holdfast.core.audit_headers import HeaderSettings, load_audited
 from holdfast.core.audit_hmac import Hash, HashText, hasher, text_hasher
 from holdfast.crypto import Draw, Secret
@@ -20,7 +21,6 @@ from holdfast.errors import BadRequest
 STDOUT, DISCARD = "stdout", "discard"
 KNOWN_OPTIONS = frozenset(("file_path", "path", "mode", "format", "prefix", "log_raw", "hmac_accessor", "elide_list_responses",
                            "skip_test"))
-TRUE, FALSE = frozenset(("1", "t", "T", "true", "TRUE", "True")), frozenset(("0", "f", "F", "false", "FALSE", "False"))
 SALT_BYTES = 32
 NO_HEADERS: Mapping[str, HeaderSettings] = {}
 

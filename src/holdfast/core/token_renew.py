@@ -34,7 +34,7 @@ def renew(txn: Txn, ctx: Context, access: Access, id: str, entry: TokenEntry, *,
 def shown(txn: Txn, entry: TokenEntry, *, text: Secret | None, lease_s: int) -> Auth:
     """The `auth` block of a service token that exists."""
     known = identity.standing(txn, entry.entity_id)
-    ours = known.policies if known is not None and not entry.no_identity_policies else ()
+    ours = known.policies if known is not None else ()
     return Auth(
         client_token=text, accessor=entry.accessor, policies=merged(entry.policies, ours), token_policies=entry.policies,
         identity_policies=ours, metadata=entry.meta, lease_duration=lease_s, renewable=entry.renewable, entity_id=entry.entity_id,

@@ -49,7 +49,6 @@ class TokenEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     depth: int = 0                                   # parents above it when it was made
     entity_id: str = ""
     role: str = ""
-    no_identity_policies: bool = False
     mount: str = ""                                  # uuid of the auth method that it comes from; "": auth/token
     alias: str = ""                                  # these two: of its login, shown to the method when it is renewed
     internal: Mapping[str, str] = {}

@@ -41,7 +41,6 @@ class BatchClaims(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     role: str = ""
     mount: str = ""
     bound_cidrs: tuple[str, ...] = ()
-    no_identity_policies: bool = False
 
     @property
     def expires_ms(self) -> Millis:
@@ -105,11 +104,10 @@ def shown(txn: Txn, id: str, entry: TokenEntry) -> Token | None:
     known = identity.standing(txn, entry.entity_id)
     if bounds is None or known is None:
         return None
-    ours = () if entry.no_identity_policies else known.policies
     return Token(
         id=id, accessor=entry.accessor, type=SERVICE_TYPE, display_name=entry.display_name, entity_id=entry.entity_id,
-        policies=merged(entry.policies, ours), num_uses=entry.num_uses, expires_ms=bounds.expires_ms, is_root=entry.is_root,
-        bound_cidrs=entry.bound_cidrs, token_policies=entry.policies, identity_policies=ours, metadata=entry.meta,
+        policies=merged(entry.policies, known.policies), num_uses=entry.num_uses, expires_ms=bounds.expires_ms, is_root=entry.is_root,
+        bound_cidrs=entry.bound_cidrs, token_policies=entry.policies, identity_policies=known.policies, metadata=entry.meta,
         issued_ms=entry.created_ms, ttl_s=entry.ttl_s)
 
 
@@ -133,11 +131,10 @@ def _find_batch(txn: Txn, claims: BatchClaims) -> Token | None:
     known = identity.standing(txn, claims.entity_id)
     if known is None:
         return None
-    ours = () if claims.no_identity_policies else known.policies
     return Token(
         id="", accessor="", type=BATCH_TYPE, display_name=claims.display_name, entity_id=claims.entity_id,
-        policies=merged(claims.policies, ours), num_uses=0, expires_ms=expires_ms, is_root=False, bound_cidrs=claims.bound_cidrs,
-        token_policies=claims.policies, identity_policies=ours, metadata=dict(claims.meta), issued_ms=Millis(claims.created_ms),
+        policies=merged(claims.policies, known.policies), num_uses=0, expires_ms=expires_ms, is_root=False, bound_cidrs=claims.bound_cidrs,
+        token_policies=claims.policies, identity_policies=known.policies, metadata=dict(claims.meta), issued_ms=Millis(claims.created_ms),
         ttl_s=claims.ttl_s)
 
 

@@ -10,7 +10,7 @@ from typing import NoReturn
 import msgspec
 
 from holdfast.config.settings import Listener as Settings
-from holdfast.config.units import duration_s
+from holdfast.config.units import FALSE, TRUE, duration_s
 from holdfast.crypto import Secret
 from holdfast.engine import Client, Inconsistent, Listener, Method, Request
 from holdfast.errors import BadRequest, MethodNotAllowed, NotFound, RequestError, UnsupportedMediaType
@@ -26,7 +26,6 @@ METHODS: Mapping[str, Method] = {
     "DELETE": Method.DELETE, "HELP": Method.HELP,
 }
 _INCONSISTENT = frozenset(each.value for each in Inconsistent)
-_TRUE, _FALSE = frozenset(("1", "t", "T", "TRUE", "true", "True")), frozenset(("0", "f", "F", "FALSE", "false", "False"))
 MERGE_PATCH = "application/merge-patch+json"
 FORM = "application/x-www-form-urlencoded"
 POST, PATCH, GET, HELP = Method.POST, Method.PATCH, Method.GET, Method.HELP
@@ -141,10 +140,10 @@ def _method(name: str, query: dict[str, str]) -> Method:
     if method is None:
         raise MethodNotAllowed
     if method is GET and (listed := query.get("list")):
-        if listed in _TRUE:
+        if listed in TRUE:
             del query["list"]
             return Method.LIST
-        if listed not in _FALSE:
+        if listed not in FALSE:
             raise BadRequest(f"list: {listed[:64]!r} is neither true nor false")
     return method
 

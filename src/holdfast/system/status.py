@@ -9,6 +9,7 @@ from typing import Annotated
 
 import msgspec
 
+from holdfast.config.units import FALSE, TRUE
 from holdfast.engine import (
     Context,
     Heartbeat,
@@ -37,7 +38,6 @@ from holdfast.version import BUILD_DATE, VERSION
 
 NO_TIME = "0001-01-01T00:00:00Z"                     # Go's zero time, which Vault does not leave out
 UNHEARD_MS = 2 * ECHO_INTERVAL_MS                    # after which a standby says that it has lost its active node
-YES, NO = frozenset(("1", "t", "T", "TRUE", "true", "True")), frozenset(("", "0", "f", "F", "FALSE", "false", "False"))
 """As Go reads them; `?standbyok` alone is no yes."""
 CODES = range(200, 1000)                             # what a status can be; one below is no answer yet
 _NUMBER = re.compile(r"[+-]?[0-9]{1,9}")
@@ -158,9 +158,9 @@ def statuses(args: HealthInput) -> Statuses:
 
 
 def _flag(text: str) -> bool:
-    if text not in YES and text not in NO:
+    if text and text not in TRUE and text not in FALSE:
         raise RequestError
-    return text in YES
+    return text in TRUE
 
 
 def _code(text: str) -> int:

@@ -11,7 +11,7 @@ from msgspec import UNSET, UnsetType
 
 from holdfast.core import identity, token_renew, token_revoke, token_store, tokens
 from holdfast.core.access import Access
-from holdfast.core.token_store import ACCESSORS, ENTRIES, TokenEntry
+from holdfast.core.token_store import ACCESSORS, ENTRIES
 from holdfast.core.tokens import BATCH_TYPE, SERVICE_TYPE, BatchClaims, Principal
 from holdfast.crypto import Secret
 from holdfast.engine import (
@@ -202,8 +202,8 @@ def shown(txn: Txn, found: Found, now_ms: Millis, *, id: str) -> TokenOut:
         accessor=entry.accessor, bound_cidrs=entry.bound_cidrs or UNSET, creation_time=entry.created_ms // 1000,
         creation_ttl=entry.ttl_s, display_name=entry.display_name, entity_id=entry.entity_id,
         expire_time=rfc3339(entry.expires_ms) if entry.expires_ms is not None else None, explicit_max_ttl=entry.explicit_max_ttl_s,
-        id=id, identity_policies=_identity_policies(txn, entry), issue_time=rfc3339(entry.created_ms) if entry.expires_ms else UNSET,
-        last_renewal=rfc3339(entry.renewed_ms) if entry.renewed_ms else UNSET,
+        id=id, identity_policies=_identity_policies(txn, entry.entity_id),
+        issue_time=rfc3339(entry.created_ms) if entry.expires_ms else UNSET, last_renewal=rfc3339(entry.renewed_ms) if entry.renewed_ms else UNSET,
         last_renewal_time=entry.renewed_ms // 1000 if entry.renewed_ms else UNSET, meta=entry.meta, num_uses=entry.num_uses,
         orphan=token_store.is_orphan(txn, entry), path=entry.path, period=entry.period_s or UNSET, policies=entry.policies,
         renewable=entry.renewable if entry.expires_ms else UNSET, role=entry.role or UNSET, ttl=_left_s(entry.expires_ms, now_ms),
@@ -211,18 +211,17 @@ def shown(txn: Txn, found: Found, now_ms: Millis, *, id: str) -> TokenOut:
 
 
 def _batch_shown(txn: Txn, claims: BatchClaims, now_ms: Millis, id: str) -> TokenOut:
-    known = identity.standing(txn, claims.entity_id)
     return TokenOut(
         accessor="", bound_cidrs=claims.bound_cidrs or UNSET, creation_time=claims.created_ms // 1000, creation_ttl=claims.ttl_s,
         display_name=claims.display_name, entity_id=claims.entity_id, expire_time=rfc3339(claims.expires_ms), explicit_max_ttl=0, id=id,
-        identity_policies=known.policies or UNSET if known is not None else UNSET, issue_time=rfc3339(claims.created_ms),
+        identity_policies=_identity_policies(txn, claims.entity_id), issue_time=rfc3339(claims.created_ms),
         meta=dict(claims.meta) or None, num_uses=0, orphan=not claims.parent, path=claims.path, policies=claims.policies, renewable=False,
         role=claims.role or UNSET, ttl=_left_s(claims.expires_ms, now_ms), type=BATCH_TYPE)
 
 
-def _identity_policies(txn: Txn, entry: TokenEntry) -> tuple[str, ...] | UnsetType:
-    known = identity.standing(txn, entry.entity_id)
-    return known.policies or UNSET if known is not None and not entry.no_identity_policies else UNSET
+def _identity_policies(txn: Txn, entity_id: str) -> tuple[str, ...] | UnsetType:
+    known = identity.standing(txn, entity_id)
+    return known.policies or UNSET if known is not None else UNSET
 
 
 def _left_s(expires_ms: Millis | None, now_ms: Millis) -> int:
