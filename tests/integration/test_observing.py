@@ -1,6 +1,7 @@
 """What a node tells of itself through any of its processes: metrics summed over all of them, and its log as it is written."""
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -134,6 +135,18 @@ def test_many_followers_that_leave_cost_nothing(node: Node) -> None:
     os.kill(node.pid, signal.SIGHUP)
     wait_until(lambda: len(os.listdir(f"/proc/{node.pid}/fd")) <= files + 2, "no more files open than before")
     assert node.main().get("sys/health").status == 200
+
+
+def test_the_stream_as_it_is_asked_for(make_node: MakeNode) -> None:
+    """A level in any case, or none, is one, and a log that is JSON is a stream of JSON, as in Vault."""
+    node = make_node(more='log_format = "json"').begin()
+    for query in ("?log_level=INFO", "?log_level=&log_format=Standard"):
+        client = node.client()
+        _follow(node, client, query)
+        head, lines = client.stream()
+        assert head.status == 200
+        os.kill(node.pid, signal.SIGHUP)
+        assert json.loads(lines())["@level"] == "info"
 
 
 def test_the_stream_is_for_operators(node: Node, client: Client) -> None:

@@ -260,7 +260,7 @@ class Server:
         return (self.metrics.snapshot(), *await self._pool.measure(MEASURE_WITHIN_S))
 
     def _monitor(self, level: str, as_json: bool) -> AsyncIterator[bytes]:
-        return monitor(self.logs, level_named(level), Format.JSON if as_json else Format.STANDARD)
+        return monitor(self.logs, level_named(level), Format.JSON if as_json else Format(self._log_options.format))
 
     async def _tend(self) -> None:
         """What a node looks after by itself: readers that died, checkpoints, the interval of the metrics."""

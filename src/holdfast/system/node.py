@@ -9,7 +9,7 @@ from holdfast.engine import Context, Input, Method, Perform, Response, Route, Tx
 from holdfast.engine.effect import CollectMetrics, Monitor, Reload
 from holdfast.errors import BadRequest, InvalidToken, PermissionDenied, PolicyDenied
 
-LOG_LEVELS = ("trace", "debug", "info", "warn", "error")
+LOG_LEVELS = ("trace", "debug", "info", "warn", "error", "off")
 FORMATS = ("", "json", "prometheus")
 RELOADABLE = ("license",)                            # the one subsystem that Vault's endpoint knows; there is no licence here
 
@@ -48,11 +48,12 @@ def _check_token(txn: Txn, ctx: Context) -> None:
 
 def monitor(txn: Txn, args: MonitorInput, ctx: Context) -> Perform:
     """Stream this node's log as it is written."""
-    if args.log_level not in LOG_LEVELS:
+    level, form = args.log_level.strip().lower() or "info", args.log_format.lower()
+    if level not in LOG_LEVELS:
         raise BadRequest(f"unknown log level {args.log_level[:32]!r}")
-    if args.log_format not in ("standard", "json"):
+    if form not in ("standard", "json"):
         raise BadRequest(f"unknown log format {args.log_format[:32]!r}")
-    return Perform(Monitor(level=args.log_level, json=args.log_format == "json"))
+    return Perform(Monitor(level=level, json=form == "json"))
 
 
 def reload(txn: Txn, args: ReloadInput, ctx: Context) -> Response:
