@@ -141,6 +141,7 @@ MUTANTS: dict[str, Mutant] = {mutant.name: mutant for mutant in (
     _without(9, "awaits_own_term", {"kill": 1, "restart": 2, "step down": 1}, log=LocksEarly, at_leader=0.8),
     Mutant(name="no_record", rule=0, remembers=False, faults={"kill": 1, "reset": 1, "cut off": 1}, at_leader=0.9, every_s=1.0, bursts=0.0),
     _without(10, "collects_before_transfer", {"step down": 3, "cut off": 2, "stop": 1}, bursts=1.0),
+    Mutant(name="hold_again", rule=10, hold=HoldAgain, faults={"step down": 3, "deaf": 3}, bursts=1.0, at_leader=0.9),
     Mutant(name="only_voter_at_once", rule=11, only_voter_waits=False, faults={"demote": 4, "remove": 2, "restart": 2}, every_s=0.8,
            at_leader=0.6),
     _without(10, "ends_hold_at_transfer", {"step down": 3, "deaf": 3}, bursts=1.0, at_leader=0.9),
