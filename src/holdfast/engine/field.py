@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from holdfast.config.units import duration_s
 from holdfast.errors import BadRequest
-from holdfast.limits import DURATION_MAX_S
+from holdfast.limits import CIDRS_MAX, DURATION_MAX_S
 
 Duration: TypeAlias = int | float | str | None
 """Seconds as a number or digits, or Go's notation ("1h30m", "15s", "7d"); None: not sent."""
@@ -67,9 +67,11 @@ def ints(value: Ints, name: str) -> tuple[int, ...]:
 
 def cidrs(value: Strings, name: str) -> tuple[str, ...]:
     """Networks or single addresses, each with the address as it was given: what lies in the network may name it, and is shown again.
-    Raises BadRequest naming the field and the item."""
-    found = []
-    for item in strings(value):
+    Raises BadRequest naming the field, and the item or the limit."""
+    items, found = strings(value), []
+    if len(items) > CIDRS_MAX:
+        raise BadRequest(f"{name}: at most {CIDRS_MAX} addresses and networks")
+    for item in items:
         try:
             given = ipaddress.ip_interface(item)
         except ValueError as error:

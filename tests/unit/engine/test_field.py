@@ -4,7 +4,7 @@ import pytest
 from holdfast.engine import cidrs, ints, is_within, seconds, signed_seconds, strings
 from holdfast.engine.field import Duration, Ints
 from holdfast.errors import BadRequest
-from holdfast.limits import DURATION_MAX_S, DURATION_TEXT_MAX
+from holdfast.limits import CIDRS_MAX, DURATION_MAX_S, DURATION_TEXT_MAX
 
 
 @pytest.mark.parametrize(("written", "length_s"), [
@@ -56,6 +56,9 @@ def test_networks_keep_the_address_that_they_were_given_by() -> None:
     assert cidrs("10.1.2.3/255.255.0.0", "cidrs") == ("10.1.2.3/16",)
     with pytest.raises(BadRequest, match=r"^cidrs: '10.0.0.0/33' is not an address or a network$"):
         cidrs(["10.0.0.0/33"], "cidrs")
+    assert len(cidrs("::1," * CIDRS_MAX, "cidrs")) == CIDRS_MAX
+    with pytest.raises(BadRequest, match=f"^cidrs: at most {CIDRS_MAX} addresses and networks$"):
+        cidrs("::1," * (CIDRS_MAX + 1), "cidrs")
 
 
 @pytest.mark.parametrize(("address", "inside"), [
