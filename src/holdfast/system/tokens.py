@@ -279,11 +279,11 @@ def build(access: Access) -> Engine:
         return renewed(txn, ctx, _of_accessor(txn, args.accessor, ctx), args.increment, "")
 
     return Engine(type="token", is_auth=True, at_root=True, routes=(
-        Route("create", "Makes a token.", {Method.POST: on(token_create.CreateInput, token_create.create)}),
+        Route("create", "Makes a token.", {Method.POST: on(token_create.CreateInput, token_create.create, any_case=True)}),
         Route("create-orphan", "Makes a token without a parent.", {
-            Method.POST: on(token_create.CreateInput, token_create.create_orphan)}),
+            Method.POST: on(token_create.CreateInput, token_create.create_orphan, any_case=True)}),
         Route("create/:role_name", "Makes a token as a role says.", {
-            Method.POST: on(token_create.CreateForRole, token_create.create_for_role)}),
+            Method.POST: on(token_create.CreateForRole, token_create.create_for_role, any_case=True)}),
         Route("lookup", "What a token is.", {Method.GET: on(TokenInput, lookup), Method.POST: on(TokenInput, lookup)}),
         Route("lookup-self", "What the asking token is.", {
             Method.GET: on(LookupSelfInput, lookup_self), Method.POST: on(LookupSelfInput, lookup_self)}),

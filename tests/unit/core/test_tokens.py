@@ -45,6 +45,14 @@ class TestTheAnswerOfCreate:
         assert (auth["token_type"], auth["entity_id"], auth["metadata"]) == ("service", "", {"team": "a", "n": "3"})
         assert seen.json["data"] is None
 
+    def test_fields_in_capitals_count(self, node: TokenNode) -> None:
+        """Not counted, they would leave the token with all that its parent may do."""
+        seen = node.post("auth/token/create", {"Policies": ["dev"], "TTL": "1h"})
+        assert seen.json["auth"]["policies"] == ["default", "dev"]
+        assert seen.json["auth"]["lease_duration"] == 3600
+        node.policy("one", 'path "auth/token/create" { capabilities = ["update"] denied_parameters = { "policies" = [] } }')
+        assert node.post("auth/token/create", {"Policies": ["one"]}, token=node.create({"policies": ["one"]})).status == 403
+
     def test_what_a_lookup_shows(self, node: TokenNode) -> None:
         token = node.create({"policies": ["dev"], "ttl": "1h", "display_name": "ci x", "meta": {"a": "b"}})
         node.advance(60)
