@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from holdfast.engine import Duration, Input, Integer, Strings, TokenParams, TokenType, cidrs, doc, seconds, strings
 from holdfast.errors import BadRequest
+from holdfast.limits import TOKEN_TEXTS_MAX
 
 _TYPES = {"": TokenType.DEFAULT, "default": TokenType.DEFAULT, "service": TokenType.SERVICE, "batch": TokenType.BATCH}
 OLD_NAMES = {"policies": "token_policies", "ttl": "token_ttl", "max_ttl": "token_max_ttl", "bound_cidrs": "token_bound_cidrs"}
@@ -47,7 +48,7 @@ def changed(params: TokenParams, sent: TokenFields) -> TokenParams:
         return old if value is None else seconds(value, name)
 
     new = TokenParams(
-        policies=params.policies if sent.token_policies is None else _unique(strings(sent.token_policies)),
+        policies=params.policies if sent.token_policies is None else _unique(_listed(sent.token_policies)),
         ttl_s=length_s("token_ttl", params.ttl_s),
         max_ttl_s=length_s("token_max_ttl", params.max_ttl_s),
         explicit_max_ttl_s=length_s("token_explicit_max_ttl", params.explicit_max_ttl_s),
@@ -71,7 +72,7 @@ def by_new_names(sent: OldTokenFields) -> OldTokenFields:
 
 def policy_names(sent: Strings) -> tuple[str, ...]:
     """As Vault keeps those that are set by the old name, or alone: in lower case, each once, sorted, `root` by itself."""
-    names = {name.lower() for name in strings(sent)}
+    names = {name.lower() for name in _listed(sent)}
     return ("root",) if "root" in names else tuple(sorted(names))
 
 
@@ -105,6 +106,14 @@ def shown(params: TokenParams, names: Iterable[str] = ()) -> Mapping[str, object
 def same_policies(one: Iterable[str], other: Iterable[str]) -> bool:
     """Whether two lists name the same policies; `default` does not count, for core may have added it."""
     return {name.strip().lower() for name in one} - {"default"} == {name.strip().lower() for name in other} - {"default"}
+
+
+def _listed(sent: Strings) -> tuple[str, ...]:
+    """The policies that were sent. Raises BadRequest: no token can have so many."""
+    names = strings(sent)
+    if sum(map(len, names)) > TOKEN_TEXTS_MAX:
+        raise BadRequest(f"the policies of a token have at most {TOKEN_TEXTS_MAX} characters together")
+    return names
 
 
 def _unique(items: tuple[str, ...]) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from holdfast.auth import USERPASS
 from holdfast.auth.userpass import renew
 from holdfast.engine import Given, Place, Renewal, TokenType
 from holdfast.errors import BadRequest, UnsupportedPath
+from holdfast.limits import TOKEN_TEXTS_MAX
 
 EMPTY = {"token_bound_cidrs": [], "token_explicit_max_ttl": 0, "token_max_ttl": 0, "token_no_default_policy": False, "token_num_uses": 0,
          "token_period": 0, "token_policies": [], "token_ttl": 0, "token_type": "default"}
@@ -155,6 +156,18 @@ def test_policies_set_alone_or_by_their_old_name_are_put_in_order(userpass: Runn
     assert userpass.get("users/alice").data["token_policies"] == ["dev", "ops"]
     userpass.post("users/alice", {"token_policies": ["Ops", "dev"]})
     assert userpass.get("users/alice").data["token_policies"] == ["Ops", "dev"]
+
+
+@pytest.mark.parametrize(("path", "field"), [("users/alice", "policies"), ("users/alice", "token_policies"),
+                                             ("users/alice/policies", "policies"), ("users/alice/policies", "token_policies")])
+def test_policies_that_no_token_can_have(userpass: Runner, path: str, field: str) -> None:
+    """They were taken, a second of everybody's time; then no login of the user worked."""
+    userpass.post("users/alice", {"password_hash": cheap(b"a")})
+    names = ["p" * 64] * (TOKEN_TEXTS_MAX // 64)
+    assert userpass.post(path, {field: names}).status == 204
+    refused = userpass.post(path, {field: [*names, "q"]})
+    assert (refused.status, refused.changes) == (400, {})
+    assert refused.errors == (f"the policies of a token have at most {TOKEN_TEXTS_MAX} characters together",)
 
 
 @pytest.mark.parametrize(("address", "status"), [("10.1.2.3", 200), ("192.0.2.1", 200), ("192.0.2.2", 403), ("::ffff:10.0.0.1", 200),
