@@ -9,11 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from ipaddress import ip_address
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from holdfast.config.settings import TcpListener, UnixListener
 
 DEFAULT_PORT = 443
+
+
+def host_port(host: str, port: int | str) -> str:
+    """As one text, an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def cluster_addr_of(api_addr: str) -> str:
@@ -26,7 +31,7 @@ def cluster_addr_of(api_addr: str) -> str:
         return ""
     if port == 65_535:
         raise ValueError(f"no port follows that of {api_addr!r}: set cluster_addr")
-    return f"https://{_host(parts)}:{port + 1}"
+    return f"https://{host_port(parts.hostname, port + 1)}"
 
 
 def with_https(address: str) -> str:
@@ -50,15 +55,10 @@ def next_port(address: str) -> str:
 
 def detected_api_addr(listeners: Sequence[TcpListener | UnixListener], detected_host: str) -> str:
     """Where the backend knows the host: http if any listener is without TLS; port, and the loopback address, of the last one."""
-    scheme, host, port = "https", f"[{detected_host}]" if ":" in detected_host else detected_host, "8200"
+    scheme, host, port = "https", detected_host, "8200"
     for listener in listeners:
         if isinstance(listener, TcpListener):
             scheme = "http" if listener.tls_disable else scheme
             bound, _, port = listener.address.rpartition(":")
             host = bound if bound == "127.0.0.1" else host
-    return f"{scheme}://{host}:{port}"
-
-
-def _host(parts: SplitResult) -> str:
-    host = parts.hostname or ""
-    return f"[{host}]" if ":" in host else host
+    return f"{scheme}://{host_port(host, port)}"

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from holdfast._native import TlsConfig
+from holdfast.config.addresses import host_port
 from holdfast.config.settings import TcpListener, UnixListener
 from holdfast.http.connection import Connection
 from holdfast.http.cross_origin import RulesNow
@@ -25,7 +26,7 @@ class Listening:
     def __init__(self, settings: TcpListener | UnixListener, place: Place, server: asyncio.Server, sock: socket.socket) -> None:
         self.settings, self._place, self._server = settings, place, server
         self._path = settings.address if isinstance(settings, UnixListener) else None
-        self.addresses: tuple[str, ...] = (self._path or _shown(sock.getsockname()),)
+        self.addresses: tuple[str, ...] = (self._path or host_port(*sock.getsockname()[:2]),)
 
     def use_tls(self, config: TlsConfig) -> None:
         """For connections from now on; those that are open keep what they have."""
@@ -140,8 +141,3 @@ def _number(name: str, find: Callable[[str], int]) -> int:
     if not name:
         return -1
     return int(name) if name.isdigit() else find(name)
-
-
-def _shown(address: tuple[str, int] | tuple[str, int, int, int]) -> str:
-    host, port = address[0], address[1]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

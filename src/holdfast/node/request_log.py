@@ -2,6 +2,7 @@
 import time
 from collections.abc import Awaitable, Callable
 
+from holdfast.config.addresses import host_port
 from holdfast.engine import Client, Request
 from holdfast.engine.time import rfc3339
 from holdfast.http import Handler
@@ -41,7 +42,7 @@ class RequestLog:
 
     def _log(self, level: Level, request: Request, began_s: float, served: Served) -> None:
         self._logger.log(
-            level, "completed_request", client_address=_address(request.client), status_code=served.status,
+            level, "completed_request", client_address=host_port(request.client.address, request.client.port), status_code=served.status,
             request_path=f"/v1/{request.path}", request_method=request.method.value, start_time=rfc3339(Millis(int(began_s * 1000))),
             duration=f"{(time.time() - began_s) * 1000:.0f}ms")
 
@@ -61,11 +62,7 @@ class FailedHandshakes:
             self._minute, self._count = minute, 0
         self._count += 1
         if self._count <= HANDSHAKES_LOGGED_A_MINUTE:
-            self._logger.info("http.handshake_failed", client_address=_address(client), why=why)
-
-
-def _address(client: Client) -> str:
-    return f"[{client.address}]:{client.port}" if ":" in client.address else f"{client.address}:{client.port}"
+            self._logger.info("http.handshake_failed", client_address=host_port(client.address, client.port), why=why)
 
 
 def defects(logger: Logger) -> Callable[[str, BaseException], None]:
