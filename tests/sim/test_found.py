@@ -248,3 +248,22 @@ def test_an_active_node_that_is_removed_hands_over_first() -> None:
         began = loop.now
         assert runner.ask(third, Method.POST, "secret/data/a", {"data": {"v": "1"}}).status == 200
         assert loop.now - began < 0.4, "more than its lease and its hold"
+
+
+def test_a_removed_node_that_has_lost_the_active_one_holds_nobody_up() -> None:
+    """It forwards as long as its link lasts; who is active after that, it does not learn, and sends its clients to whom it knows."""
+    with simulation(1) as loop:
+        runner = Runner(loop, QUIET, Trace())
+        runner.form()
+        cluster = runner.cluster
+        first, _, third = cluster.hosts.values()
+        assert runner.ask(third, Method.POST, "sys/storage/raft/remove-peer", {"server_id": first.name}).status == 204
+        assert runner.ask(first, Method.POST, "secret/data/a", {"data": {"v": "1"}}).status == 200
+        assert cluster.active is not None
+        runner.operators.step_down(cluster.active.host)
+        loop.run_for(1.0)
+        assert first.node is not None
+        assert not first.node.main.facts.sealed
+        began = loop.now
+        assert runner.ask(first, Method.POST, "secret/data/a", {"data": {"v": "2"}}).status == 307
+        assert loop.now - began < 0.1

@@ -167,6 +167,9 @@ class Clustering:
         answer, ticket = self._new_ticket()
         if not answer.done():
             answer.add_done_callback(partial(self._forwarded, self._clock.boot_ms()))
+        if self._is_removed and self._to_active is None:     # who is active next, it does not learn: nothing comes of holding this
+            self._refuse(do.Refuse(ticket=ticket, why="this node was removed from its cluster", unsent=request))
+        elif not answer.done():
             self._step(saw.Submitted(ticket=ticket, request=request, why=why, reply_key=Secret(self._draw(32))))
         return answer
 
