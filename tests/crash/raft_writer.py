@@ -81,7 +81,7 @@ async def open_cluster(folder: Path) -> tuple[list[Node], Node, Fence]:
     members = [Node(folder, f"n{number}", nodes) for number in range(1, COUNT + 1)]
     for node in members:
         await node.recover()
-    if not any(node.log.is_bootstrapped for node in members):
+    if not any(node.log.members.now for node in members):
         members[0].log.bootstrap("n1:1")
     for node in members:
         await node.start()

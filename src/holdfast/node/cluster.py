@@ -29,6 +29,7 @@ from holdfast.ha.message import BOUNDS, Echo, EchoReply, ForwardStream, Message,
 from holdfast.ha.watermark import NEVER
 from holdfast.http.reply import RAFT_NODE_ID
 from holdfast.ids import Index, Millis, NodeId
+from holdfast.limits import JOIN_STATE_S
 from holdfast.node.background import Background
 from holdfast.node.cluster_gauges import LifeMetrics
 from holdfast.node.follow import Follower, Keys, KeysLost, Replica
@@ -107,14 +108,16 @@ class Clustering:
     # What Main asks for
 
     async def start(self, opened: Opened) -> None:
-        """Takes part, as a standby at first. Raises BadRequest: it was removed; UnavailableError: its port is taken; IntegrityError. Then
-        `stop` puts back what it had begun."""
+        """Takes part, as a standby at first. Raises BadRequest: it was removed; UnavailableError: its port is taken, or a state that
+        is missing does not come; IntegrityError. Then `stop` puts back what it had begun."""
         if self._log.is_removed:
             raise BadRequest(f"this node was removed from its cluster: {NEEDS_EMPTY_FOLDER}")
         self._keys = Keys(opened, self._main.keys_changed)
         identity = self._main.attempts.read(lambda txn: RAFT_IDENTITY.get(txn, ""))
         if identity is None:
             raise IntegrityError("the store has no identity for the members of its cluster")
+        if not self._log.is_whole:                       # it was ended while it joined, say: what went before it is not all here
+            await self.receive_state(identity, within_s=JOIN_STATE_S)
         if self._kept is None:
             self._come_after_others_of_this_name()
         await self._take_part(identity)

@@ -126,9 +126,9 @@ class RaftLog:
         return self._disk.raft_id
 
     @property
-    def is_bootstrapped(self) -> bool:
-        """Does it know of any member?"""
-        return bool(self.members.now)
+    def is_whole(self) -> bool:
+        """Is all here that it knows to be committed? Else a state has to come from another member. Before `start`."""
+        return self._disk.known_through() >= self._disk.state.commit
 
     @property
     def named(self) -> tuple[Member, ...]:
