@@ -26,6 +26,10 @@ class Forwarded:
         self._refuses_absent = settings.x_forwarded_for_reject_not_present
         self._certificate_header = settings.x_forwarded_for_client_cert_header.lower()
         self._decoders = tuple(name.upper() for name in settings.x_forwarded_for_client_cert_header_decoders)
+        if self._certificate_header:
+            from cryptography.x509 import load_der_x509_certificate  # here: slow to import, and few have such a proxy
+
+            self._parse = load_der_x509_certificate
 
     def client(self, peer: Client, headers: list[tuple[str, bytes]]) -> Client:
         """The client that `peer` speaks for, or `peer`. Raises BadRequest."""
@@ -63,10 +67,8 @@ class Forwarded:
         found = values[0]
         for decoder in self._decoders:
             found = _decoded(found, decoder)
-        from cryptography import x509  # here: slow to import, and few have such a proxy
-
         try:
-            x509.load_der_x509_certificate(found)
+            self._parse(found)
         except ValueError as error:
             raise BadRequest(f"{self._certificate_header} header: no certificate") from error
         return found

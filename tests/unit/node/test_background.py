@@ -12,6 +12,10 @@ async def fails() -> None:
     raise ValueError("of the work")
 
 
+async def never_ends() -> None:
+    await asyncio.Event().wait()
+
+
 @pytest.mark.parametrize("is_told", [True, False])
 def test_a_failure_is_told_though_somebody_holds_the_task(is_told: bool) -> None:
     async def scene() -> None:
@@ -34,7 +38,7 @@ def test_all_are_cancelled_but_the_one_that_asks() -> None:
             await asyncio.sleep(0)
             ended.set()
 
-        waits = background.begin(asyncio.Event().wait())  # type: ignore[arg-type]
+        waits = background.begin(never_ends())
         await background.begin(ends_the_rest())
         assert waits.cancelled()
         assert ended.is_set()

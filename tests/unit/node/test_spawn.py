@@ -38,7 +38,7 @@ class NoneToBeHad(Pool):
         """It works at once."""
 
     def worker(self, number: int) -> WorkerProcess:
-        return WorkerProcess(Process(), self._submit, self._said, lambda lost: self._replace(number, lost))  # type: ignore[arg-type]
+        return WorkerProcess(Process(), self._submit, self._said, lambda lost: self._replace(number, lost))  # type: ignore[arg-type]  # a fake
 
 
 def test_a_lost_worker_is_replaced_even_if_no_process_can_be_had_at_first() -> None:
