@@ -117,7 +117,6 @@ impl<'a> Known<'a> {
         let is = |other: &str| name.eq_ignore_ascii_case(other);
         match name.len() {
             4 if is("host") => self.hosts += 1,
-            6 if is("accept") => {}
             6 if is("expect") => match value.eq_ignore_ascii_case(b"100-continue") {
                 true => self.flags |= CONTINUE,
                 false => return Err("unsupported expectation"),
@@ -128,7 +127,6 @@ impl<'a> Known<'a> {
                     self.stays |= token.eq_ignore_ascii_case(b"keep-alive");
                 }
             }
-            10 if is("user-agent") => {}
             12 if is("content-type") => self.content_type = self.content_type.or(Some(value)),
             13 if is("x-vault-token") => self.token = self.token.or(Some(value)).filter(|token| !token.is_empty()),
             13 if is("authorization") => self.bearer = self.bearer.or(value.strip_prefix(b"Bearer ").map(<[u8]>::trim_ascii)),
@@ -137,7 +135,7 @@ impl<'a> Known<'a> {
                     return Err("more than one Content-Length");
                 }
             }
-            15 if is("accept-encoding") => {}
+            6 | 10 | 15 if is("accept") || is("user-agent") || is("accept-encoding") => {}
             15 if is("x-vault-request") => self.flags |= if value == b"true" { MARKED } else { 0 },
             17 if is("transfer-encoding") => {
                 self.encodings += 1;

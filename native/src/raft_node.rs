@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 use raft::eraftpb::{ConfChange, ConfChangeType, Entry, EntryType, HardState, Message, MessageType as Kind, SnapshotMetadata};
-use raft::{Config, Error, ProgressState, RawNode, SnapshotStatus, StateRole, CAMPAIGN_TRANSFER};
+use raft::{Config, Error, ProgressState, RawNode, SnapshotStatus, StateRole, CAMPAIGN_TRANSFER, INVALID_INDEX};
 
 /// Returned by `step` for a message that was not taken.
 const DROPPED: i32 = -1;
@@ -104,6 +104,9 @@ impl RaftNode {
         if message.merge_from_bytes(data).is_err() || !self.is_acceptable(&message, gated, is_snapshot) {
             return Ok((DROPPED, message.from, false));
         }
+        if message.request_snapshot > self.raw.raft.raft_log.committed {
+            message.request_snapshot = INVALID_INDEX; // no state has what is not committed: waiting for one, it would get no entries
+        }
         let (kind, from) = (message.get_msg_type(), message.from);
         let leads = matches!(kind, Kind::MsgAppend | Kind::MsgHeartbeat | Kind::MsgSnapshot) && message.term >= self.raw.raft.term;
         let told = (leads && message.entries.is_empty() && message.context == TELLS).then_some(message.index);
@@ -155,8 +158,15 @@ impl RaftNode {
         self.raw.read_index(context.to_vec());
     }
 
+    /// Whoever waits for one takes no entries. So it is asked for no more where the leader may need this node to commit what it is to hold.
     fn request_snapshot(&mut self) -> bool {
-        self.raw.request_snapshot().is_ok()
+        let raft = &mut self.raw.raft;
+        let asked = raft.pending_request_snapshot;
+        if asked == INVALID_INDEX || (asked <= raft.raft_log.committed && raft.raft_log.term(asked) == Ok(raft.term)) {
+            return self.raw.request_snapshot().is_ok();
+        }
+        raft.pending_request_snapshot = INVALID_INDEX;
+        false
     }
 
     fn broadcast(&mut self) {
@@ -302,7 +312,8 @@ impl RaftNode {
             Kind::MsgTransferLeader | Kind::MsgPropose | Kind::MsgReadIndex | Kind::MsgReadIndexResp => false,
             // Also from who is no member here: this node may lack the change that made it one.
             Kind::MsgRequestVote | Kind::MsgRequestPreVote => !gated || message.context == CAMPAIGN_TRANSFER,
-            Kind::MsgSnapshot => is_snapshot,
+            // One of before what was asked for would take entries away that this node has said it has.
+            Kind::MsgSnapshot => is_snapshot && message.get_snapshot().get_metadata().index >= raft.pending_request_snapshot,
             // What no leader says ends the process in raft: here it is a message lost.
             Kind::MsgHeartbeat => message.commit <= raft.raft_log.last_index(),
             Kind::MsgAppend => {

@@ -127,14 +127,10 @@ impl Storage for Window {
     fn snapshot(&self, request_index: u64, to: u64) -> Result<Snapshot> {
         // Whom a snapshot does not name as a member would not take it.
         let names = |state: &ConfState| state.voters.contains(&to) || state.learners.contains(&to);
-        match &self.offered {
-            Some(offered) if offered.index >= request_index && offered.index + 1 >= self.first() && names(offered.get_conf_state()) => {
-                Ok(Snapshot { metadata: Some(offered.clone()).into(), ..Default::default() })
-            }
-            _ => {
-                self.wanted.store(true, Relaxed);
-                Err(Error::Store(StorageError::SnapshotTemporarilyUnavailable))
-            }
-        }
+        let fits = |one: &&SnapshotMetadata| one.index >= request_index && one.index + 1 >= self.first() && names(one.get_conf_state());
+        let offered = self.offered.as_ref().filter(fits).cloned();
+        self.wanted.fetch_or(offered.is_none(), Relaxed);
+        let metadata = offered.ok_or(Error::Store(StorageError::SnapshotTemporarilyUnavailable))?;
+        Ok(Snapshot { metadata: Some(metadata).into(), ..Default::default() })
     }
 }

@@ -33,12 +33,8 @@ struct Holder {
 
 impl Holder {
     fn check(&self, shown: &Der) -> Result<(), Error> {
-        match &self.accepts {
-            Some(accepts) if !accepts.iter().any(|accepted| accepted == shown) => {
-                Err(CertificateError::ApplicationVerificationFailure.into())
-            }
-            _ => Ok(()),
-        }
+        let is_accepted = self.accepts.as_ref().is_none_or(|accepts| accepts.contains(shown));
+        is_accepted.then_some(()).ok_or(CertificateError::ApplicationVerificationFailure.into())
     }
 }
 

@@ -51,10 +51,7 @@ fn file_of(fd: RawFd) -> io::Result<File> {
     }
     // SAFETY: borrowed for one system call alone, which refuses what is not open.
     let file = File::from(fcntl_dupfd_cloexec(unsafe { BorrowedFd::borrow_raw(fd) }, 0)?);
-    match fcntl_get_seals(&file)?.contains(SealFlags::SHRINK) {
-        true => Ok(file),
-        false => Err(Errno::INVAL.into()),
-    }
+    fcntl_get_seals(&file)?.contains(SealFlags::SHRINK).then_some(file).ok_or(Errno::INVAL.into())
 }
 
 #[pymethods]

@@ -203,7 +203,8 @@ class RaftNode:
     def transfer_leader(self, to: int) -> None: ...
     def read_index(self, context: bytes) -> None: ...
     def request_snapshot(self) -> bool:
-        """Asks the leader for its state, in place of entries. False: there is none, or not now."""
+        """Asks the leader for its state, in place of entries. False: there is none, or not now; or, asked again, it was asked for no more,
+        and entries are taken: the leader may need this node to commit what the state is to hold."""
 
     def broadcast(self) -> None:
         """Tells the followers what is committed. Of whom it is known that he has everything, no answer is wanted, and none comes."""

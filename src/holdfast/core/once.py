@@ -6,8 +6,9 @@ key that only the node of entry has, so that neither who can open the store nor 
 Invariants:
 1. The record is in the batch that it tells of: both are durable, or neither is.
 2. A retry is answered from the record, if it is the same request; it is never run again.
-3. Below the floor that a forwarder has told, and of an incarnation before its newest, nothing is run. A record is removed only there, in
-   a later batch of the same node, ONCE_ENDED_AT_ONCE at a time.
+3. Below the floor that a forwarder has told, and of an incarnation before the newest that left a record, nothing is run. A record is
+   removed only there, in a later batch of the same node, ONCE_ENDED_AT_ONCE at a time. An incarnation that left none bars nobody: a node
+   that joins again with an empty folder may have a clock behind, and learns of those before it by their records alone.
 4. What is remembered beside the store is of one term, and only narrows what is run. That is enough, since a forwarded request names the
    term of the active node that it is for: what reaches a successor was sent to it, after its sender had heard every answer it was to hear.
 5. The effects of a batch come after it, so who finds the record cannot know whether they were done. Those that mean the same done twice
@@ -66,10 +67,10 @@ class Found(msgspec.Struct, frozen=True):
 class _Forwarder(msgspec.Struct):
     """One node, as this term knows it."""
 
-    incarnation: int
-    floor: int
-    below: str                                       # the folder of this incarnation's records
-    records: deque[int]                              # sequences recorded in this term, of this incarnation
+    incarnation: int                                 # the newest that left a record; 0: none that is known of
+    floors: dict[int, int]                           # of that one, and of later ones
+    below: str                                       # the folder of its records
+    records: deque[int]                              # sequences that it recorded in this term
     older: deque[tuple[int, int, str]]               # of records found in the store: incarnation, sequence, key; ascending
     unread: str | None                               # where the search for those goes on; None: it has seen all
 
@@ -115,15 +116,18 @@ class Once:
     def find(self, txn: Txn, origin: Origin) -> Found | None:
         """What to answer without running anything; None: run it."""
         known = self._hear(txn, origin)
-        if origin.id.incarnation < known.incarnation or origin.id.sequence < known.floor:
+        id = origin.id
+        if id.incarnation < known.incarnation or id.sequence < known.floors.get(id.incarnation, 0):
             return _refused("this forwarded request has been answered, or given up, before")
-        name = f"{known.below}{origin.id.sequence:016x}"
+        name = f"{known.below}{id.sequence:016x}" if id.incarnation == known.incarnation else key(origin)
         value = txn.get(name)
         return None if value is None else _answer(name, _decode(value), origin)
 
     def record(self, origin: Origin, reply: Reply, nonce: Callable[[], bytes], effects: Sequence[Effect] = ()) -> Changes:
         """What the batch of this write, for which `find` has just found nothing, has beside its own changes."""
         known = self._forwarders[origin.id.node]
+        if origin.id.incarnation > known.incarnation:
+            _begin_incarnation(origin.id.node, known, origin.id.incarnation)
         name = f"{known.below}{origin.id.sequence:016x}"
         changes = _ended(known)
         size = len(reply.body)
@@ -144,12 +148,9 @@ class Once:
         id = origin.id
         known = self._forwarders.get(id.node)
         if known is None:
-            below = _below(id.node, id.incarnation)
-            known = self._forwarders[id.node] = _Forwarder(id.incarnation, 0, below, deque(), deque(), "")
-        elif id.incarnation > known.incarnation:
-            _begin_incarnation(id.node, known, id.incarnation)
-        if id.incarnation == known.incarnation and origin.floor > known.floor:
-            known.floor = origin.floor
+            known = self._forwarders[id.node] = _Forwarder(0, {}, "", deque(), deque(), "")
+        if id.incarnation >= known.incarnation and origin.floor > known.floors.get(id.incarnation, 0):
+            known.floors[id.incarnation] = origin.floor
         if known.unread is not None and not known.older:
             _look_for_older(txn, id.node, known)
         return known
@@ -158,7 +159,8 @@ class Once:
 def _begin_incarnation(node: NodeId, known: _Forwarder, incarnation: int) -> None:
     known.older.extend((known.incarnation, sequence, f"{known.below}{sequence:016x}") for sequence in known.records)
     known.records.clear()
-    known.incarnation, known.floor, known.below = incarnation, 0, _below(node, incarnation)
+    known.incarnation, known.below = incarnation, _below(node, incarnation)
+    known.floors = {later: floor for later, floor in known.floors.items() if later >= incarnation}
 
 
 def _look_for_older(txn: Txn, node: NodeId, known: _Forwarder) -> None:
@@ -176,10 +178,10 @@ def _look_for_older(txn: Txn, node: NodeId, known: _Forwarder) -> None:
 def _ended(known: _Forwarder) -> Changes:
     """Removes what nobody will ask for again, ONCE_ENDED_AT_ONCE at most."""
     ended: Changes = {}
-    older, records = known.older, known.records
-    while older and older[0][:2] < (known.incarnation, known.floor) and len(ended) < ONCE_ENDED_AT_ONCE:
+    older, records, floor = known.older, known.records, known.floors.get(known.incarnation, 0)
+    while older and older[0][:2] < (known.incarnation, floor) and len(ended) < ONCE_ENDED_AT_ONCE:
         ended[older.popleft()[2]] = None
-    while records and records[0] < known.floor and len(ended) < ONCE_ENDED_AT_ONCE:
+    while records and records[0] < floor and len(ended) < ONCE_ENDED_AT_ONCE:
         ended[f"{known.below}{records.popleft():016x}"] = None
     return ended
 

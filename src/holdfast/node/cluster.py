@@ -47,6 +47,7 @@ from holdfast.telemetry.log import Logger
 
 PORT_BOUNDS = {**BOUNDS, **RAFT_BOUNDS}
 """Kinds that the cluster port is told of."""
+APART_BYTES = 5                                          # of a draw that nobody else makes: 18 minutes, in incarnations
 GIVE_WAY_EVERY_MS = 10_000                           # where all disks are full, the fence does not go round and round
 GIVING_WAY_MS = 1_000                                # what cannot be written in that time is for the successor
 LOOK_AGAIN_MS = 1_000                                # at least so often the machine is asked what is due, whatever it said
@@ -132,8 +133,8 @@ class Clustering:
         """A node that joins again with an empty folder has only its clock to tell it from the one before. Where that one's was ahead, what
         this one forwards would be refused, as if it were of the earlier one."""
         newest = self._main.attempts.read(lambda txn: newest_incarnation(txn, self.settings.node))
-        if newest >= self._incarnation:
-            self._incarnation = self._new_incarnation(newest + 1)
+        if newest >= self._incarnation:                  # those after it that left no record counted on from it: not one of their numbers
+            self._incarnation = self._new_incarnation(newest + 1 + int.from_bytes(self._draw(APART_BYTES)))
 
     async def stop(self) -> None:
         """Takes part no more; an active node gives the fence on first."""

@@ -152,6 +152,17 @@ def test_an_earlier_run_of_the_forwarder_is_refused(node: LaneNode) -> None:
     assert node.versions("a") == 0
 
 
+def test_a_run_of_the_forwarder_that_left_no_record_bars_nobody(node: LaneNode) -> None:
+    """A node that joined again, its clock behind, knew of those before it by their records alone: each of its writes was refused."""
+    nothing, write = node.put("a", {"n": 1}, cas=7), node.put("a", {"n": 1})
+    assert node.finish(nothing, node.origin(nothing, 9, floor=9, incarnation=3)).status == 400
+    assert node.finish(write, node.origin(write, 1, incarnation=2)).status == 200
+    assert node.finish(nothing, node.origin(nothing, 8, incarnation=3)).status == 409, "what it has told still counts"
+    assert node.finish(write, node.origin(write, 10, incarnation=3)).status == 200
+    assert node.finish(write, node.origin(write, 2, incarnation=2)).status == 409, "the newest that left a record"
+    assert node.versions("a") == 2
+
+
 def test_records_below_the_floor_go_a_few_at_a_time(node: LaneNode) -> None:
     count = 3 * ONCE_ENDED_AT_ONCE
     for sequence in range(1, count + 1):

@@ -39,9 +39,13 @@ def settle(nodes: dict[int, RaftNode]) -> None:
 
 
 def drain(one: RaftNode) -> list[tuple[int, bytes]]:
-    found: list[tuple[int, bytes]] = []
+    return [(to, data) for to, _, data in drain_kinds(one)]
+
+
+def drain_kinds(one: RaftNode) -> list[tuple[int, int, bytes]]:
+    found: list[tuple[int, int, bytes]] = []
     while (ready := one.ready()) is not None:
-        found += [(to, data) for to, _, data in (*ready.messages, *ready.messages_after)]
+        found += [*ready.messages, *ready.messages_after]
         one.persisted(ready.number)
     return found
 
@@ -147,6 +151,57 @@ def test_what_is_told_by_a_leader_of_the_past_or_does_not_fit_is_answered(of: di
     drain(one)
     one.step(message(APPEND, context=b"t", **of), False)  # type: ignore[arg-type]
     assert [to for to, _ in drain(one)] == [2]
+
+
+def test_a_node_that_waits_for_a_state_lets_a_leader_commit_that_needs_it_for_that() -> None:
+    """The third one is gone; the leader can make no state before its term has begun, and the node took no entries before it had one."""
+    nodes = leader_and_followers()
+    del nodes[3]
+    nodes[1].propose(b"x", 2)
+    for to, data in drain(nodes[1]):
+        if to == 2:
+            nodes[2].step(data, False)
+    drain(nodes[2])                                      # its answer is lost
+    assert nodes[2].request_snapshot()
+    nodes[1].step_down()
+    nodes[2].forget_leader()
+    nodes[1].campaign()
+    settle(nodes)
+    assert nodes[1].status[:4] == (3, 1, 2, 1), "it leads; what it appended is not committed"
+    assert not nodes[2].request_snapshot(), "asked for no more"
+    beat(nodes)
+    assert nodes[1].status[3] == 3
+    assert nodes[2].request_snapshot()
+    beat(nodes)
+    assert nodes[1].wants_snapshot
+    nodes[1].compact(0, 3)
+    nodes[1].offer_snapshot(3, 3, [1, 2, 3], [])
+    beat(nodes)
+    assert nodes[2].status[3:7:3] == (3, 3), "the state has come"
+
+
+def test_a_state_of_before_what_was_asked_for_is_not_taken() -> None:
+    """It would take entries away of which this node has said that it has them."""
+    one = node(1)
+    one.step(message(APPEND, commit=1, entries=(entry(1, 1), entry(2, 1))), False)
+    drain(one)
+    assert one.request_snapshot()
+    for index, kind in ((1, Kind.DROPPED), (2, SNAPSHOT)):
+        of = bytes((1 << 3 | 2, 5, 1 << 3 | 2, 3, 1, 2, 3, 2 << 3, index, 3 << 3, 1))
+        state = bytes((9 << 3 | 2, len(of) + 2, 2 << 3 | 2, len(of))) + of
+        assert one.step(message(SNAPSHOT) + state, False, True)[0] == kind
+
+
+def beat(nodes: dict[int, RaftNode]) -> None:
+    """A heartbeat of the leader, and what comes of it; a state arrives at once."""
+    for _ in range(2):
+        nodes[1].tick()
+    while said := [(to, kind, data) for each in nodes.values() for to, kind, data in drain_kinds(each)]:
+        for to, kind, data in said:
+            if to in nodes:
+                nodes[to].step(data, False, kind == SNAPSHOT)
+                if kind == SNAPSHOT:
+                    nodes[1].report_snapshot(to, True)
 
 
 def test_who_is_no_voter_does_not_campaign() -> None:
