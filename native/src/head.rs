@@ -115,8 +115,10 @@ impl<'a> Known<'a> {
     fn take(&mut self, header: &Header<'a>) -> Rule<bool> {
         let (name, value) = (header.name, header.value);
         let is = |other: &str| name.eq_ignore_ascii_case(other);
+        let names = |text: &[u8]| value.windows(text.len()).any(|part| part == text);
         match name.len() {
             4 if is("host") => self.hosts += 1,
+            6 if is("accept") && !names(b"openmetrics") && !names(b"prometheus") => {}
             6 if is("expect") => match value.eq_ignore_ascii_case(b"100-continue") {
                 true => self.flags |= CONTINUE,
                 false => return Err("unsupported expectation"),
@@ -135,7 +137,7 @@ impl<'a> Known<'a> {
                     return Err("more than one Content-Length");
                 }
             }
-            6 | 10 | 15 if is("accept") || is("user-agent") || is("accept-encoding") => {}
+            10 | 15 if is("user-agent") || is("accept-encoding") => {}
             15 if is("x-vault-request") => self.flags |= if value == b"true" { MARKED } else { 0 },
             17 if is("transfer-encoding") => {
                 self.encodings += 1;

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 
+import pytest
 from tests.client import Client
 from tests.conftest import MakeNode
 from tests.node import Node, new_token
@@ -43,6 +44,16 @@ def test_metrics_in_json(node: Node, client: Client) -> None:
         gauges = {gauge["Name"]: gauge["Value"] for gauge in found["Gauges"]}
         assert gauges[f"vault.{socket.gethostname()}.core.unsealed"] == 1
         assert {"Timestamp", "Gauges", "Counters", "Samples", "Points"} <= found.keys()
+
+
+@pytest.mark.parametrize(("accept", "format", "is_text"), [
+    ("application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=0.0.4;q=0.5,*/*;q=0.1", "", True),
+    ("prometheus/telemetry", "", True), ("*/*", "", False), ("text/plain, application/openmetrics-text", "", False),
+    ("application/openmetrics-text", "json", False), ("application/json", "prometheus", True),
+])
+def test_what_accept_asks_for(client: Client, accept: str, format: str, is_text: bool) -> None:
+    answer = client.get(f"sys/metrics?format={format}", headers={"Accept": accept}).ok()
+    assert answer.header("content-type").startswith("text/plain" if is_text else "application/json")
 
 
 def test_metrics_ask_for_a_token(node: Node, client: Client) -> None:

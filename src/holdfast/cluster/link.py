@@ -18,6 +18,7 @@ from holdfast._native import TlsSession
 from holdfast.cluster.frame import GREETING_VERSION, HEAD, HEAD_BYTES, Bounds, FrameReader, Own, encode_frame
 from holdfast.cluster.hello import Hello, HelloRefused, agree, clock_difference_ms, decode_hello, encode_hello
 from holdfast.cluster.port import Alpn, LinkError, Receiver
+from holdfast.config.addresses import host_port
 from holdfast.errors import InvariantError
 from holdfast.limits import (
     CLUSTER_KEEPALIVE_S,
@@ -138,7 +139,7 @@ class TlsLink(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         if not self.remote:
             name = transport.get_extra_info("peername")
-            self.remote = shown(name) if name else "unknown"     # who has gone already has no name
+            self.remote = host_port(*name[:2]) if name else "unknown"     # who has gone already has no name
         if self._phase is ENDING:                    # not wanted any more
             self._transport.abort()
             return
@@ -304,12 +305,6 @@ class TlsLink(asyncio.Protocol):
     def _write(self, data: bytes | None) -> None:
         if data is not None:
             self._transport.write(data)
-
-
-def shown(address: tuple[str, int] | tuple[str, int, int, int]) -> str:
-    """As `host:port`."""
-    host, port = address[0], address[1]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def prepare(sock: socket.socket) -> None:

@@ -82,7 +82,7 @@ class Link(Protocol):
 class Port(Protocol):
     """A node's end of all links."""
 
-    async def listen(self, host_port: str) -> str:
+    async def listen(self, address: str) -> str:
         """Takes connections from now on, at the address that it returns (a port 0 becomes a real one). Raises OSError."""
 
     def offer(self, alpn: Alpn, credentials: Credentials, accept: Callable[[Link], Receiver]) -> None:

@@ -17,8 +17,9 @@ from holdfast._native import PeerTls, TlsError, TlsSession
 from holdfast.cluster.frame import OWN_BOUNDS, OWN_FROM, Bounds
 from holdfast.cluster.hello import Hello
 from holdfast.cluster.identity import Credentials
-from holdfast.cluster.link import TlsLink, shown
+from holdfast.cluster.link import TlsLink
 from holdfast.cluster.port import Alpn, Link, LinkError, Receiver
+from holdfast.config.addresses import host_port
 from holdfast.errors import InvariantError
 from holdfast.limits import (
     CLUSTER_BACKLOG,
@@ -61,15 +62,15 @@ class TlsPort:
         self._admitted = Throttle(CLUSTER_HANDSHAKES_PER_S, 1.0)
         self._logged = Throttle(CLUSTER_REFUSALS_LOGGED, _MINUTE_S)
 
-    async def listen(self, host_port: str) -> str:
+    async def listen(self, address: str) -> str:
         if self._server is not None:
             raise InvariantError("the cluster port listens already")
-        host, port = split_address(host_port)
+        host, port = split_address(address)
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(self._connect_in, host or None, port, backlog=CLUSTER_BACKLOG)
-        address = shown(self._server.sockets[0].getsockname())
-        self._log.info("cluster.listening", address=address)
-        return address
+        found = host_port(*self._server.sockets[0].getsockname()[:2])
+        self._log.info("cluster.listening", address=found)
+        return found
 
     def offer(self, alpn: Alpn, credentials: Credentials, accept: Callable[[Link], Receiver]) -> None:
         self._offers[alpn] = _Offer(tls_of(alpn, credentials), accept)
@@ -216,9 +217,9 @@ def tls_of(alpn: Alpn, credentials: Credentials) -> PeerTls:
         raise LinkError(f"identity {own.name}: {error}") from error
 
 
-def split_address(host_port: str) -> tuple[str, int]:
+def split_address(address: str) -> tuple[str, int]:
     """Raises ValueError."""
-    host, colon, port = host_port.rpartition(":")
+    host, colon, port = address.rpartition(":")
     if not colon or not port.isdigit() or int(port) > 65_535:
-        raise ValueError(f"not host:port: {host_port!r}")
+        raise ValueError(f"not host:port: {address!r}")
     return host.removeprefix("[").removesuffix("]"), int(port)

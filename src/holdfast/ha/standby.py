@@ -63,10 +63,6 @@ class Standby:
         return self._cluster_offset_ms
 
     @property
-    def lease_until(self) -> Millis:
-        return self._lease.until
-
-    @property
     def active(self) -> Advertisement | None:
         return self._active
 

@@ -5,7 +5,7 @@ Source: Vault API, the pages of these names. All are local: never forwarded, car
 from typing import Annotated
 
 from holdfast.core import acl, conditions
-from holdfast.engine import Context, Input, Method, Perform, Response, Route, Txn, doc, on
+from holdfast.engine import Context, Input, Method, Perform, Request, Response, Route, Txn, doc, on
 from holdfast.engine.effect import CollectMetrics, Monitor, Reload
 from holdfast.errors import BadRequest, InvalidToken, PermissionDenied, PolicyDenied
 
@@ -15,7 +15,7 @@ RELOADABLE = ("license",)                            # the one subsystem that Va
 
 
 class MetricsInput(Input, frozen=True):
-    format: Annotated[str, doc("`prometheus`, or empty for JSON.")] = ""
+    format: Annotated[str, doc("`prometheus`, or empty: JSON, unless `Accept` asks for the other.")] = ""
 
 
 class MonitorInput(Input, frozen=True):
@@ -33,7 +33,13 @@ def metrics(txn: Txn, args: MetricsInput, ctx: Context) -> Perform:
         _check_token(txn, ctx)
     if args.format not in FORMATS:
         raise BadRequest(f"metric response format {args.format[:64]!r} is unknown")
-    return Perform(CollectMetrics(prometheus=args.format == "prometheus"))
+    return Perform(CollectMetrics(prometheus=args.format == "prometheus" or (not args.format and _asks_for_prometheus(ctx.request))))
+
+
+def _asks_for_prometheus(request: Request) -> bool:
+    """As the server of that name does, and its agents, where nobody has named a format."""
+    accept = next((value for name, value in request.headers if name == "accept"), b"")
+    return accept.startswith(b"application/openmetrics-text") or b"prometheus/telemetry" in accept
 
 
 def _check_token(txn: Txn, ctx: Context) -> None:

@@ -382,10 +382,10 @@ class SimPort:
         self._offers: dict[Alpn, tuple[Credentials, Callable[[Link], Receiver]]] = {}
         self._links: list[SimLink] = []
 
-    async def listen(self, host_port: str) -> str:
-        self._network.listen(self, host_port)
+    async def listen(self, address: str) -> str:
+        self._network.listen(self, address)
         self.is_listening = True
-        return host_port
+        return address
 
     def offer(self, alpn: Alpn, credentials: Credentials, accept: Callable[[Link], Receiver]) -> None:
         self._offers[alpn] = credentials, accept

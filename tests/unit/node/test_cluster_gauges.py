@@ -8,7 +8,7 @@ from holdfast.storage.raft import Member, RaftStatus
 from holdfast.telemetry.metrics import Metrics
 
 MEMBERS = tuple(Member(id=NodeId(name), raft_id=at, address=f"{name}:8201", voter=True) for at, name in enumerate(("n1", "n2"), 1))
-STATUS = RaftStatus(term=7, leader=NodeId("n1"), leader_address="n1:8201", is_leader=True, is_removed=False, committed=100, applied=98,
+STATUS = RaftStatus(term=7, leader=NodeId("n1"), is_leader=True, is_removed=False, committed=100, applied=98,
                     last=100, members=MEMBERS, peers=())
 
 

@@ -95,11 +95,6 @@ class Driver:
         self._tick_timer = self._loop.call_later(timing.tick / 1000, self._tick)
         self._campaign_timer: asyncio.TimerHandle | None = None
 
-    @property
-    def is_hanging(self) -> bool:
-        """Has the disk not answered for too long?"""
-        return self._hanging
-
     async def stop(self) -> None:
         """Takes no more, and waits for the write under way."""
         self._stopped = True

@@ -24,7 +24,6 @@ class RaftStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     term: int
     leader: NodeId | None
-    leader_address: str
     is_leader: bool
     is_removed: bool
     committed: int
@@ -41,13 +40,13 @@ def status_of(disk: RaftDisk, driver: Driver | None, contacts: Mapping[int, Mill
     members, known = disk.members.sorted(), disk.members.now
     if driver is None:
         state = disk.state
-        return RaftStatus(term=state.term, leader=None, leader_address="", is_leader=False, is_removed=is_removed, committed=state.commit,
+        return RaftStatus(term=state.term, leader=None, is_leader=False, is_removed=is_removed, committed=state.commit,
                           applied=state.commit, last=disk.extents.last, members=members, peers=(), campaigns=campaigns)
     term, leader_id, role, committed, applied, _, last, _ = driver.node.status
     leader = known.get(leader_id)
     peers = driver.node.progress if role == Role.LEADER else ()
     return RaftStatus(
-        term=term, leader=leader.id if leader else None, leader_address=leader.address if leader else "", is_leader=role == Role.LEADER,
+        term=term, leader=leader.id if leader else None, is_leader=role == Role.LEADER,
         is_removed=is_removed, committed=committed, applied=applied, last=last, members=members, campaigns=campaigns,
         peers=tuple(Peer(id=known[raft_id].id, raft_id=raft_id, matched=matched, last_contact_boot_ms=contacts.get(raft_id, Millis(0)))
                     for raft_id, matched, _ in peers if raft_id in known and raft_id != disk.raft_id))
