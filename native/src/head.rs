@@ -118,7 +118,7 @@ impl<'a> Known<'a> {
         let names = |text: &[u8]| value.windows(text.len()).any(|part| part == text);
         match name.len() {
             4 if is("host") => self.hosts += 1,
-            6 if is("accept") && !names(b"openmetrics") && !names(b"prometheus") => {}
+            6 if is("accept") && !names(b"openmetrics") && !names(b"prometheus") => {} // else `sys/metrics` reads it
             6 if is("expect") => match value.eq_ignore_ascii_case(b"100-continue") {
                 true => self.flags |= CONTINUE,
                 false => return Err("unsupported expectation"),

@@ -47,7 +47,7 @@ from holdfast.telemetry.log import Logger
 
 PORT_BOUNDS = {**BOUNDS, **RAFT_BOUNDS}
 """Kinds that the cluster port is told of."""
-APART_BYTES = 5                                          # of a draw that nobody else makes: 18 minutes, in incarnations
+APART_BYTES = 5                                      # of a draw that nobody else makes: 18 minutes, in incarnations
 GIVE_WAY_EVERY_MS = 10_000                           # where all disks are full, the fence does not go round and round
 GIVING_WAY_MS = 1_000                                # what cannot be written in that time is for the successor
 LOOK_AGAIN_MS = 1_000                                # at least so often the machine is asked what is due, whatever it said

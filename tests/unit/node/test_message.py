@@ -4,6 +4,7 @@ from typing import cast
 
 import pytest
 
+from holdfast.errors import InvariantError
 from holdfast.limits import FRAME_MAX_BYTES
 from holdfast.node.message import TOGETHER_MAX, Channel, FromWorker, Took, ToWorker
 
@@ -75,6 +76,6 @@ def test_a_frame_may_come_in_any_pieces(size: int) -> None:
 
 def test_a_frame_that_is_too_long_is_refused_by_its_head() -> None:
     channel, found = receiver()
-    with pytest.raises(Exception, match=f"the limit is {FRAME_MAX_BYTES}"):
+    with pytest.raises(InvariantError, match=f"the limit is {FRAME_MAX_BYTES}"):
         channel.data_received((FRAME_MAX_BYTES + 1).to_bytes(4))
     assert found == []

@@ -119,7 +119,7 @@ class Following:
 
     async def _adopt(self, row: Row) -> None:
         """The state that an entry installs becomes the checkpoint. Where it is missing, and not on its way, raft has to send the whole of a
-        later one: once it was asked to, it takes nothing else."""
+        later one: once it was asked to, it takes nothing else, but entries for a while, where the leader may need it to commit them."""
         index, term, _, data = row
         is_asked = False
         while self._disk.base.index < index:

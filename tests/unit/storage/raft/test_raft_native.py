@@ -28,14 +28,13 @@ def entry(index: int, term: int, data: bytes = b"x") -> bytes:
 
 
 def settle(nodes: dict[int, RaftNode]) -> None:
-    """Delivers until nobody has anything to say."""
-    while True:
-        said = [(to, data) for each in nodes.values() for to, data in drain(each)]
-        if not said:
-            return
-        for to, data in said:
+    """Delivers until nobody has anything to say; a state arrives at once."""
+    while said := [(sender, *one) for sender, each in nodes.items() for one in drain_kinds(each)]:
+        for sender, to, kind, data in said:
             if to in nodes:
-                nodes[to].step(data, False)
+                nodes[to].step(data, False, kind == SNAPSHOT)
+                if kind == SNAPSHOT:
+                    nodes[sender].report_snapshot(to, True)
 
 
 def drain(one: RaftNode) -> list[tuple[int, bytes]]:
@@ -193,15 +192,10 @@ def test_a_state_of_before_what_was_asked_for_is_not_taken() -> None:
 
 
 def beat(nodes: dict[int, RaftNode]) -> None:
-    """A heartbeat of the leader, and what comes of it; a state arrives at once."""
+    """A heartbeat of the leader, and what comes of it."""
     for _ in range(2):
         nodes[1].tick()
-    while said := [(to, kind, data) for each in nodes.values() for to, kind, data in drain_kinds(each)]:
-        for to, kind, data in said:
-            if to in nodes:
-                nodes[to].step(data, False, kind == SNAPSHOT)
-                if kind == SNAPSHOT:
-                    nodes[1].report_snapshot(to, True)
+    settle(nodes)
 
 
 def test_who_is_no_voter_does_not_campaign() -> None:
