@@ -133,9 +133,9 @@ class Lane:
         return index
 
     @property
-    def has_group(self) -> bool:
-        """There is something to append."""
-        return bool(self._group)
+    def to_append(self) -> int:
+        """How many batches wait for the next append."""
+        return len(self._group)
 
     def take_group(self) -> tuple[WriteBatch, ...]:
         """What piled up while the last append was under way: the next append, of at most GROUP_MAX_BYTES or one batch."""

@@ -1,7 +1,8 @@
 """The commit pipeline of the active node: run → audit the request → append → apply → V → effects → audit the response → reply.
 
-One append is under way at a time; whatever the lane ran meanwhile goes out as the next one (group commit). The lane runs on the event
-loop's thread, between its other work; appending, and applying what is large, release the interpreter, in a thread.
+One append is under way at a time; whatever the lane ran meanwhile, and runs in the turns of the loop right after it, goes out as the next
+one (group commit). The lane runs on the event loop's thread, between its other work; appending, and applying what is large, release the
+interpreter, in a thread.
 
 Invariants: (1) a request's audit entry is written before its batch is handed to the log; (2) a reply leaves only when its index is at
 most V; (3) an append whose outcome is unknown stops the lane until its fate is known; (4) nothing runs while this node does not hold the
@@ -53,6 +54,7 @@ class Promise(Protocol):
     def set_exception(self, error: BaseException, /) -> None: ...
 
 
+GATHER_MAX = 32                                      # batches for which an append waits: then they cost more than it does by itself
 Pool: TypeAlias = Callable[[Callable[[], object]], Awaitable[object]]
 """Threads for what would hold up the event loop."""
 Orphaned: TypeAlias = Callable[[Work, Promise, Exception], None]
@@ -208,8 +210,7 @@ class Committer:
             _refuse(answer, error)
             return
         self._answers[id(work)] = answer
-        if self._appending is None and self._lane.has_group:
-            # A task begins in the loop's next turn: all that came in one read goes out as one group.
+        if self._appending is None and self._lane.to_append:
             self._appending = self._loop.create_task(self._append_all())
             self._appending.add_done_callback(self._ended)
         if index <= self._watermark:
@@ -252,13 +253,22 @@ class Committer:
 
     async def _append_all(self) -> None:
         try:
-            while group := self._lane.take_group():
+            while group := await self._gather():
                 await self._append(group)
         except Exception as error:
             raise InvariantError(f"an append ended in {type(error).__name__}: log, replica and lane may not agree any more") from error
         finally:
             self._appending = None
             self._tell_idle()
+
+    async def _gather(self) -> tuple[WriteBatch, ...]:
+        """The next group, once a turn of the loop has brought nothing more to it; empty: there is none. An append by itself costs as much
+        as twenty writes, here and at each standby."""
+        before = 0
+        while before < (now := self._lane.to_append) < GATHER_MAX:
+            before = now
+            await asyncio.sleep(0)
+        return self._lane.take_group()
 
     async def _append(self, group: tuple[WriteBatch, ...]) -> None:
         last = group[-1].index
