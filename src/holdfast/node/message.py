@@ -1,7 +1,7 @@
 """Between a worker and its main process, over an inherited socket: length-prefixed msgpack, in both directions at once.
 
-What is sent in one turn of the event loop goes out in few writes: under load a system call, and waking the other process, cost more than
-the messages. But after TOGETHER_MAX of them the other process may begin: else the two wait for each other by turns.
+What is sent in one turn of the event loop goes out in one write: under load a system call, and waking the other process, cost more than
+the messages.
 Invariants: (1) keys travel here and nowhere else; (2) a frame is at most FRAME_MAX_BYTES long; (3) the reader of a broken frame ends the
 connection, and with it the worker; (4) messages arrive in the order of the calls of `send`.
 """
@@ -163,7 +163,6 @@ FromWorker: TypeAlias = Submit | Cancel | Took | Measured | Started | Said
 ToWorker: TypeAlias = Start | Done | Begin | Chunk | Keys | Facts | Measure | Reload | TicketKey | Hear | Drain
 In = TypeVar("In")
 
-TOGETHER_MAX = 8                                     # messages a write: a tenth more writes of 32 clients a second than without
 _LENGTH = Struct(">I")
 _LENGTH_BYTES = _LENGTH.size
 _NO_LENGTH = bytes(_LENGTH_BYTES)
@@ -179,7 +178,6 @@ class Channel(asyncio.Protocol, Generic[In]):
         self._begun = bytearray()                    # of a frame that is not whole
         self._wanted = _LENGTH_BYTES                 # so many bytes must `_begun` have before it is looked at again
         self._out = bytearray()                      # of this turn of the loop, since the last write
-        self._together = 0                           # messages in it
         self._transport: asyncio.Transport | None = None
         self._loop: asyncio.AbstractEventLoop
 
@@ -214,17 +212,15 @@ class Channel(asyncio.Protocol, Generic[In]):
             return                                   # `lost` has been or is being called: it answers what was under way
         out = self._out
         if not out:
-            self._loop.call_soon(self._flush)
+            self._loop.call_soon(self.flush)
         start = len(out)
         out += _NO_LENGTH
         self._encoder.encode_into(message, out, start + _LENGTH_BYTES)
         _LENGTH.pack_into(out, start, len(out) - start - _LENGTH_BYTES)
-        self._together += 1
-        if self._together == TOGETHER_MAX:
-            self._flush()
 
-    def _flush(self) -> None:
-        out, self._out, self._together = self._out, bytearray(), 0
+    def flush(self) -> None:
+        """What is queued goes out now, not when the turn ends."""
+        out, self._out = self._out, bytearray()
         if out and self._transport is not None and not self._transport.is_closing():
             self._transport.write(out)
 
@@ -232,7 +228,7 @@ class Channel(asyncio.Protocol, Generic[In]):
         self._lost()
 
     def close(self) -> None:
-        self._flush()
+        self.flush()
         if self._transport is not None:
             self._transport.close()
 

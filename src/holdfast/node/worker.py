@@ -19,6 +19,8 @@ from holdfast.node.message import Begin, Cancel, Chunk, Done, FromWorker, Submit
 from holdfast.node.serving import Served, Serving
 from holdfast.replica import Why
 
+BEGIN_AFTER = 8                                          # requests: a main that has no others may begin, while the worker reads on
+
 
 class Streaming(AsyncGenerator[bytes, None]):
     """A stream that main sends piece by piece, STREAM_CHUNKS_MAX ahead of `took` at most. `ended`: nobody wants more of it, also if nobody
@@ -51,10 +53,11 @@ class Streaming(AsyncGenerator[bytes, None]):
 
 
 class Worker:
-    """`send` is the channel to main."""
+    """`send` and `flush` are those of the channel to main."""
 
-    def __init__(self, attempts: Attempts, devices: Devices, metrics: RequestMetrics, send: Callable[[FromWorker], None]) -> None:
-        self._send, self._loop = send, asyncio.get_running_loop()
+    def __init__(self, attempts: Attempts, devices: Devices, metrics: RequestMetrics, send: Callable[[FromWorker], None],
+                 flush: Callable[[], None]) -> None:
+        self._send, self._flush, self._loop = send, flush, asyncio.get_running_loop()
         self._numbers = 0
         self._waiting: dict[int, asyncio.Future[Served]] = {}
         self._streams: dict[int, Streaming] = {}
@@ -69,6 +72,8 @@ class Worker:
         self._numbers += 1
         self._waiting[self._numbers] = answer
         self._send(Submit(number=self._numbers, request=request, to=to, why=why, memo=memo.portable()))
+        if len(self._waiting) == BEGIN_AFTER:
+            self._flush()
         return answer
 
     async def _refuse(self, request: Request, outcome: Commit | Outside | Do) -> Served:

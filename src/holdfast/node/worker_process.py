@@ -152,7 +152,7 @@ class WorkerProcess:
         self._attempts = attempts = Attempts(access, replica, Words.open(start.words_fd), SystemClock(), Place.WORKER, RANDOM.seed)
         attempts.facts = start.facts
         self._devices = AuditDevices(open_sink, audit_trouble(logger), count_audit_failures(self._metrics))
-        worker = Worker(attempts, self._devices, RequestMetrics(self._metrics), self.channel.send)
+        worker = Worker(attempts, self._devices, RequestMetrics(self._metrics), self.channel.send, self.channel.flush)
         self._log = RequestLog(Logins(self._metrics, worker.serve).serve, self._logs.logger("core"))
         failed = FailedHandshakes(self._logs.logger("http"), asyncio.get_running_loop().time)
         for settings, files in zip(start.listeners, start.tls, strict=True):

@@ -177,7 +177,8 @@ class SimWorker:
     def __init__(self, pool: SimWorkers, cluster: "Cluster", host: NodeHost, process: Process, words: MemoryWords, access: Access) -> None:
         self.process = process
         self._attempts = Attempts(access, host.replica, words, host.machine, Place.WORKER, lambda: process.random.randbytes(32))
-        self._worker = Worker(self._attempts, NoDevices(), RequestMetrics(Metrics(process.name)), lambda message: pool.send(self, message))
+        self._worker = Worker(self._attempts, NoDevices(), RequestMetrics(Metrics(process.name)), lambda message: pool.send(self, message),
+                              lambda: None)
         self.serve = self._worker.serve
         self._worker_received = self._worker.received
 

@@ -6,7 +6,7 @@ import pytest
 
 from holdfast.errors import InvariantError
 from holdfast.limits import FRAME_MAX_BYTES
-from holdfast.node.message import TOGETHER_MAX, Channel, FromWorker, Took, ToWorker
+from holdfast.node.message import Channel, FromWorker, Took, ToWorker
 
 
 class Pipe:
@@ -39,23 +39,25 @@ def messages(count: int) -> list[FromWorker]:
     return [Took(number=number, pieces=1) for number in range(count)]
 
 
-@pytest.mark.parametrize("count", [1, TOGETHER_MAX - 1, TOGETHER_MAX, TOGETHER_MAX + 1, 3 * TOGETHER_MAX])
-def test_messages_of_one_turn_go_out_together_but_the_other_one_may_begin_after_some(count: int) -> None:
+@pytest.mark.parametrize("flushed_after", [None, 3, 20])
+def test_messages_of_one_turn_go_out_together_but_for_those_that_are_flushed(flushed_after: int | None) -> None:
     async def send() -> tuple[int, list[bytes]]:
         channel, pipe = sender()
-        for message in messages(count):
+        for number, message in enumerate(messages(20), 1):
             channel.send(message)
+            if number == flushed_after:
+                channel.flush()
         at_once = len(pipe.written)
         await asyncio.sleep(0)
         return at_once, pipe.written
 
     at_once, written = asyncio.run(send())
-    assert at_once == count // TOGETHER_MAX
-    assert len(written) == -(-count // TOGETHER_MAX)
+    assert at_once == (flushed_after is not None)
+    assert len(written) == (2 if flushed_after == 3 else 1)
     channel, found = receiver()
     for data in written:
         channel.data_received(data)
-    assert found == messages(count), "in order, each once"
+    assert found == messages(20), "in order, each once"
 
 
 @pytest.mark.parametrize("size", [1, 3, 7, 1000])
