@@ -12,6 +12,7 @@ from math import inf
 from typing import TypeAlias
 
 import msgspec
+from msgspec.structs import replace
 
 from holdfast.core.access import Access
 from holdfast.core.outcome import Answer
@@ -35,7 +36,8 @@ class View:
     def __init__(self, access: Access, replica: MemoryReplica, keyring: Keyring, facts: NodeFacts) -> None:
         self._attempts = Attempts(access, replica, _Still(replica.time_ms), _Stopped(), Place.MAIN, lambda: bytes(32))
         self._attempts.use_keys(keyring)
-        self._attempts.facts = facts
+        # As the active node reads it: who made it may be a standby by now, and leave a refusal to others.
+        self._attempts.facts = replace(facts, is_active=True, performance_standby=False)
 
     def ask(self, path: str, token: Secret, query: Mapping[str, str] = {}) -> Reply:
         request = Request(id=RequestId("judge"), method=Method.GET, path=path, query=query, token=token, client=Client(address="127.0.0.1"))
