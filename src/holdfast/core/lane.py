@@ -138,7 +138,7 @@ class Lane:
         return len(self._group)
 
     def take_group(self) -> tuple[WriteBatch, ...]:
-        """What piled up while the last append was under way: the next append, of at most GROUP_MAX_BYTES or one batch."""
+        """The next append: what waits for it, of at most GROUP_MAX_BYTES or one batch."""
         group: list[WriteBatch] = []
         size = 0
         while self._group and (not group or size + self._group[0][0] <= GROUP_MAX_BYTES):

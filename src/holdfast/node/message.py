@@ -1,7 +1,7 @@
 """Between a worker and its main process, over an inherited socket: length-prefixed msgpack, in both directions at once.
 
-What is sent in one turn of the event loop goes out in one write: under load a system call, and waking the other process, cost more than
-the messages.
+What is sent in one turn of the event loop goes out in one write, but for what is flushed: under load a system call, and waking the other
+process, cost more than the messages.
 Invariants: (1) keys travel here and nowhere else; (2) a frame is at most FRAME_MAX_BYTES long; (3) the reader of a broken frame ends the
 connection, and with it the worker; (4) messages arrive in the order of the calls of `send`.
 """
